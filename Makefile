@@ -1,0 +1,33 @@
+# Every target installs what it needs first, into .venv; nothing else on the machine is touched.
+PYTHON ?= python3
+BIN := .venv/bin
+# pip separates find-links by spaces, uv by commas; empty is fine.
+empty :=
+comma := ,
+PIP_LINKS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
+export UV_FIND_LINKS ?= $(subst $(empty) $(empty),$(comma),$(strip $(PIP_LINKS)))
+
+.PHONY: demo test test-slow lint install clean
+install: .venv/.ready
+
+.venv/.ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check uv==0.13.9
+	$(BIN)/python -m uv pip install -q --python $(BIN)/python -e ".[dev]"
+	touch $@
+
+demo: .venv/.ready
+	$(BIN)/python -m experiments.ablate +experiment=demo
+
+test: .venv/.ready
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/.ready
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/.ready
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv outputs multirun
