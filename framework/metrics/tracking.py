@@ -1,0 +1,98 @@
+"""What the project's own tables report about one tracked object of one video, from per-frame numbers.
+
+The prompted frame is given, not tracked: leave it out of the arrays.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from framework.errors import InputError
+from framework.metrics.vos import jaccard
+
+SUCCESS_THRESHOLDS = np.arange(21) * 0.05  # IoU 0, .05 .. 1
+HIT = 0.5  # IoU above which the tracker is on its target
+LOST = 0.1  # IoU up to which it is not; in between, it stays what it was
+
+
+@dataclass(frozen=True, slots=True)
+class TrackingScores:
+    """Shares and IoUs in 0..1; NaN where a video has no frame of the kind asked about."""
+
+    jaccard: float  # mean IoU over all frames, absent ones included
+    success: float  # success AUC over all frames
+    visible_accuracy: float  # share of frames with a visible target that are hit (IoU > 0.5)
+    absent_accuracy: float  # share of frames with an absent target in which nothing was predicted
+    losses: float  # per 1,000 frames
+    redetections: float  # per 1,000 frames
+    early: float  # mean IoU over the first third of the frames
+    late: float  # mean IoU over the last third
+
+
+def mask_iou(a: Bool[np.ndarray, "H W"], b: Bool[np.ndarray, "H W"]) -> float:
+    """Intersection over union of two masks, 0..1; 1 when both are empty."""
+    return float(jaccard(a, b))
+
+
+def success_curve(iou: Float[np.ndarray, " T"]) -> Float[np.ndarray, " 21"]:
+    """Share of frames whose IoU is strictly above 0, .05 .. 1 (Wu et al., CVPR 2013)."""
+    return (iou[:, None] > SUCCESS_THRESHOLDS).mean(axis=0)
+
+
+def success_auc(iou: Float[np.ndarray, " T"]) -> float:
+    """Area under the success curve: its mean over the 21 thresholds, 0..20/21 (no IoU is above 1)."""
+    return float(success_curve(iou).mean())
+
+
+def losses_and_redetections(iou: Float[np.ndarray, " T"], visible: Bool[np.ndarray, " T"]) -> tuple[int, int]:
+    """How often the target was lost, and how often found again.
+
+    It is lost when it goes absent or IoU falls to 0.1, and found again when it is visible with IoU > 0.5: two
+    thresholds, so that an IoU wavering about one of them does not count. Tracking starts on the target.
+    """
+    lost, losses, redetections = False, 0, 0
+    for overlap, seen in zip(iou.tolist(), visible.tolist(), strict=True):
+        if not lost and (not seen or overlap <= LOST):
+            lost, losses = True, losses + 1
+        elif lost and seen and overlap > HIT:
+            lost, redetections = False, redetections + 1
+    return losses, redetections
+
+
+def score(iou: Float[np.ndarray, " T"], visible: Bool[np.ndarray, " T"]) -> TrackingScores:
+    """Scores of one object in one video.
+
+    iou: per tracked frame, 1 where prediction and truth are both empty (`mask_iou`).
+    visible: whether the true mask is not empty.
+    Raises InputError when there is no frame.
+    """
+    frames = len(iou)
+    if frames == 0:
+        raise InputError("no tracked frame to score: a video needs at least one frame after its prompt")
+    third = max(1, frames // 3)
+    losses, redetections = losses_and_redetections(iou, visible)
+    return TrackingScores(
+        jaccard=float(iou.mean()),
+        success=success_auc(iou),
+        visible_accuracy=float((iou[visible] > HIT).mean()) if visible.any() else math.nan,
+        # With an empty truth, IoU is 1 for an empty prediction and 0 for any other.
+        absent_accuracy=float((iou[~visible] == 1).mean()) if not visible.all() else math.nan,
+        losses=1000 * losses / frames,
+        redetections=1000 * redetections / frames,
+        early=float(iou[:third].mean()),
+        late=float(iou[-third:].mean()),
+    )
+
+
+def mean_scores(videos: Sequence[TrackingScores]) -> TrackingScores:
+    """Unweighted mean over videos (or objects), each score over those that have it."""
+    if not videos:
+        raise InputError("no video to average over")
+    table = np.array([astuple(scores) for scores in videos], dtype=np.float64)
+    known = ~np.isnan(table)
+    counts = known.sum(axis=0)
+    sums = np.where(known, table, 0.0).sum(axis=0)
+    return TrackingScores(*np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).tolist())
