@@ -16,9 +16,7 @@ Contour = Callable[[np.ndarray], np.ndarray]  # mask [H W] -> its boundary pixel
 BOUNDARY_TOLERANCE = 0.008  # matching radius of F, in image diagonals
 
 
-def jaccard(
-    prediction: Bool[np.ndarray, "*T H W"], truth: Bool[np.ndarray, "*T H W"]
-) -> Float[np.ndarray, "*T"]:
+def jaccard(prediction: Bool[np.ndarray, "*T H W"], truth: Bool[np.ndarray, "*T H W"]) -> Float[np.ndarray, "*T"]:
     """Region similarity J, intersection over union per mask, 0..1; 1 where both masks are empty."""
     intersection = np.asarray(np.logical_and(prediction, truth).sum(axis=(-2, -1)), dtype=np.float64)
     union = np.asarray(np.logical_or(prediction, truth).sum(axis=(-2, -1)), dtype=np.float64)
@@ -71,6 +69,4 @@ def boundary_fs(
     prediction: Bool[np.ndarray, "T H W"], truth: Bool[np.ndarray, "T H W"], contour: Contour = step_contour
 ) -> Float[np.ndarray, " T"]:
     """Contour accuracy F of every frame."""
-    return np.array(
-        [boundary_f(p, t, contour) for p, t in zip(prediction, truth, strict=True)], dtype=np.float64
-    )
+    return np.array([boundary_f(p, t, contour) for p, t in zip(prediction, truth, strict=True)], dtype=np.float64)

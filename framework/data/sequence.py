@@ -1,0 +1,52 @@
+"""What a data set gives to the evaluation: named sequences of lazily read frames."""
+
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from framework.types import Prompt, Size
+
+
+@runtime_checkable
+class VideoSequence(Protocol):
+    """One video with its prompts and, where known, its true masks. Frames are read when asked for."""
+
+    @property
+    def name(self) -> str:
+        """Unique in its data set; safe as a file name."""
+
+    @property
+    def length(self) -> int:
+        """Number of frames."""
+
+    @property
+    def size(self) -> Size:
+        """Height, width in pixels."""
+
+    def frame(self, index: int) -> UInt8[np.ndarray, "Hv Wv 3"]:
+        """RGB frame."""
+
+    def truth(self, index: int) -> Mapping[int, Bool[np.ndarray, "Hv Wv"]]:
+        """True mask of every annotated object, empty masks where it is absent; {} on frames without annotation."""
+
+    def prompts(self) -> Mapping[int, Mapping[int, Prompt]]:
+        """Frame -> object id -> prompt."""
+
+    def attributes(self, index: int) -> frozenset[str]:
+        """What makes this frame hard (``occlusion``, ``distractor`` ...); empty where unknown."""
+
+
+@runtime_checkable
+class DataSet(Protocol):
+    """A fixed list of sequences."""
+
+    @property
+    def name(self) -> str:
+        """Part of every result's identity: data, version and split."""
+
+    def __len__(self) -> int: ...
+
+    def sequence(self, index: int) -> VideoSequence:
+        """Sequence by position, 0 <= index < len."""

@@ -1,0 +1,114 @@
+"""The four seams: memory policy, motion model, selector, network. State goes in, state comes out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar, Generic, Protocol, TypeVar
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from framework.types import Candidates, Cue, Entry, Features, Image, Opaque, Outcome, Pick, Prompt, Query, Read
+
+S = TypeVar("S")
+
+
+class MemoryPolicy(ABC, Generic[S]):
+    """Decides what is remembered and what is read. Fields are hyper-parameters; a video's state is a value.
+
+    The state type `S` is the policy's own. All that is remembered sits in it, and what it no longer refers to is
+    forgotten; `entries` must stay bounded however long the video.
+    """
+
+    privileged: ClassVar[bool] = False
+    """Receives `Outcome.truth` (oracle rows)."""
+    measures: ClassVar[bool] = False
+    """Receives `Outcome.reading`."""
+
+    @abstractmethod
+    def init(self) -> S:
+        """Memory before the first frame of a video."""
+
+    @abstractmethod
+    def read(self, state: S, query: Query) -> Read:
+        """What to attend to on the frame of `query`."""
+
+    @abstractmethod
+    def write(self, state: S, entry: Entry, outcome: Outcome) -> S:
+        """Memory after a frame. `entry.scores.prompted` tells a prompt from a tracked frame.
+
+        Prompts of later frames arrive first when a video is tracked offline, so `entry.frame` need not grow.
+        """
+
+    @abstractmethod
+    def entries(self, state: S) -> Sequence[Entry]:
+        """Everything still held."""
+
+
+class MotionModel(ABC, Generic[S]):
+    """Predicts where the object should be and says how well each hypothesis agrees."""
+
+    @abstractmethod
+    def init(self) -> S:
+        """State before the first frame of a video."""
+
+    @abstractmethod
+    def score(self, state: S, features: Features, candidates: Candidates) -> tuple[S, Cue | None]:
+        """Predict, then judge the masks of one row (R = 1; `iou` is on the host); None abstains."""
+
+    @abstractmethod
+    def update(self, state: S, features: Features, outcome: Outcome) -> S:
+        """State after the chosen mask is known; also called on prompted frames."""
+
+
+class Selector(ABC):
+    """Decides which hypotheses of an object live on."""
+
+    hindsight: ClassVar[bool] = False
+    """Branches keep their past, and the best branch answers for earlier frames too."""
+
+    @abstractmethod
+    def select(
+        self, totals: Sequence[float], candidates: Sequence[Candidates], cues: Sequence[Cue | None]
+    ) -> list[Pick]:
+        """Best first. One running total, one candidate row (`iou`, `presence` on the host) and one cue per branch."""
+
+
+class Network(Protocol):
+    """A stateless video-segmentation network. Rows are independent of one another."""
+
+    def encode(self, image: Image, frame: int, length: int | None) -> Features:
+        """Image features of one frame; the costly part, done once per frame."""
+
+    def condition(self, features: Features, reads: Sequence[Read]) -> Float[Tensor, "R C y x"]:
+        """Memory attention. All reads hold equally many spatial memories and equally many pointers."""
+
+    def measure(
+        self, features: Features, reads: Sequence[Read]
+    ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items"]]:
+        """`condition`, and the share of attention that each item received (mean over queries and layers)."""
+
+    def decode(
+        self,
+        features: Features,
+        conditioned: Float[Tensor, "R C y x"],
+        presence_threshold: Float[Tensor, " R"],
+    ) -> Candidates:
+        """Three masks a row; rows whose object score is not above the threshold are absent."""
+
+    def prompt(
+        self,
+        features: Features,
+        prompts: Sequence[Prompt],
+        conditioned: Float[Tensor, "R C y x"] | None = None,
+        previous: Float[Tensor, "R h w"] | None = None,
+    ) -> Candidates:
+        """One mask a row (M = 1). A correction brings the conditioned features and the mask it corrects."""
+
+    def memorise(
+        self,
+        features: Features,
+        logits: Float[Tensor, "R h w"],
+        presence: Float[Tensor, " R"],
+        prompted: Bool[Tensor, " R"],
+    ) -> list[Opaque]:
+        """Memory features of each row; masks of prompted rows are binarised first."""

@@ -1,0 +1,389 @@
+"""One-pass evaluation of boxes: success, precision and normalised precision as the known tools compute them.
+
+"LaSOT AUC" is not one number. Every tool repairs predictions, treats absent frames and rounds in its own way, so
+each is a value of `Evaluator`, named in `EVALUATORS`, and its name belongs beside every score.
+Boxes are rows x, y, w, h in pixels. Sources: Wu et al. (CVPR 2013) for the curves, Muller et al. (TrackingNet,
+ECCV 2018) for the normalised error, the behaviour of each tool for its conventions.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+
+from framework.errors import InputError
+
+Boxes = Float[np.ndarray, "T 4"]
+Rows = Bool[np.ndarray, " T"]
+
+TWENTY = 20  # index of 20 px in the precision curve, and of 0.20 in the normalised one
+INF = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One tracker on one sequence."""
+
+    name: str
+    truth: Float[np.ndarray, "T 4"]
+    prediction: Float[np.ndarray, "N 4"]
+    visible: Bool[np.ndarray, " T"] | None = None  # None: the benchmark has no absence labels
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Frames of one sequence that pass each threshold."""
+
+    name: str
+    frames: int  # the denominator
+    success: Int[np.ndarray, " K"]
+    precision: Int[np.ndarray, " P"]
+    normalised: Int[np.ndarray, " Q"]
+    overlap: float  # mean IoU over the frames with a valid box
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Shares in 0..1, in the precision of the tool. Scaling to points also belongs to the tool: see `points`."""
+
+    auc: Shaped[np.ndarray, ""]
+    op50: Shaped[np.ndarray, ""]  # success at IoU 0.5
+    op75: Shaped[np.ndarray, ""]
+    precision: Shaped[np.ndarray, ""]  # at 20 px
+    normalised: Shaped[np.ndarray, ""]  # at 0.20
+    normalised_auc: Shaped[np.ndarray, ""]  # mean over 0..0.5
+
+    def points(self) -> tuple[float, float, float, float, float]:
+        """AUC, OP50, OP75, Precision, Norm Precision in 0..100, as the tools print them with two decimals."""
+        shares = (self.auc, self.op50, self.op75, self.precision, self.normalised)
+        hundred = self.auc.dtype.type(100)
+        auc, op50, op75, precision, normalised = (float(share * hundred) for share in shares)
+        return auc, op50, op75, precision, normalised
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    sequences: tuple[Curves, ...]
+    per_sequence: Mapping[str, Scores]
+    overall: Scores  # unweighted mean of the curves over sequences
+
+
+# ---- what the tools do to predictions
+
+
+def as_given(boxes: Boxes) -> Boxes:
+    return boxes
+
+
+def refuse_invalid(boxes: Boxes) -> Boxes:
+    if np.isnan(boxes).any():
+        raise InputError("the prediction has NaN boxes; write 0,0,0,0 for an empty one")
+    if (boxes[:, 2:] < 0).any():
+        raise InputError("the prediction has boxes of negative width or height; write 0,0,0,0 for an empty one")
+    return boxes
+
+
+def zero_negatives(boxes: Boxes) -> Boxes:
+    """Every negative entry becomes 0: a box that leaves the image moves into it, its size unchanged."""
+    return refuse_invalid(np.where(boxes < 0, 0.0, boxes))
+
+
+def enlarge_then_zero_negatives(boxes: Boxes) -> Boxes:
+    size = boxes[:, 2:] * 1.025
+    return zero_negatives(np.concatenate([boxes[:, :2] + boxes[:, 2:] / 2 - size / 2, size], axis=1))
+
+
+def never(prediction: Boxes, truth: Boxes) -> Rows:
+    return np.zeros(len(prediction), dtype=bool)
+
+
+def where_flat(prediction: Boxes, truth: Boxes) -> Rows:
+    return (prediction[:, 2:] == 0).any(axis=1) & ~np.isnan(truth).any(axis=1)
+
+
+def where_not_positive(prediction: Boxes, truth: Boxes) -> Rows:
+    return ~(prediction[:, 2:] > 0).all(axis=1) | np.isnan(prediction).any(axis=1)
+
+
+def drop_tail(boxes: Boxes, frames: int) -> Boxes:
+    return boxes[:frames]
+
+
+def drop_filled_tail(boxes: Boxes, frames: int) -> Boxes:
+    if (boxes[frames:, 2:] == 0).any():
+        raise InputError(f"the prediction has an empty box after the last frame; cut it to {frames} rows")
+    return boxes[:frames]
+
+
+def pad_with_zeros(boxes: Boxes, frames: int) -> Boxes:
+    return np.concatenate([boxes, np.zeros((frames - len(boxes), 4), dtype=boxes.dtype)])
+
+
+def refuse_short(boxes: Boxes, frames: int) -> Boxes:
+    if len(boxes) < frames:
+        raise InputError(f"the prediction has {len(boxes)} rows for {frames} frames; write one row per frame")
+    return boxes
+
+
+def leave_short(boxes: Boxes, frames: int) -> Boxes:
+    return boxes
+
+
+# ---- which frames of the truth count
+
+
+def every_frame(truth: Boxes, visible: Rows) -> Rows:
+    return np.ones(len(truth), dtype=bool)
+
+
+def annotated_frames(truth: Boxes, visible: Rows) -> Rows:
+    return ~np.isnan(truth).any(axis=1)
+
+
+def visible_frames(truth: Boxes, visible: Rows) -> Rows:
+    return visible & all_sizes_positive(truth)
+
+
+def all_positive(truth: Boxes) -> Rows:
+    return (truth > 0).all(axis=1)
+
+
+def all_sizes_positive(truth: Boxes) -> Rows:
+    return (truth[:, 2:] > 0).all(axis=1)
+
+
+def all_valid(truth: Boxes) -> Rows:
+    return np.ones(len(truth), dtype=bool)
+
+
+# ---- errors of a frame; the order of operations decides exact ties
+
+
+def pixel_iou(prediction: Boxes, truth: Boxes) -> Float[np.ndarray, " T"]:
+    """Intersection over union of boxes that include their last pixel."""
+    top_left = np.maximum(prediction[:, :2], truth[:, :2])
+    bottom_right = np.minimum(prediction[:, :2] + prediction[:, 2:] - 1, truth[:, :2] + truth[:, 2:] - 1)
+    intersection = np.maximum(bottom_right - top_left + 1, 0).prod(axis=1)
+    union = prediction[:, 2:].prod(axis=1) + truth[:, 2:].prod(axis=1) - intersection
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return intersection / union
+
+
+def continuous_iou(prediction: Boxes, truth: Boxes) -> Float[np.ndarray, " T"]:
+    """Intersection over union of boxes on the plane, 0 for two empty ones."""
+    top_left = np.maximum(prediction[:, :2], truth[:, :2])
+    bottom_right = np.minimum(prediction[:, :2] + prediction[:, 2:], truth[:, :2] + truth[:, 2:])
+    intersection = np.maximum(bottom_right - top_left, 0).prod(axis=1)
+    union = prediction[:, 2:].prod(axis=1) + truth[:, 2:].prod(axis=1) - intersection
+    return np.clip(intersection / (union + np.finfo(float).eps), 0.0, 1.0)
+
+
+def centres(boxes: Boxes) -> Float[np.ndarray, "T 2"]:
+    return boxes[:, :2] + 0.5 * (boxes[:, 2:] - 1)
+
+
+def centre_error(prediction: Boxes, truth: Boxes) -> Float[np.ndarray, " T"]:
+    """Distance of the centres, pixels."""
+    return np.sqrt(((centres(prediction) - centres(truth)) ** 2).sum(axis=1))
+
+
+def error_of_scaled_centres(prediction: Boxes, truth: Boxes) -> Float[np.ndarray, " T"]:
+    """Distance of the centres after dividing each by the true width and height."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        difference = centres(prediction) / truth[:, 2:] - centres(truth) / truth[:, 2:]
+    return np.sqrt((difference**2).sum(axis=1))
+
+
+def scaled_error_of_centres(prediction: Boxes, truth: Boxes) -> Float[np.ndarray, " T"]:
+    """Difference of the centres, divided by the true width and height (at least one pixel)."""
+    difference = (centres(prediction) - centres(truth)) / np.maximum(1.0, truth[:, 2:])
+    return np.sqrt((difference**2).sum(axis=1))
+
+
+def infinite_where_empty(error: Callable[[Boxes, Boxes], np.ndarray], prediction: Boxes, truth: Boxes) -> np.ndarray:
+    """An empty prediction has no centre, so it is infinitely far away."""
+    return np.where((prediction[:, 2:] > 0).all(axis=1), error(prediction, truth), INF)
+
+
+# ---- the evaluators
+
+
+@dataclass(frozen=True, slots=True)
+class FrameErrors:
+    """What a frame without a usable true box gets. An error below 0 passes every threshold."""
+
+    centre: float
+    normalised: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluator:
+    """The conventions of one tool on one benchmark; the defaults are those of the pytracking family on LaSOT.
+
+    Steps, in order: prepare, cut, carry forward, fill up, frame 0 := truth, frame errors, thresholds.
+    """
+
+    prepare: Callable[[Boxes], Boxes] = refuse_invalid
+    cut: Callable[[Boxes, int], Boxes] = drop_tail  # of a prediction longer than the truth
+    carried: Callable[[Boxes, Boxes], Rows] = where_flat  # rows that take the box of the row before
+    fill: Callable[[Boxes, int], Boxes] = refuse_short  # of a prediction shorter than the truth
+    allows_unknown_truth: bool = False  # NaN rows in the truth
+    counted: Callable[[Boxes, Rows], Rows] = every_frame  # frames in the denominator
+    valid: Callable[[Boxes], Rows] = all_sizes_positive  # frames whose true box can be compared with
+    overlap: Callable[[Boxes, Boxes], np.ndarray] = pixel_iou
+    error: Callable[[Boxes, Boxes], np.ndarray] = centre_error
+    normalised_error: Callable[[Boxes, Boxes], np.ndarray] = error_of_scaled_centres
+    invalid: FrameErrors = FrameErrors(centre=INF, normalised=-1.0)  # true box not valid
+    absent: FrameErrors = FrameErrors(centre=INF, normalised=INF)  # target not visible
+    # 0.15000000000000002 and not 0.15: multiples of .05, rounded as a running arange rounds them
+    success_thresholds: Float[np.ndarray, " K"] = field(default_factory=lambda: np.arange(21) * 0.05)
+    precision_thresholds: Float[np.ndarray, " P"] = field(default_factory=lambda: np.arange(51.0))
+    normalised_thresholds: Float[np.ndarray, " Q"] = field(default_factory=lambda: np.arange(51) / 100)
+    dtype: type[np.floating] = np.float64  # of counts / frames and all means
+
+    def curves(self, run: Run) -> Curves:
+        """Raises InputError for what the tool refuses."""
+        if len(run.prediction) == 0:
+            raise InputError(f"{run.name}: the prediction is empty; write one row per frame")
+        if not self.allows_unknown_truth and np.isnan(run.truth).any():
+            raise InputError(f"{run.name}: the ground truth has NaN boxes, which this evaluator refuses")
+        try:
+            prediction = self.repair(run.prediction, run.truth)
+        except InputError as error:
+            raise InputError(f"{run.name}: {error}") from None
+        truth = run.truth[: len(prediction)]
+        visible = np.ones(len(truth), dtype=bool) if run.visible is None else run.visible[: len(truth)]
+
+        valid = self.valid(truth)
+        comparable = valid & visible
+        iou = np.where(comparable, self.overlap(prediction, truth), -1.0)
+        centre = np.where(valid, self.error(prediction, truth), self.invalid.centre)
+        centre = np.where(visible, centre, self.absent.centre)
+        normalised = np.where(valid, self.normalised_error(prediction, truth), self.invalid.normalised)
+        normalised = np.where(visible, normalised, self.absent.normalised)
+
+        counted = self.counted(truth, visible)
+        return Curves(
+            name=run.name,
+            frames=int(counted.sum()),
+            success=(iou[counted, None] > self.success_thresholds).sum(axis=0),
+            precision=(centre[counted, None] <= self.precision_thresholds).sum(axis=0),
+            normalised=(normalised[counted, None] <= self.normalised_thresholds).sum(axis=0),
+            overlap=float(iou[comparable].mean()) if comparable.any() else float("nan"),
+        )
+
+    def repair(self, prediction: Float[np.ndarray, "N 4"], truth: Float[np.ndarray, "T 4"]) -> np.ndarray:
+        """The boxes that are scored: at most T rows."""
+        boxes = self.cut(self.prepare(prediction), len(truth))
+        carried = self.carried(boxes, truth[: len(boxes)])
+        rows = np.where(carried, 0, np.arange(len(boxes)))
+        boxes = self.fill(boxes[np.maximum.accumulate(rows)], len(truth))
+        return np.concatenate([truth[:1], boxes[1:]])
+
+    def evaluate(self, runs: Sequence[Run]) -> Report:
+        if not runs:
+            raise InputError("no sequence to evaluate")
+        sequences = tuple(self.curves(run) for run in runs)
+        rates = [self.rates(curves) for curves in sequences]
+        overall = tuple(np.mean(np.stack(curve), axis=0, dtype=self.dtype) for curve in zip(*rates, strict=True))
+        return Report(
+            sequences=sequences,
+            per_sequence={c.name: self.scores(*rate) for c, rate in zip(sequences, rates, strict=True)},
+            overall=self.scores(*overall),
+        )
+
+    def rates(self, curves: Curves) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Success, precision and normalised precision of one sequence, 0..1."""
+        frames = self.dtype(max(curves.frames, 1))
+        success, precision, normalised = (
+            counts.astype(self.dtype) / frames for counts in (curves.success, curves.precision, curves.normalised)
+        )
+        return success, precision, normalised
+
+    def scores(self, success: np.ndarray, precision: np.ndarray, normalised: np.ndarray) -> Scores:
+        return Scores(
+            auc=np.asarray(success.mean(dtype=self.dtype)),
+            op50=np.asarray(success[len(success) // 2]),
+            op75=np.asarray(success[3 * (len(success) // 4)]),
+            precision=np.asarray(precision[TWENTY]),
+            normalised=np.asarray(normalised[TWENTY]),
+            normalised_auc=np.asarray(normalised.mean(dtype=self.dtype)),
+        )
+
+
+PYTRACKING = Evaluator(cut=drop_filled_tail, valid=all_positive, dtype=np.float32)
+SAMURAI = Evaluator(dtype=np.float32)
+HIM2SAM = replace(SAMURAI, prepare=zero_negatives)
+HIM2SAM_ENLARGED = replace(SAMURAI, prepare=enlarge_then_zero_negatives)  # result paths with "rvcot_nfs"
+
+# The Matlab toolkit of LaSOT: any unusable box is carried over, and an unusable true box is a hit for precision.
+LASOT_OFFICIAL = Evaluator(
+    prepare=as_given, carried=where_not_positive, valid=all_positive, invalid=FrameErrors(-1.0, -1.0)
+)
+
+# The got-10k toolkit on other benchmarks: no repair, no notion of absence.
+GOT10K_GIT = Evaluator(
+    prepare=as_given,
+    carried=never,
+    fill=leave_short,
+    allows_unknown_truth=True,
+    counted=annotated_frames,
+    valid=all_valid,
+    overlap=continuous_iou,
+    normalised_error=scaled_error_of_centres,
+    success_thresholds=np.linspace(0, 1, 21),
+    normalised_thresholds=np.linspace(0, 0.5, 51),
+)
+
+# What the scores should mean: visible frames only, and an empty prediction is a miss.
+STRICT = Evaluator(
+    prepare=partial(np.nan_to_num, nan=0.0),
+    carried=never,
+    fill=pad_with_zeros,
+    allows_unknown_truth=True,
+    counted=visible_frames,
+    overlap=continuous_iou,
+    error=partial(infinite_where_empty, centre_error),
+    normalised_error=partial(infinite_where_empty, scaled_error_of_centres),
+)
+
+
+def under_lasot_extension(evaluator: Evaluator) -> Evaluator:
+    """The pytracking family knows absence only by the data set name "lasot": elsewhere it is a normalised hit."""
+    return replace(evaluator, fill=pad_with_zeros, absent=evaluator.invalid)
+
+
+def under_otb(evaluator: Evaluator) -> Evaluator:
+    """OTB, NfS and every other benchmark without a rule of its own."""
+    return under_lasot_extension(evaluator)
+
+
+def under_uav(evaluator: Evaluator) -> Evaluator:
+    """UAV123 has NaN truth; such a frame is a hit for both precisions."""
+    hit = FrameErrors(centre=-1.0, normalised=-1.0)
+    return replace(evaluator, fill=pad_with_zeros, allows_unknown_truth=True, invalid=hit, absent=hit)
+
+
+EVALUATORS: Mapping[str, Evaluator] = {
+    f"{tool}/{benchmark}": rule(evaluator)
+    for tool, evaluator in {
+        "pytracking": PYTRACKING,
+        "samurai": SAMURAI,
+        "him2sam": HIM2SAM,
+        "him2sam_enlarged": HIM2SAM_ENLARGED,
+    }.items()
+    for benchmark, rule in {
+        "lasot": replace,
+        "lasot_extension_subset": under_lasot_extension,
+        "otb": under_otb,
+        "nfs": under_otb,
+        "uav": under_uav,
+    }.items()
+} | {
+    "official/lasot": LASOT_OFFICIAL,
+    "got10k_git/lasot": GOT10K_GIT,
+    "got10k_git/otb": replace(GOT10K_GIT, counted=every_frame),
+    "strict": STRICT,
+}

@@ -1,0 +1,337 @@
+"""The nouns of one tracking step. Every value is frozen; nothing here knows a network, a policy or a paper.
+
+Axis letters used in every shape of the project:
+
+====  =====================================================================================
+R     rows: one per object and branch, of every tracker in the batch
+M     masks (hypotheses) per row: 3 when tracking, 1 when prompted
+C     width of an object pointer and of the image embedding
+S, P  spatial memories and object pointers in one `Read`; items = S + P
+h w   mask-logit grid (input / 4 for SAM2)
+y x   token grid of the image embedding (input / 16 for SAM2)
+H W   network input in pixels; ``Hv Wv`` video frame in pixels
+====  =====================================================================================
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, UInt8
+from torch import Tensor
+
+ANCHOR = -1
+"""Temporal slot of prompted and anchor memories. Slot 0 is the newest frame, slot 1 the one before, ..."""
+
+ABSENT_LOGIT = -1024.0
+"""Mask logit written everywhere when the network says that the object is not in the frame."""
+
+Opaque = Any
+"""Memory features as the network encoded them. Only the network looks inside."""
+
+Box = tuple[float, float, float, float]
+"""xmin, ymin, xmax, ymax in video pixels; xmax and ymax are exclusive edges, so width = xmax - xmin."""
+
+Size = tuple[int, int]
+"""Height, width in pixels."""
+
+
+def upsample(logits: Float[Tensor, "*n h w"], size: Size) -> Float[Tensor, "*n Hv Wv"]:
+    """Mask logits on another grid: bilinear, corners not aligned (how SAM2 shows its low-resolution masks)."""
+    if tuple(logits.shape[-2:]) == tuple(size):
+        return logits
+    flat = logits.reshape(-1, 1, *logits.shape[-2:])
+    return F.interpolate(flat, size=size, mode="bilinear", align_corners=False).reshape(*logits.shape[:-2], *size)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a policy may know of the frame that is about to be tracked."""
+
+    frame: int
+    embedding: Float[Tensor, "C y x"]
+    """Image features before any memory."""
+    length: int | None
+    """Frames of the whole video; None when streaming."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """One encoded frame, shared by every tracker, object and branch."""
+
+    query: Query
+    image: Float[Tensor, "3 H W"]
+    """Network input, normalised with the ImageNet mean and deviation."""
+    private: Any
+    """The network's own pyramid; nobody else looks inside."""
+    size: Size | None = None
+    """Video frame in pixels; None when the video has the size of the network input."""
+
+    @property
+    def video_size(self) -> Size:
+        return self.size or (self.image.shape[-2], self.image.shape[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """What the network proposes for each row, with absent rows already set to `ABSENT_LOGIT`."""
+
+    logits: Float[Tensor, "R M h w"]
+    iou: Float[Tensor, "R M"]
+    """Predicted IoU, 0..1."""
+    pointers: Float[Tensor, "R M C"]
+    presence: Float[Tensor, " R"]
+    """Object-score logit; the object is taken to be visible above the tracker's threshold."""
+
+    def row(self, index: int) -> "Candidates":
+        """One row, R = 1."""
+        at = slice(index, index + 1)
+        return Candidates(self.logits[at], self.iou[at], self.pointers[at], self.presence[at])
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Plain numbers about one remembered observation; safe to keep for ever."""
+
+    iou: float
+    """Predicted IoU of the chosen mask, 0..1."""
+    presence: float
+    """Object-score logit."""
+    motion: float | None
+    """Agreement of the chosen mask with the motion model, 0..1; None when the model abstained."""
+    area: int
+    """Foreground cells of the chosen mask on the mask-logit grid."""
+    prompted: bool
+
+
+class Lease:
+    """Lets one `write` ask the network for a re-encoding of the entry it receives, and ends with that write."""
+
+    __slots__ = ("_encode", "_made")
+
+    def __init__(self, encode: Callable[[], Opaque]) -> None:
+        self._encode: Callable[[], Opaque] | None = encode
+        self._made: Opaque | None = None
+
+    def features(self) -> Opaque:
+        """The re-encoded memory; made once however many policies ask."""
+        if self._encode is None:
+            raise RuntimeError("Entry.anchored() may only be called inside the write that receives the entry")
+        if self._made is None:
+            self._made = self._encode()
+        return self._made
+
+    def end(self) -> None:
+        """Releases the frame's image features."""
+        self._encode = self._made = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One remembered observation of one object. Compared by identity."""
+
+    frame: int
+    pointer: Float[Tensor, " C"]
+    features: Opaque | None
+    scores: Scores
+    lease: Lease | None = field(default=None, repr=False)
+
+    def pointer_only(self) -> "Entry":
+        """Without the spatial memory: kept for its pointer alone."""
+        return replace(self, features=None, lease=None)
+
+    def anchored(self) -> "Entry":
+        """The same observation, encoded as if its (binarised) mask had been a prompt.
+
+        Only inside the `write` that receives the entry.
+        """
+        if self.lease is None:
+            raise RuntimeError(f"the entry of frame {self.frame} holds no frame to encode again")
+        return replace(self, features=self.lease.features(), lease=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What one row attends to. The order is the order in attention."""
+
+    spatial: tuple[tuple[Entry, int], ...] = ()
+    """(entry, temporal slot)"""
+    pointers: tuple[tuple[Entry, int], ...] = ()
+    """(entry, frames ago); the distance may be a rank where a method counts so."""
+    pointer_span: int = 15
+    """Frames by which pointer distances are divided."""
+    gain: Float[Tensor, " items"] | None = None
+    """Scales an item's keys; None leaves them untouched."""
+    bias: Float[Tensor, " items"] | None = None
+    """Added to an item's attention logits; None leaves them untouched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one row on one frame. Lives for that frame only."""
+
+    frame: int
+    candidates: Candidates
+    """One row; `iou` and `presence` are on the host, so reading them costs no transfer."""
+    choice: int
+    """Index of the chosen mask."""
+    box: Box | None
+    """Around the chosen mask, to the resolution of the mask-logit grid; None when it is empty."""
+    scores: Scores
+    size: Size
+    """Video frame in pixels."""
+    truth: Bool[Tensor, "Hv Wv"] | None = None
+    """True mask; only for privileged policies."""
+    reading: Float[Tensor, " items"] | None = None
+    """Share of the attention that each read item received, summing to 1; only for policies that measure it."""
+    shown: Float[Tensor, "h w"] | None = None
+    """Chosen logits after hole filling; None when nothing was filled."""
+
+    @property
+    def logits(self) -> Float[Tensor, "h w"]:
+        """Logits of the chosen mask as they are shown."""
+        return self.candidates.logits[0, self.choice] if self.shown is None else self.shown
+
+    def mask(self, size: Size | None = None) -> Bool[Tensor, "Hv Wv"]:
+        """Chosen mask at `size` (the video's by default)."""
+        return upsample(self.logits, size or self.size) > 0
+
+    def masks(self, size: Size | None = None) -> Bool[Tensor, "M Hv Wv"]:
+        """All hypotheses at `size` (the video's by default)."""
+        return upsample(self.candidates.logits[0], size or self.size) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """What a motion model thinks of each hypothesis: fused score = (1 - weight) * iou + weight * agreement."""
+
+    agreement: tuple[float, ...]
+    """One per mask, 0..1."""
+    weight: float
+
+    def fuse(self, iou: tuple[float, ...]) -> tuple[float, ...]:
+        """Fused scores; the IoU term is rounded to float32, in which the network speaks."""
+        share = np.float32(1.0 - self.weight)
+        return tuple(float(share * np.float32(q)) + self.weight * a for q, a in zip(iou, self.agreement, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """One mask of one row that lives on as a branch."""
+
+    row: int
+    mask: int
+    total: float
+    """Running total of the branch."""
+    motion: float | None
+    """Agreement of this mask; None when the motion model abstained."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prompt:
+    """Where an object is on one frame. Exactly one of mask, box or points (a box may carry points too).
+
+    Identical prompts (the same object) are encoded once for all trackers in lockstep.
+    """
+
+    mask: Bool[np.ndarray, "Hv Wv"] | None = None
+    box: Box | None = None
+    points: tuple[tuple[float, float], ...] = ()
+    """(x, y) in video pixels."""
+    labels: tuple[int, ...] = ()
+    """1 inside the object, 0 outside; one per point."""
+    refine: bool = False
+    """Correct what was just tracked on this frame, instead of starting from the image alone."""
+
+    def __post_init__(self) -> None:
+        if (self.mask is not None) + (self.box is not None or bool(self.points)) != 1:
+            raise ValueError("a prompt is a mask, or a box and/or points")
+        if len(self.points) != len(self.labels) or not set(self.labels) <= {0, 1}:
+            raise ValueError("a prompt needs one label (1 inside, 0 outside) per point")
+
+
+Image = UInt8[np.ndarray, "Hv Wv 3"] | Float[Tensor, "3 H W"]
+"""RGB video frame, or a network input that is already resized and normalised."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One frame as it enters the loop. Object ids are the caller's."""
+
+    image: Image
+    prompts: Mapping[int, Prompt] = field(default_factory=dict)
+    removed: frozenset[int] = frozenset()
+    """Objects that are no longer tracked from this frame on."""
+    truth: Mapping[int, Bool[Tensor, "Hv Wv"]] = field(default_factory=dict)
+    """True masks; reach privileged policies only."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryUse:
+    """What memory held and what was read on one frame, as frame numbers; safe to keep for ever."""
+
+    spatial: tuple[tuple[int, int], ...] = ()
+    """(frame, temporal slot) in attention order."""
+    pointers: tuple[tuple[int, int], ...] = ()
+    """(frame, frames ago) in attention order."""
+    held: tuple[int, ...] = ()
+    """Frames of all entries held after the frame."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Track:
+    """One object on one frame."""
+
+    logits: Float[Tensor, "h w"]
+    """Of the chosen mask, as shown."""
+    scores: Scores
+    choice: int
+    box: Box | None
+    candidates: Candidates
+    """One row; what losses are made of."""
+    memory: MemoryUse
+
+    def mask(self, size: Size) -> Bool[Tensor, "Hv Wv"]:
+        """At video size."""
+        return upsample(self.logits, size) > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What one frame cost, for all trackers in lockstep together."""
+
+    encodings: int = 0
+    rows_asked: int = 0
+    """Rows that the trackers wanted answered."""
+    rows_computed: int = 0
+    """Rows left after identical ones were merged."""
+    memories: int = 0
+    """Memory encodings, re-encodings included."""
+    transfers: int = 0
+    """Device-to-host transfers made by the loop."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """One tracker's answer for one frame."""
+
+    frame: int
+    size: Size
+    tracks: Mapping[int, Track]
+    """By object id."""
+    work: Work
+    exclusive: bool = False
+    """Objects may not overlap: every pixel goes to the object with the highest logit."""
+
+    def masks(self) -> dict[int, Bool[Tensor, "Hv Wv"]]:
+        """Mask of every object at video size."""
+        if not self.tracks:
+            return {}
+        logits = torch.stack([upsample(track.logits, self.size) for track in self.tracks.values()])
+        masks = logits > 0
+        if self.exclusive:
+            masks &= torch.arange(len(logits), device=logits.device)[:, None, None] == logits.argmax(dim=0)
+        return dict(zip(self.tracks, masks, strict=True))
