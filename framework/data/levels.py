@@ -1,6 +1,5 @@
 """How hard a procedural video is, and the scene a random generator composes at that hardness."""
 
-import colorsys
 from dataclasses import dataclass, replace
 
 import cv2
@@ -38,8 +37,8 @@ class Level:
 LEVELS: dict[str, Level] = {
     "calm": Level((0, 0), (0, 2), 0.0, 0.0, 0.0, 0.8, 0.1, (0.09, 0.16)),
     "distractors": Level((2, 3), (0, 1), 1.4, 0.0, 0.0, 1.0, 0.2, (0.08, 0.14)),
-    "occlusion": Level((1, 1), (0, 1), 0.5, 2.0, 0.7, 1.0, 0.2, (0.08, 0.14)),
-    "hard": Level((2, 4), (0, 1), 1.2, 1.6, 0.8, 1.3, 0.4, (0.07, 0.14)),
+    "occlusion": Level((1, 2), (0, 1), 0.5, 1.5, 0.5, 1.0, 0.2, (0.08, 0.14)),
+    "hard": Level((2, 4), (0, 1), 1.2, 1.2, 0.5, 1.3, 0.4, (0.07, 0.14)),
 }
 
 
@@ -131,13 +130,22 @@ def _times(rng: Generator, rate: float, length: int, first: float) -> list[float
     return times
 
 
-def _sprite(rng: Generator, level: Level, look: Look, radius: float, size: int, roam: float) -> Sprite:
+def _apart(rng: Generator, level: Level, first: Sprite, radius: float) -> Wander:
+    """A walk that leaves the first object uncovered on frame 0, where it is prompted."""
+    for _ in range(30):
+        walk = _walk(rng, level, 0.36)
+        if np.linalg.norm(walk(0.0) - first.walk(0.0)) > 1.3 * (first.radius + radius):
+            break
+    return walk
+
+
+def _sprite(rng: Generator, look: Look, radius: float, size: int, walk: Wander) -> Sprite:
     side = 2 * int(np.ceil(radius * size * 1.3)) + 4
     return Sprite(
         patch=_patch(look, outline(look.shape, look.shape_seed, side, side / 2 - 2)),
         radius=radius,
         scale=radius * size / (side / 2 - 2),
-        walk=_walk(rng, level, roam),
+        walk=walk,
         angle=rng.uniform(0, 2 * np.pi),
         spin=rng.choice([0.0, rng.uniform(-0.05, 0.05)]),
         breathing=(rng.choice([0.0, rng.uniform(0.1, 0.35)]), rng.uniform(0.03, 0.1), rng.uniform(0, 6)),
@@ -147,8 +155,8 @@ def _sprite(rng: Generator, level: Level, look: Look, radius: float, size: int, 
 
 
 def _exit(rng: Generator, start: float) -> Exit:
-    leave, enter = (0.5 + 1.05 * _unit(rng) for _ in range(2))
-    return Exit(start, rng.uniform(4, 16), rng.uniform(9, 14), leave, enter if rng.random() < 0.7 else leave)
+    leave, enter = (0.5 + 0.85 * _unit(rng) for _ in range(2))
+    return Exit(start, rng.uniform(0, 9), rng.uniform(8, 12), leave, enter if rng.random() < 0.7 else leave)
 
 
 def _occluder(rng: Generator, families: Families, time: float, radius: float, size: int) -> Sprite:
@@ -162,14 +170,17 @@ def _occluder(rng: Generator, families: Families, time: float, radius: float, si
         direction = np.array([rng.choice([-1.0, 1.0]), 0.0])
         coverage, reach = box(side, 0.45 * size, half * size), 0.62
     else:
-        coverage, reach = outline("ellipse" if rng.random() < 0.5 else "polygon", _seed(rng), side, side / 2 - 2), half * 1.25
+        coverage, reach = (
+            outline("ellipse" if rng.random() < 0.5 else "polygon", _seed(rng), side, side / 2 - 2),
+            half * 1.25,
+        )
     speed = radius * rng.uniform(0.3, 0.6)
     return Sprite(
         patch=_patch(look, coverage),
         radius=reach,
         scale=1.0,
         walk=Wander(np.zeros(2), np.zeros((2, 1)), np.zeros((2, 1)), np.zeros((2, 1))),
-        cover=Cover(time, float(rng.uniform(3, 12)), direction * speed),
+        cover=Cover(time, float(rng.uniform(1, 8)), direction * speed),
         angle=0.0 if bar else rng.uniform(0, 6),
     )
 
@@ -213,24 +224,25 @@ def compose(rng: Generator, level: Level, families: Families, length: int, size:
     radius = rng.uniform(*level.radius)
     look = _look(rng, families)
     exits = tuple(_exit(rng, t) for t in _times(rng, level.exits, length, 4.0))
-    first = replace(_sprite(rng, level, look, radius, size, 0.26), exits=exits)
-    covers = _times(rng, level.covers, length, 8.0)
+    first = replace(_sprite(rng, look, radius, size, _walk(rng, level, 0.26)), exits=exits)
+    covers = _times(rng, level.covers, length, 16.0)
     occluders = [_occluder(rng, families, t, radius, size) for t in covers]
     twins = []
     for _ in range(int(rng.integers(level.look_alikes[0], level.look_alikes[1] + 1))):
         reach = radius * rng.uniform(0.85, 1.15)
-        times = _times(rng, level.crossings, length, 6.0)
+        times = _times(rng, level.crossings, length, 16.0)
         # Some look-alikes pass while the first object is hidden: only memory can tell the two apart afterwards.
         times += [t + rng.uniform(-4, 4) for t in covers if rng.random() < 0.25]
         crossings = tuple(
-            Crossing(t, rng.uniform(6, 12), _unit(rng) * (radius + reach) * rng.uniform(0.15, 0.35)) for t in sorted(times)
+            Crossing(t, rng.uniform(6, 12), _unit(rng) * (radius + reach) * rng.uniform(0.15, 0.35))
+            for t in sorted(times)
         )
-        alike = _sprite(rng, level, _look_alike(rng, look, families), reach, size, 0.36)
+        alike = _sprite(rng, _look_alike(rng, look, families), reach, size, _apart(rng, level, first, reach))
         twins.append(replace(alike, crossings=crossings))
-    others = [
-        _sprite(rng, level, _look(rng, families), rng.uniform(*level.radius), size, 0.36)
-        for _ in range(int(rng.integers(level.others[0], level.others[1] + 1)))
-    ]
+    others = []
+    for _ in range(int(rng.integers(level.others[0], level.others[1] + 1))):
+        reach = rng.uniform(*level.radius)
+        others.append(_sprite(rng, _look(rng, families), reach, size, _apart(rng, level, first, reach)))
     moving = 1 + len(twins) + len(others)
     order = [1 + int(i) for i in rng.permutation(moving)] + [moving + 1 + i for i in range(len(occluders))]
     cluttered = bool(rng.random() < 0.4)
@@ -241,17 +253,9 @@ def compose(rng: Generator, level: Level, families: Families, length: int, size:
         camera=replace(_walk(rng, level, rng.uniform(0, 0.24)), centre=np.zeros(2)),
         shake=rng.uniform(0.004, 0.012, (2, 3)) * float(shaking),
         sprites=(first, *twins, *others, *occluders),
-        layers=tuple(_first_uncovered(order)),
+        layers=tuple(order),
         light=(rng.choice([0.0, rng.uniform(0.1, 0.3)]), rng.uniform(0.02, 0.08), rng.uniform(0, 6)),
         blur=rng.choice([0.0, rng.uniform(0.3, 0.8)]),
         grain=rng.normal(0, rng.uniform(1, 6), (size + 61, size + 61, 3)).astype(np.int16),
     )
     return Cast(scene, tuple(range(2, 2 + len(twins))), tuple(range(1, moving + 1)), cluttered)
-
-
-def _first_uncovered(order: list[int]) -> list[int]:
-    return order
-
-
-def hue_of(colour: Colour) -> tuple[float, float, float]:
-    return colorsys.hsv_to_rgb(*colour)

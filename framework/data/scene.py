@@ -196,11 +196,15 @@ class Scene:
         linear = scale * np.array([[cosine * aspect, -sine / aspect], [sine * aspect, cosine / aspect]])
         middle = (sprite.patch.shape[0] - 1) / 2
         move = np.column_stack([linear, centre - low - linear @ np.array([middle, middle])])
-        drawn = cv2.warpAffine(sprite.patch, move, (int(high[0] - low[0]), int(high[1] - low[1])), flags=cv2.INTER_LINEAR)
+        drawn = cv2.warpAffine(
+            sprite.patch, move, (int(high[0] - low[0]), int(high[1] - low[1])), flags=cv2.INTER_LINEAR
+        )
         coverage = drawn[..., 3]
         inside = coverage > 127
         region = image[low[1] : high[1], low[0] : high[0]]
-        colour = drawn[..., :3] * sprite.toned(t).astype(np.float32) if sprite.tint[0] else drawn[..., :3].astype(np.float32)
+        colour = (
+            drawn[..., :3] * sprite.toned(t).astype(np.float32) if sprite.tint[0] else drawn[..., :3].astype(np.float32)
+        )
         veil = 1 - coverage[..., None].astype(np.float32) * np.float32(1 / 255)
         image[low[1] : high[1], low[0] : high[0]] = np.minimum(region * veil + colour, 255).astype(np.uint8)
         owner[low[1] : high[1], low[0] : high[0]][inside] = identity

@@ -165,7 +165,13 @@ def box(side: int, half_length: float, half_width: float) -> UInt8[np.ndarray, "
     """Coverage 0..255 of an upright bar in the middle of a square (sizes in pixels)."""
     middle = (side - 1) / 2
     coverage = np.zeros((side, side), np.uint8)
-    low, high = np.array([middle - half_width, middle - half_length]), np.array([middle + half_width, middle + half_length])
-    corner, opposite = np.round(np.maximum(low, 0)).astype(int).tolist(), np.round(np.minimum(high, side - 1)).astype(int).tolist()
+    low, high = (
+        np.array([middle - half_width, middle - half_length]),
+        np.array([middle + half_width, middle + half_length]),
+    )
+    corner, opposite = (
+        np.round(np.maximum(low, 0)).astype(int).tolist(),
+        np.round(np.minimum(high, side - 1)).astype(int).tolist(),
+    )
     cv2.rectangle(coverage, corner, opposite, (255.0,), cv2.FILLED)
     return coverage

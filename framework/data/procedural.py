@@ -1,0 +1,187 @@
+"""A procedural tracking benchmark on which memory decides: look-alikes, crossings, occlusions, exits and returns.
+
+Every video is a function of (version, split, index, level): the same frames on every machine, any frame by its number,
+nothing to download. The val, test and long splits are fixed lists; the train split has no end.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Bool, Integer, UInt8
+
+from framework.data.levels import COMMON, HELD_OUT, LEVELS, Cast, compose
+from framework.data.scene import Rendering
+from framework.errors import InputError
+
+VERSION = 1
+COUNTS = {"train": 1_000_000, "val": 200, "test": 1_000, "long": 50}  # train indices may go beyond
+LONG = 1_000  # frames, at least, of a video of the long split
+RETURN = 8  # frames for which a reappearance counts as a return
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """What is hard about one frame for the tracked object."""
+
+    distractor_near: bool  # a look-alike in view, closer than 1.5 radii edge to edge
+    crossing: bool  # another object overlaps the object
+    look_alike: bool  # a look-alike is in view
+    partial_occlusion: bool  # 10-90 % of what lies within the frame is covered
+    full_occlusion: bool
+    out_of_view: bool
+    returned: bool  # visible, and absent within the last `RETURN` frames
+    scale_change: bool  # by more than 30 % since frame 0
+    rotation: bool  # by more than 45 degrees since frame 0
+    appearance_change: bool  # a colour channel by more than 10 % since frame 0
+    fast_motion: bool  # more than a quarter of the diameter per frame
+    camera_shake: bool
+    clutter: bool  # shapes like the objects' in the background
+    small: bool  # visible area below 2 % of the frame
+    long: bool  # 1,000 frames or more
+
+
+def generator(version: int, split: str, index: int, level: str) -> np.random.Generator:
+    """The random generator of one video: seeded by a hash, so no two splits share a seed."""
+    digest = hashlib.sha256(f"procedural/{version}/{split}/{level}/{index}".encode()).digest()
+    return np.random.default_rng(np.frombuffer(digest, np.uint32))
+
+
+@dataclass(frozen=True)
+class ProceduralSequence:
+    """One video. Frames are rendered when asked for; the last few are kept."""
+
+    name: str
+    length: int
+    cast: Cast
+    targets: tuple[int, ...]  # ids of the objects to track
+    _recent: dict[int, Rendering] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.cast.scene.size, self.cast.scene.size
+
+    def frame(self, t: int) -> UInt8[np.ndarray, "H W 3"]:
+        return self._rendering(t).image
+
+    def ids(self, t: int) -> Integer[np.ndarray, "H W"]:
+        """The object that owns each pixel; 0 is the background. Occluders have the highest ids."""
+        return self._rendering(t).owner
+
+    def mask(self, t: int, object_id: int = 1) -> Bool[np.ndarray, "H W"]:
+        return self._rendering(t).owner == object_id
+
+    def truth(self, t: int) -> dict[int, Bool[np.ndarray, "H W"]]:
+        """Masks of the objects to track; all False where one is absent."""
+        return {identity: self.mask(t, identity) for identity in self.targets}
+
+    def prompts(self) -> dict[int, dict[int, Bool[np.ndarray, "H W"]]]:
+        """Masks per prompted frame: each object on the first frame that shows it."""
+        prompts: dict[int, dict[int, np.ndarray]] = {}
+        for identity in self.targets:
+            start = next((t for t in range(self.length) if self.visible(t, identity)), 0)
+            prompts.setdefault(start, {})[identity] = self.mask(start, identity)
+        return prompts
+
+    def visible(self, t: int, object_id: int = 1) -> bool:
+        return bool(self.mask(t, object_id).any())
+
+    def attributes(self, t: int, object_id: int = 1) -> Attributes:
+        scene, rendering = self.cast.scene, self._rendering(t)
+        sprite = scene.sprites[object_id - 1]
+        area, shown = rendering.area[object_id - 1], np.bincount(rendering.owner.ravel(), minlength=256)
+        covered = 1 - shown[object_id] / area if area else 0.0
+        visible = bool(shown[object_id])
+        place, radius = scene.position(object_id, t), sprite.radius * sprite.grown(t)
+        gaps = {
+            other: float(np.linalg.norm(scene.position(other, t) - place))
+            - radius
+            - scene.sprites[other - 1].radius * scene.sprites[other - 1].grown(t)
+            for other in self.cast.objects
+            if other != object_id and shown[other]
+        }
+        alike = {1, *self.cast.look_alikes} if object_id in (1, *self.cast.look_alikes) else set()
+        growth = sprite.grown(t) / sprite.grown(0)
+        turned = np.mod(sprite.spin * t + np.pi, 2 * np.pi) - np.pi
+        step = np.linalg.norm(place - scene.position(object_id, t - 1))
+        return Attributes(
+            distractor_near=any(gap < 1.5 * radius for other, gap in gaps.items() if other in alike),
+            crossing=visible and any(gap < -0.15 * radius for gap in gaps.values()),
+            look_alike=any(other in alike for other in gaps),
+            partial_occlusion=visible and 0.1 < covered < 0.9,
+            full_occlusion=area > 0 and not visible,
+            out_of_view=area == 0,
+            returned=visible and not all(self.visible(s, object_id) for s in range(max(t - RETURN, 0), t)),
+            scale_change=bool(abs(np.log(growth)) > np.log(1.3)),
+            rotation=bool(abs(turned) > np.pi / 4),
+            appearance_change=bool(np.abs(sprite.toned(t) / sprite.toned(0) - 1).max() > 0.1),
+            fast_motion=bool(step > 0.5 * radius),
+            camera_shake=bool(scene.shake.any()),
+            clutter=self.cast.cluttered,
+            small=visible and bool(shown[object_id] < 0.02 * rendering.owner.size),
+            long=self.length >= LONG,
+        )
+
+    def _rendering(self, t: int) -> Rendering:
+        """Rendered frame `t`. The small cache only saves time: a frame does not depend on what was asked before."""
+        if not 0 <= t < self.length:
+            raise InputError(f"{self.name} has frames 0 to {self.length - 1}, not {t}")
+        if t not in self._recent:
+            while len(self._recent) > RETURN + 1:
+                self._recent.pop(next(iter(self._recent)))
+            self._recent[t] = self.cast.scene.render(t)
+        return self._recent[t]
+
+
+@dataclass(frozen=True, slots=True)
+class Procedural:
+    """A split at one level of difficulty.
+
+    Args:
+        split: train, val, test or long.
+        level: calm, distractors, occlusion or hard.
+        length: frames per video; by default 60, and 1,200 in the long split.
+        size: height and width in pixels.
+        targets: objects to track per video; the first one is what the events happen to.
+        limit: use only the first videos of the split.
+    """
+
+    split: str = "val"
+    level: str = "distractors"
+    length: int | None = None
+    size: int = 128
+    targets: int = 1
+    limit: int | None = None
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        if self.split not in COUNTS:
+            raise InputError(f"split {self.split!r} is unknown: use one of {', '.join(COUNTS)}")
+        if self.level not in LEVELS:
+            raise InputError(f"level {self.level!r} is unknown: use one of {', '.join(LEVELS)}")
+        if self.version != VERSION:
+            raise InputError(f"procedural data version {self.version} is not drawn any more: use {VERSION}")
+        if self.size < 32 or self.frames < 1:
+            raise InputError(f"a procedural video needs size >= 32 and length >= 1, not {self.size} and {self.length}")
+        if self.split == "long" and self.frames < LONG:
+            raise InputError(f"videos of the long split have {LONG} frames or more, not {self.frames}")
+
+    @property
+    def frames(self) -> int:
+        """Frames per video."""
+        if self.length is not None:
+            return self.length
+        return LONG + 200 if self.split == "long" else 60
+
+    def __len__(self) -> int:
+        return COUNTS[self.split] if self.limit is None else min(self.limit, COUNTS[self.split])
+
+    def sequence(self, index: int) -> ProceduralSequence:
+        if index < 0 or (self.split != "train" and index >= len(self)):
+            raise InputError(f"video {index} is not in the {self.split} split: it has 0 to {len(self) - 1}")
+        rng = generator(self.version, self.split, index, self.level)
+        families = HELD_OUT if self.split == "test" else COMMON
+        cast = compose(rng, LEVELS[self.level], families, self.frames, self.size)
+        name = f"{self.level}-{self.split}-{index:04d}"
+        return ProceduralSequence(name, self.frames, cast, cast.objects[: self.targets])
