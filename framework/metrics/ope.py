@@ -11,14 +11,13 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 
 from framework.errors import InputError
 
 Boxes = Float[np.ndarray, "T 4"]
 Rows = Bool[np.ndarray, " T"]
 
-TWENTY = 20  # index of 20 px in the precision curve, and of 0.20 in the normalised one
 INF = float("inf")
 
 
@@ -46,21 +45,24 @@ class Curves:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Shares in 0..1, in the precision of the tool. Scaling to points also belongs to the tool: see `points`."""
+    """Shares of frames, 0..1."""
 
-    auc: Shaped[np.ndarray, ""]
-    op50: Shaped[np.ndarray, ""]  # success at IoU 0.5
-    op75: Shaped[np.ndarray, ""]
-    precision: Shaped[np.ndarray, ""]  # at 20 px
-    normalised: Shaped[np.ndarray, ""]  # at 0.20
-    normalised_auc: Shaped[np.ndarray, ""]  # mean over 0..0.5
+    auc: float  # mean of the success curve
+    op50: float  # success at IoU 0.5
+    op75: float
+    precision: float  # at 20 px
+    normalised: float  # at 0.20
+    normalised_auc: float  # mean over 0..0.5
 
     def points(self) -> tuple[float, float, float, float, float]:
-        """AUC, OP50, OP75, Precision, Norm Precision in 0..100, as the tools print them with two decimals."""
-        shares = (self.auc, self.op50, self.op75, self.precision, self.normalised)
-        hundred = self.auc.dtype.type(100)
-        auc, op50, op75, precision, normalised = (float(share * hundred) for share in shares)
-        return auc, op50, op75, precision, normalised
+        """AUC, OP50, OP75, Precision, Norm Precision in 0..100, the columns of the pytracking family."""
+        return (
+            100 * self.auc,
+            100 * self.op50,
+            100 * self.op75,
+            100 * self.precision,
+            100 * self.normalised,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,27 +109,27 @@ def where_not_positive(prediction: Boxes, truth: Boxes) -> Rows:
     return ~(prediction[:, 2:] > 0).all(axis=1) | np.isnan(prediction).any(axis=1)
 
 
-def drop_tail(boxes: Boxes, frames: int) -> Boxes:
+def drop_tail(boxes: Boxes, frames: int) -> Float[np.ndarray, "N 4"]:
     return boxes[:frames]
 
 
-def drop_filled_tail(boxes: Boxes, frames: int) -> Boxes:
+def drop_filled_tail(boxes: Boxes, frames: int) -> Float[np.ndarray, "N 4"]:
     if (boxes[frames:, 2:] == 0).any():
         raise InputError(f"the prediction has an empty box after the last frame; cut it to {frames} rows")
     return boxes[:frames]
 
 
-def pad_with_zeros(boxes: Boxes, frames: int) -> Boxes:
+def pad_with_zeros(boxes: Boxes, frames: int) -> Float[np.ndarray, "N 4"]:
     return np.concatenate([boxes, np.zeros((frames - len(boxes), 4), dtype=boxes.dtype)])
 
 
-def refuse_short(boxes: Boxes, frames: int) -> Boxes:
+def refuse_short(boxes: Boxes, frames: int) -> Float[np.ndarray, "N 4"]:
     if len(boxes) < frames:
         raise InputError(f"the prediction has {len(boxes)} rows for {frames} frames; write one row per frame")
     return boxes
 
 
-def leave_short(boxes: Boxes, frames: int) -> Boxes:
+def leave_short(boxes: Boxes, frames: int) -> Float[np.ndarray, "N 4"]:
     return boxes
 
 
@@ -147,11 +149,11 @@ def visible_frames(truth: Boxes, visible: Rows) -> Rows:
 
 
 def all_positive(truth: Boxes) -> Rows:
-    return (truth > 0).all(axis=1)
+    return np.asarray((truth > 0).all(axis=1))
 
 
 def all_sizes_positive(truth: Boxes) -> Rows:
-    return (truth[:, 2:] > 0).all(axis=1)
+    return np.asarray((truth[:, 2:] > 0).all(axis=1))
 
 
 def all_valid(truth: Boxes) -> Rows:
@@ -210,6 +212,12 @@ def infinite_where_empty(error: Callable[[Boxes, Boxes], np.ndarray], prediction
 # ---- the evaluators
 
 
+def vectorised_twentieths() -> Float[np.ndarray, " 21"]:
+    """0, 0.05 .. 1 as torch rounds them, four at a time: 0.6500000000000001 where 13 * 0.05 is 0.65."""
+    steps = np.arange(21)
+    return (steps - steps % 4) * 0.05 + steps % 4 * 0.05
+
+
 @dataclass(frozen=True, slots=True)
 class FrameErrors:
     """What a frame without a usable true box gets. An error below 0 passes every threshold."""
@@ -237,11 +245,10 @@ class Evaluator:
     normalised_error: Callable[[Boxes, Boxes], np.ndarray] = error_of_scaled_centres
     invalid: FrameErrors = FrameErrors(centre=INF, normalised=-1.0)  # true box not valid
     absent: FrameErrors = FrameErrors(centre=INF, normalised=INF)  # target not visible
-    # 0.15000000000000002 and not 0.15: multiples of .05, rounded as a running arange rounds them
-    success_thresholds: Float[np.ndarray, " K"] = field(default_factory=lambda: np.arange(21) * 0.05)
+    success_thresholds: Float[np.ndarray, " K"] = field(default_factory=vectorised_twentieths)
     precision_thresholds: Float[np.ndarray, " P"] = field(default_factory=lambda: np.arange(51.0))
     normalised_thresholds: Float[np.ndarray, " Q"] = field(default_factory=lambda: np.arange(51) / 100)
-    dtype: type[np.floating] = np.float64  # of counts / frames and all means
+    rate_type: type[np.floating] = np.float64  # of counts / frames; means are always float64
 
     def curves(self, run: Run) -> Curves:
         """Raises InputError for what the tool refuses."""
@@ -287,34 +294,36 @@ class Evaluator:
             raise InputError("no sequence to evaluate")
         sequences = tuple(self.curves(run) for run in runs)
         rates = [self.rates(curves) for curves in sequences]
-        overall = tuple(np.mean(np.stack(curve), axis=0, dtype=self.dtype) for curve in zip(*rates, strict=True))
+        overall = (np.mean(np.stack(curve), axis=0) for curve in zip(*rates, strict=True))
         return Report(
             sequences=sequences,
-            per_sequence={c.name: self.scores(*rate) for c, rate in zip(sequences, rates, strict=True)},
-            overall=self.scores(*overall),
+            per_sequence={c.name: summarise(*rate) for c, rate in zip(sequences, rates, strict=True)},
+            overall=summarise(*overall),
         )
 
     def rates(self, curves: Curves) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Success, precision and normalised precision of one sequence, 0..1."""
-        frames = self.dtype(max(curves.frames, 1))
+        frames = self.rate_type(max(curves.frames, 1))
         success, precision, normalised = (
-            counts.astype(self.dtype) / frames for counts in (curves.success, curves.precision, curves.normalised)
+            (counts.astype(self.rate_type) / frames).astype(np.float64)
+            for counts in (curves.success, curves.precision, curves.normalised)
         )
         return success, precision, normalised
 
-    def scores(self, success: np.ndarray, precision: np.ndarray, normalised: np.ndarray) -> Scores:
-        return Scores(
-            auc=np.asarray(success.mean(dtype=self.dtype)),
-            op50=np.asarray(success[len(success) // 2]),
-            op75=np.asarray(success[3 * (len(success) // 4)]),
-            precision=np.asarray(precision[TWENTY]),
-            normalised=np.asarray(normalised[TWENTY]),
-            normalised_auc=np.asarray(normalised.mean(dtype=self.dtype)),
-        )
+
+def summarise(success: np.ndarray, precision: np.ndarray, normalised: np.ndarray) -> Scores:
+    return Scores(
+        auc=float(success.mean()),
+        op50=float(success[10]),
+        op75=float(success[15]),
+        precision=float(precision[20]),
+        normalised=float(normalised[20]),
+        normalised_auc=float(normalised.mean()),
+    )
 
 
-PYTRACKING = Evaluator(cut=drop_filled_tail, valid=all_positive, dtype=np.float32)
-SAMURAI = Evaluator(dtype=np.float32)
+PYTRACKING = Evaluator(cut=drop_filled_tail, valid=all_positive, rate_type=np.float32)
+SAMURAI = Evaluator(rate_type=np.float32)
 HIM2SAM = replace(SAMURAI, prepare=zero_negatives)
 HIM2SAM_ENLARGED = replace(SAMURAI, prepare=enlarge_then_zero_negatives)  # result paths with "rvcot_nfs"
 
@@ -350,6 +359,10 @@ STRICT = Evaluator(
 )
 
 
+def under_lasot(evaluator: Evaluator) -> Evaluator:
+    return evaluator
+
+
 def under_lasot_extension(evaluator: Evaluator) -> Evaluator:
     """The pytracking family knows absence only by the data set name "lasot": elsewhere it is a normalised hit."""
     return replace(evaluator, fill=pad_with_zeros, absent=evaluator.invalid)
@@ -375,7 +388,7 @@ EVALUATORS: Mapping[str, Evaluator] = {
         "him2sam_enlarged": HIM2SAM_ENLARGED,
     }.items()
     for benchmark, rule in {
-        "lasot": replace,
+        "lasot": under_lasot,
         "lasot_extension_subset": under_lasot_extension,
         "otb": under_otb,
         "nfs": under_otb,
