@@ -12,16 +12,16 @@ from jaxtyping import Float
 from sam2.modeling.backbones.hieradet import MultiScaleBlock
 from sam2.modeling.backbones.utils import PatchEmbed
 from sam2.modeling.sam2_utils import LayerNorm2d
-from sam2.modeling.sam.transformer import RoPEAttention
 from torch import Tensor, nn
 
-from framework.networks.rope import axial_table, rotate
+from framework.networks.rope import RotaryCrossAttention
 
 DEPTH = 12
 GLOBAL_BLOCKS = (2, 5, 8, 11)
 WINDOW = 14  # tokens
 PATCH = 16  # pixels
 PRETRAINED_GRID = 14  # tokens per side of the stored position table (224 px)
+LOG_CELL = math.log(4.0)  # a landmark stands for four tokens
 
 
 class PlainViT(nn.Module):
@@ -78,15 +78,32 @@ class ConvNeck(nn.Module):
         return [out], [self.position_encoding(out).to(out.dtype)]
 
 
-class PooledAttention(RoPEAttention):
-    """Cross-attention to 2x2 landmarks of the memory (EfficientTAM, Sec. 3.3).
+class PooledAttention(RotaryCrossAttention):
+    """Cross-attention to 2x2 landmarks of the memory, the efficient variant of the paper.
 
     With two or more memory maps, each map's rotated keys and its values are averaged over 2x2 cells. A landmark stands
-    for four tokens, so ln 4 is added to its logits, or, with `shift_keys` (the published `_2` checkpoints), to every
-    component of its key instead. A single memory map, and the pointer tokens, are attended to as they are.
+    for four tokens, so ln 4 is added to its logits or, with `shift_keys` (as the published `_2` checkpoints were
+    trained), to every component of its key. A single map and the pointer tokens are attended to as they are.
     """
 
     def __init__(self, *args, shift_keys: bool = False, **kwargs) -> None:
         super().__init__(*args, **kwargs)
         self.shift_keys = shift_keys
 
+    def _landmarks(
+        self, maps: Float[Tensor, "R heads S D"], values: Float[Tensor, "R heads S D"], query_tokens: int
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        maps = self._rotate_each(maps, query_tokens)
+        if maps.shape[2] <= query_tokens:
+            return maps, values, None
+        side = math.isqrt(query_tokens)
+        maps, values = _mean_of_cells(maps, side), _mean_of_cells(values, side)
+        if self.shift_keys:
+            return maps + LOG_CELL, values, None
+        return maps, values, maps.new_full((maps.shape[2],), LOG_CELL)
+
+
+def _mean_of_cells(maps: Float[Tensor, "R heads S D"], side: int) -> Float[Tensor, "R heads S/4 D"]:
+    """Consecutive side x side maps of tokens, each averaged over non-overlapping 2x2 cells."""
+    cells = maps.unflatten(2, (-1, side // 2, 2, side // 2, 2))
+    return cells.mean(dim=(4, 6)).flatten(2, 4)

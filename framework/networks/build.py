@@ -1,0 +1,145 @@
+"""Backbones by name: SAM 2 and 2.1 (Hiera), EfficientTAM, EdgeTAM, all as sam2's `SAM2Base`.
+
+The configurations packaged with sam2 are read as plain files and instantiated, without its Hydra entry point. SAM 2
+Hiera-T is the common ground of the other two families too: they differ in the trunk, the neck and the cross-attention.
+"""
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from sam2.modeling.sam2_base import SAM2Base
+from torch.overrides import TorchFunctionMode
+
+from framework.errors import InputError
+
+STRIDE = 16
+HIERA = ("t", "s", "b+", "l")
+SAM2 = tuple(f"{family}_hiera_{size}" for family in ("sam2", "sam2.1") for size in HIERA)
+
+
+@dataclass(frozen=True, slots=True)
+class EfficientTAM:
+    """One published EfficientTAM: trunk width and heads, input size in pixels, kind of cross-attention."""
+
+    width: int
+    heads: int
+    image_size: int = 1024
+    pooled: bool = False
+    shift_keys: bool = False
+
+
+EFFICIENTTAM = {
+    f"efficienttam_{size}{suffix}": EfficientTAM(width, heads, **options)
+    for size, width, heads in (("s", 384, 6), ("ti", 192, 3))
+    for suffix, options in (
+        ("", {}),
+        ("_1", {"pooled": True}),
+        ("_2", {"pooled": True, "shift_keys": True}),
+        ("_512x512", {"image_size": 512}),
+    )
+}
+NAMES = (*SAM2, *EFFICIENTTAM, "edgetam")
+
+
+def model(name: str, image_size: int | None = None, dynamic_multimask: bool = True) -> SAM2Base:
+    """A backbone of `NAMES` with random weights, in evaluation state.
+
+    `image_size` in pixels replaces the published one. `dynamic_multimask` falls back from an unstable single mask to the
+    best of three (stability below .98 at +-.05), as sam2's predictor builder does.
+    """
+    if name in SAM2:
+        return sam2_model(name, image_size, dynamic_multimask)
+    if name in EFFICIENTTAM:
+        return efficienttam_model(name, image_size, dynamic_multimask)
+    if name == "edgetam":
+        return edgetam_model(image_size, dynamic_multimask)
+    raise InputError(f"backbone {name!r} is not one of {', '.join(NAMES)}")
+
+
+def sam2_model(name: str, image_size: int | None = None, dynamic_multimask: bool = True) -> SAM2Base:
+    """SAM 2 or 2.1 with a Hiera trunk, named as sam2's configuration files."""
+    return _build(_packaged(name), image_size, dynamic_multimask, multiple_of=32)
+
+
+def efficienttam_model(name: str, image_size: int | None = None, dynamic_multimask: bool = True) -> SAM2Base:
+    """EfficientTAM of `EFFICIENTTAM`: plain ViT, one feature level, and pooled cross-attention in `_1` and `_2`."""
+    variant = EFFICIENTTAM[name]
+    config = _packaged("sam2_hiera_t")
+    encoder = config.image_encoder
+    encoder.scalp = 0
+    encoder.trunk = {
+        "_target_": "framework.networks.efficienttam.PlainViT",
+        "width": variant.width,
+        "heads": variant.heads,
+    }
+    encoder.neck = {
+        "_target_": "framework.networks.efficienttam.ConvNeck",
+        "position_encoding": encoder.neck.position_encoding,
+        "d_model": encoder.neck.d_model,
+        "backbone_channel_list": [variant.width],
+    }
+    config.use_high_res_features_in_sam = False
+    if variant.pooled:
+        attention = config.memory_attention.layer.cross_attention
+        attention._target_ = "framework.networks.efficienttam.PooledAttention"
+        attention.shift_keys = variant.shift_keys
+    return _build(config, image_size or variant.image_size, dynamic_multimask, multiple_of=32)
+
+
+def edgetam_model(image_size: int | None = None, dynamic_multimask: bool = True) -> SAM2Base:
+    """EdgeTAM: RepViT trunk, two layers of memory attention, memories of 512 tokens."""
+    config = _packaged("sam2_hiera_t")
+    config._target_ = "framework.networks.edgetam.EdgeTAM"
+    config.image_encoder.trunk = {"_target_": "framework.networks.repvit.RepViT"}
+    config.image_encoder.neck.backbone_channel_list = [384, 192, 96, 48]
+    config.memory_attention.num_layers = 2
+    config.memory_attention.layer.cross_attention._target_ = "framework.networks.edgetam.TwoGridAttention"
+    config.spatial_perceiver = {
+        "_target_": "framework.networks.edgetam.Perceiver",
+        "position_encoding": config.memory_encoder.position_encoding,
+    }
+    return _build(config, image_size, dynamic_multimask, multiple_of=256)
+
+
+def layout(name: str) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every entry of a backbone's state, in order, without allocating it."""
+    with torch.device("meta"):
+        return {key: tuple(value.shape) for key, value in model(name).state_dict().items()}
+
+
+def _packaged(name: str) -> DictConfig:
+    folder = name.partition("_")[0]
+    config = OmegaConf.load(str(files("sam2") / "configs" / folder / f"{name}.yaml")).model
+    OmegaConf.set_struct(config, False)
+    return config
+
+
+def _build(config: DictConfig, image_size: int | None, dynamic_multimask: bool, multiple_of: int) -> SAM2Base:
+    size = image_size or config.image_size
+    if size <= 0 or size % multiple_of:
+        raise InputError(f"image_size {size} of this backbone must be a positive multiple of {multiple_of}")
+    config.image_size = size
+    layer = config.memory_attention.layer
+    layer.self_attention.feat_sizes = layer.cross_attention.feat_sizes = [size // STRIDE, size // STRIDE]
+    config.compile_image_encoder = False  # the facade compiles, when asked
+    if dynamic_multimask:
+        config.sam_mask_decoder_extra_args = {
+            "dynamic_multimask_via_stability": True,
+            "dynamic_multimask_stability_delta": 0.05,
+            "dynamic_multimask_stability_thresh": 0.98,
+        }
+    with _ReadableSchedule():
+        return instantiate(config).eval()
+
+
+class _ReadableSchedule(TorchFunctionMode):
+    """Hiera reads its drop-path schedule back as numbers, which the meta device cannot; keep `linspace` on the CPU."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.linspace:
+            kwargs = {**(kwargs or {}), "device": "cpu"}
+        return func(*args, **(kwargs or {}))
