@@ -1,0 +1,95 @@
+"""GOT-10k: average overlap and success rates, as the got-10k toolkit computes them.
+
+Huang et al., "GOT-10k: A Large High-Diversity Benchmark" (TPAMI 2019). Boxes are rows x, y, w, h in pixels.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from framework.errors import InputError
+from framework.metrics.ope import continuous_iou
+
+THRESHOLDS = np.linspace(0, 1, 101)
+NO_TIMES = -1.0  # speed of a tracker without a positive time
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """All repetitions of one tracker on one sequence."""
+
+    name: str
+    truth: Float[np.ndarray, "T 4"]
+    cover: Int[np.ndarray, " T"]  # visible eighths of the target, 0..8
+    resolution: tuple[int, int]  # width, height
+    repetitions: tuple[Float[np.ndarray, "_ 4"], ...]
+    times: Float[np.ndarray, " N"] | None  # seconds per frame; None without a time file
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    ao: float  # mean overlap over frames, 0..1
+    sr50: float
+    sr75: float
+    speed: float  # frames per second: mean of 1 / time; -1 without times
+    success: Float[np.ndarray, " 101"]  # share of frames whose overlap is strictly above 0, .01 .. 1
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    overall: Scores  # frames of all sequences and repetitions pooled
+    per_sequence: Mapping[str, Scores]
+
+
+def clip(boxes: Float[np.ndarray, "T 4"], resolution: tuple[int, int]) -> Float[np.ndarray, "T 4"]:
+    """Boxes in the image. The corner moves without shortening the box; then the box is cut at the far border."""
+    bounds = np.array(resolution, dtype=boxes.dtype)
+    corners = np.clip(boxes[:, :2], 0, bounds)
+    return np.concatenate([corners, np.clip(boxes[:, 2:], 0, bounds - corners)], axis=1)
+
+
+def overlaps(run: Run) -> Float[np.ndarray, " N"]:
+    """Overlap of every tracked frame with a visible target, one repetition after the other.
+
+    Raises InputError without a repetition or when one has another length than the truth.
+    """
+    if not run.repetitions:
+        raise InputError(f"{run.name}: no result; write {run.name}/{run.name}_001.txt")
+    for prediction in run.repetitions:
+        if prediction.shape != run.truth.shape:
+            raise InputError(
+                f"{run.name}: {len(prediction)} boxes for {len(run.truth)} frames; write one row per frame"
+            )
+    truth = clip(run.truth[1:], run.resolution)
+    visible = run.cover[1:] > 0
+    return np.concatenate(
+        [continuous_iou(clip(boxes[1:], run.resolution), truth)[visible] for boxes in run.repetitions]
+    )
+
+
+def evaluate(runs: Sequence[Run]) -> Report:
+    """Scores overall and per sequence. A sequence without a time file shows the speed of the sequence before it."""
+    if not runs:
+        raise InputError("no sequence to evaluate")
+    ious = [overlaps(run) for run in runs]
+    times = [None if run.times is None else run.times[run.times > 0] for run in runs]
+    per_sequence: dict[str, Scores] = {}
+    latest = np.empty(0)
+    for run, iou, measured in zip(runs, ious, times, strict=True):
+        latest = latest if measured is None else measured
+        per_sequence[run.name] = summarise(iou, latest)
+    pooled = np.concatenate([np.empty(0), *(measured for measured in times if measured is not None)])
+    return Report(overall=summarise(np.concatenate(ious), pooled), per_sequence=per_sequence)
+
+
+def summarise(iou: Float[np.ndarray, " N"], times: Float[np.ndarray, " M"]) -> Scores:
+    success = (iou[:, None] > THRESHOLDS).mean(axis=0)
+    return Scores(
+        ao=float(iou.mean()),
+        sr50=float((iou > 0.5).mean()),
+        sr75=float(success[75]),
+        speed=float((1 / times).mean()) if len(times) > 0 else NO_TIMES,
+        success=success,
+    )
