@@ -1,4 +1,4 @@
-"""Backbones by name: SAM 2 and 2.1 (Hiera), EfficientTAM, EdgeTAM, all as sam2's `SAM2Base`.
+"""Backbones by name: SAM 2 and 2.1 (Hiera), EfficientTAM, EdgeTAM, all as sam2's `SAM2Base` behind the facade.
 
 The configurations packaged with sam2 are read as plain files and instantiated, without its Hydra entry point. SAM 2
 Hiera-T is the common ground of the other two families too: they differ in the trunk, the neck and the cross-attention.
@@ -15,14 +15,17 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch.overrides import TorchFunctionMode
 
 from framework.errors import InputError
+from framework.networks import checkpoints
+from framework.networks.sam2 import Sam2Network
 
 STRIDE = 16
+DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 HIERA = ("t", "s", "b+", "l")
 SAM2 = tuple(f"{family}_hiera_{size}" for family in ("sam2", "sam2.1") for size in HIERA)
 
 
 @dataclass(frozen=True, slots=True)
-class EfficientTAM:
+class Variant:
     """One published EfficientTAM: trunk width and heads, input size in pixels, kind of cross-attention."""
 
     width: int
@@ -33,7 +36,7 @@ class EfficientTAM:
 
 
 EFFICIENTTAM = {
-    f"efficienttam_{size}{suffix}": EfficientTAM(width, heads, **options)
+    f"efficienttam_{size}{suffix}": Variant(width, heads, **options)
     for size, width, heads in (("s", 384, 6), ("ti", 192, 3))
     for suffix, options in (
         ("", {}),
@@ -45,11 +48,52 @@ EFFICIENTTAM = {
 NAMES = (*SAM2, *EFFICIENTTAM, "edgetam")
 
 
+def network(
+    name: str,
+    checkpoint: str | None = None,
+    image_size: int | None = None,
+    dtype: str = "float32",
+    device: str = "auto",
+    compile: bool = False,
+    dynamic_multimask: bool = True,
+    seed: int = 0,
+) -> Sam2Network:
+    """A backbone with its weights, frozen, behind the facade.
+
+    Args:
+        name: one of `NAMES`.
+        checkpoint: a file or folder; None for the official file by name; "random" for untrained weights from `seed`.
+        image_size: side of the network input in pixels; None for the published one.
+        dtype: what the network computes in, float32 or bfloat16 (autocast; the weights stay float32).
+        device: as torch names it; "auto" takes CUDA, then MPS, then the CPU.
+        compile: torch.compile the modules that run on every frame; the first frames are slow.
+        dynamic_multimask: see `model`.
+
+    Raises:
+        InputError: an unknown name, size, dtype or device, or weights that are missing or do not fit.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"backbone.dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    target = _device(device)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        built = model(name, image_size, dynamic_multimask)
+    if checkpoint != "random":
+        checkpoints.load(built, name, checkpoint, layout)
+    built = built.requires_grad_(False).to(target)
+    if compile:
+        built.image_encoder.compile()
+        built.memory_attention.compile(dynamic=True)  # the number of memories varies
+        built.memory_encoder.compile()
+        built.sam_mask_decoder.compile(dynamic=True)
+    return Sam2Network(built, autocast=DTYPES[dtype])
+
+
 def model(name: str, image_size: int | None = None, dynamic_multimask: bool = True) -> SAM2Base:
     """A backbone of `NAMES` with random weights, in evaluation state.
 
-    `image_size` in pixels replaces the published one. `dynamic_multimask` falls back from an unstable single mask to the
-    best of three (stability below .98 at +-.05), as sam2's predictor builder does.
+    `image_size` in pixels replaces the published one. `dynamic_multimask` falls back from an unstable single mask to
+    the best of three (stability below .98 at +-.05), as sam2's predictor builder does.
     """
     if name in SAM2:
         return sam2_model(name, image_size, dynamic_multimask)
@@ -109,6 +153,15 @@ def layout(name: str) -> dict[str, tuple[int, ...]]:
     """Name and shape of every entry of a backbone's state, in order, without allocating it."""
     with torch.device("meta"):
         return {key: tuple(value.shape) for key, value in model(name).state_dict().items()}
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"backbone.device {name!r} cannot be used here: {str(error).splitlines()[0]}") from error
 
 
 def _packaged(name: str) -> DictConfig:

@@ -4,6 +4,8 @@ A perceiver compresses each memory map to 512 tokens, of which the second half k
 therefore rotates queries and keys on different grids. Parameter names and numbers match the published checkpoint.
 """
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -24,7 +26,7 @@ class TwoGridAttention(RotaryCrossAttention):
         self, maps: Float[Tensor, "R heads S D"], values: Float[Tensor, "R heads S D"], query_tokens: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         free, placed = maps.unflatten(2, (-1, TOKENS)).split([GLOBAL, GRID**2], dim=3)
-        placed = self._rotate_each(placed.flatten(2, 3), GRID**2).unflatten(2, (-1, GRID**2))
+        placed = self._rotate_each(placed.flatten(2, 3), GRID**2).view_as(placed)
         return torch.cat([free, placed], dim=3).flatten(2, 3), values, None
 
 
@@ -35,11 +37,11 @@ class EdgeTAM(SAM2Base):
     expects [B C H W] memories works on them unchanged.
     """
 
-    def __init__(self, *args, spatial_perceiver: nn.Module, **kwargs) -> None:
+    def __init__(self, *args: Any, spatial_perceiver: nn.Module, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.spatial_perceiver = spatial_perceiver
 
-    def _encode_new_memory(self, *args, **kwargs) -> tuple[Tensor, list[Tensor]]:
+    def _encode_new_memory(self, *args: Any, **kwargs: Any) -> tuple[Tensor, list[Tensor]]:
         features, (position,) = super()._encode_new_memory(*args, **kwargs)
         latents, codes = self.spatial_perceiver(features, position)
         return latents.transpose(1, 2).unsqueeze(3), [codes.transpose(1, 2).unsqueeze(3)]
@@ -70,9 +72,7 @@ class Perceiver(nn.Module):
         codes = self.position_encoding(grid).to(x.dtype).flatten(2).transpose(1, 2)
         return torch.cat([everywhere, placed], 1), torch.cat([torch.zeros_like(everywhere), codes], 1)
 
-    def _everywhere(
-        self, x: Float[Tensor, "B C H W"], position: Float[Tensor, "B C H W"]
-    ) -> Float[Tensor, "B 256 C"]:
+    def _everywhere(self, x: Float[Tensor, "B C H W"], position: Float[Tensor, "B C H W"]) -> Float[Tensor, "B 256 C"]:
         latents = self.latents.expand(len(x), -1, -1)
         for layer in self.layers:
             latents = layer(latents, x.flatten(2).transpose(1, 2), position.flatten(2).transpose(1, 2))

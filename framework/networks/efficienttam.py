@@ -5,6 +5,7 @@ Parameter names and numbers match the published checkpoints.
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -37,8 +38,7 @@ class PlainViT(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, 1 + PRETRAINED_GRID**2, width))
         self.patch_embed = PatchEmbed((PATCH, PATCH), (PATCH, PATCH), (0, 0), 3, width)
         self.blocks = nn.ModuleList(
-            MultiScaleBlock(width, width, heads, window_size=0 if i in GLOBAL_BLOCKS else WINDOW)
-            for i in range(DEPTH)
+            MultiScaleBlock(width, width, heads, window_size=0 if i in GLOBAL_BLOCKS else WINDOW) for i in range(DEPTH)
         )
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
 
@@ -86,7 +86,7 @@ class PooledAttention(RotaryCrossAttention):
     trained), to every component of its key. A single map and the pointer tokens are attended to as they are.
     """
 
-    def __init__(self, *args, shift_keys: bool = False, **kwargs) -> None:
+    def __init__(self, *args: Any, shift_keys: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.shift_keys = shift_keys
 

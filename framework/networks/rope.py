@@ -2,13 +2,16 @@
 
 import math
 from functools import lru_cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Complex, Float
+from jaxtyping import Complex, Float, Int
 from sam2.modeling.position_encoding import apply_rotary_enc, compute_axial_cis
 from sam2.modeling.sam.transformer import RoPEAttention
 from torch import Tensor
+
+from framework.networks.attention import Projected, project
 
 
 @lru_cache(maxsize=16)
@@ -31,7 +34,7 @@ class RotaryCrossAttention(RoPEAttention):
     `num_k_exclude_rope` to every RoPEAttention.
     """
 
-    def __init__(self, *args, rope_theta: float = 10000.0, **kwargs) -> None:
+    def __init__(self, *args: Any, rope_theta: float = 10000.0, **kwargs: Any) -> None:
         super().__init__(*args, rope_theta=rope_theta, **kwargs)
         self.rope_theta = rope_theta
 
@@ -53,7 +56,9 @@ class RotaryCrossAttention(RoPEAttention):
         split = [k.shape[2] - pointer_tokens, pointer_tokens]
         maps, pointers = k.split(split, dim=2)
         value_maps, value_pointers = v.split(split, dim=2)
-        maps, value_maps, offset = self._landmarks(maps, value_maps, query_tokens)
+        offset = None
+        if maps.shape[2]:
+            maps, value_maps, offset = self._landmarks(maps, value_maps, query_tokens)
         if offset is not None:
             offset = F.pad(offset, (0, pointer_tokens))
         return torch.cat([maps, pointers], 2), torch.cat([value_maps, value_pointers], 2), offset
@@ -63,7 +68,8 @@ class RotaryCrossAttention(RoPEAttention):
     ) -> Float[Tensor, "R N C"]:
         keys, values, offset = self.keys_and_values(k, v, num_k_exclude_rope, q.shape[1])
         dropout = self.dropout_p if self.training else 0.0
-        out = F.scaled_dot_product_attention(self.queries(q), keys, values, offset, dropout)
+        mask = None if offset is None else offset[None]
+        out = F.scaled_dot_product_attention(self.queries(q), keys, values, mask, dropout)
         return self.out_proj(self._recombine_heads(out))
 
     def _landmarks(
@@ -79,3 +85,22 @@ class RotaryCrossAttention(RoPEAttention):
 
     def _table(self, side: int, like: Tensor) -> Complex[Tensor, "N D/2"]:
         return axial_table(self.internal_dim // self.num_heads, side, self.rope_theta, like.device)
+
+
+@project.register
+def _(
+    attention: RotaryCrossAttention,
+    query: Float[Tensor, "R N C"],
+    key: Float[Tensor, "R K D"],
+    value: Float[Tensor, "R K D"],
+    pointer_tokens: int,
+    bias: Float[Tensor, "R K"],
+    owner: Int[Tensor, " K"],
+) -> Projected:
+    """Every item's keys stay together and in order, so a pooled key belongs to the item of the first it stands for."""
+    keys, values, offset = attention.keys_and_values(key, value, pointer_tokens, query.shape[1])
+    spatial = key.shape[1] - pointer_tokens
+    step = spatial // max(keys.shape[2] - pointer_tokens, 1) or 1
+    kept = torch.cat([torch.arange(0, spatial, step), torch.arange(spatial, key.shape[1])]).to(owner.device)
+    bias = bias[:, kept]
+    return Projected(attention.queries(query), keys, values, bias if offset is None else bias + offset, owner[kept])

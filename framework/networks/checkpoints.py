@@ -1,0 +1,227 @@
+"""Official checkpoints, unmodified: found by path, in the cache folder or on the hub, and loaded strictly.
+
+A checkpoint is a file of `{"model": state_dict}` as its authors publish it. The cache folder is `$ENGRAM_CACHE` or
+`~/.cache/engram`; beside each file it keeps the SHA-256 of what was first loaded (`<file>.sha256`, in the format of
+sha256sum), so a file that changes later is noticed.
+"""
+
+import hashlib
+import os
+import pickle
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from framework.errors import InputError
+
+Layout = dict[str, tuple[int, ...]]
+"""Name and shape of every entry of a state."""
+
+SHOWN = 3  # differing entries named in a message
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a checkpoint is published: its file name, the page that lists it, and its repository if on the hub."""
+
+    file: str
+    page: str
+    repository: str | None = None
+
+
+def _on_hub(file: str, repository: str) -> Source:
+    return Source(file, f"https://huggingface.co/{repository}", repository)
+
+
+_SIZES = {"t": "tiny", "s": "small", "b+": "base-plus", "l": "large"}
+SOURCES = {
+    **{
+        f"{family}_hiera_{short}": _on_hub(
+            f"{family}_hiera_{size.replace('-', '_')}.pt", f"facebook/{family}-hiera-{size}"
+        )
+        for family in ("sam2", "sam2.1")
+        for short, size in _SIZES.items()
+    },
+    **{
+        f"efficienttam_{size}{suffix}": _on_hub(f"efficienttam_{size}{suffix}.pt", "yunyangx/efficient-track-anything")
+        for size in ("s", "ti")
+        for suffix in ("", "_1", "_2", "_512x512")
+    },
+    "edgetam": Source("edgetam.pt", "https://github.com/facebookresearch/EdgeTAM/tree/main/checkpoints"),
+}
+
+
+def cache_folder() -> Path:
+    return Path(os.environ.get("ENGRAM_CACHE", "~/.cache/engram")).expanduser()
+
+
+def load(
+    model: nn.Module,
+    name: str,
+    checkpoint: str | Path | None,
+    layout: Callable[[str], Layout],
+    cache: Path | None = None,
+) -> Path:
+    """Loads a backbone's weights in place and returns the file they came from.
+
+    Args:
+        name: backbone, a key of `SOURCES`.
+        checkpoint: a file, a folder that holds the official file, or None for the cache folder and then the hub.
+        layout: entries of a backbone by its name, to say which one a misfit belongs to.
+        cache: cache folder, the default one if None.
+
+    Raises:
+        InputError: not found, unreadable, or of another backbone.
+    """
+    cache = cache or cache_folder()
+    path = find(name, checkpoint, cache)
+    state = read(path)
+    expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    found = {key: tuple(value.shape) for key, value in state.items()}
+    if found != expected:
+        raise InputError(f"{path} does not fit {name}: {_difference(expected, found)}; {_owner(found, layout)}")
+    if checkpoint is None:
+        _verify(path)
+    _warn_of_other_variant(path, name, cache)
+    model.load_state_dict(state)
+    return path
+
+
+def find(name: str, checkpoint: str | Path | None, cache: Path) -> Path:
+    """The file of a backbone's weights, downloaded into the cache if need be."""
+    source = SOURCES[name]
+    if checkpoint is None:
+        path = cache / source.file
+        return path if path.exists() else _fetch(name, source, cache)
+    path = Path(checkpoint).expanduser()
+    path = path / source.file if path.is_dir() else path
+    if not path.exists():
+        raise InputError(f"checkpoint {path} does not exist: {_remedy(source, cache)}")
+    return path
+
+
+def read(path: Path) -> dict[str, Tensor]:
+    """State of an official checkpoint file; tensors only, no code of the file is run.
+
+    Raises:
+        InputError: truncated, holding pickled code, or not a checkpoint.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if _is_checkpoint_file(path):
+            raise InputError(
+                f"{path} holds pickled code besides tensors and was not loaded; use the published file"
+            ) from error
+        raise InputError(f"{path} is not a checkpoint: {_what_it_is(path)}") from error
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        if _is_checkpoint_file(path):
+            raise InputError(f"{path} is truncated or damaged; fetch it again") from error
+        raise InputError(f"{path} is not a checkpoint: {_what_it_is(path)}") from error
+    state = content.get("model") if isinstance(content, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        held = ", ".join(map(str, list(content)[:SHOWN])) if isinstance(content, dict) else type(content).__name__
+        raise InputError(f'{path} is not an official checkpoint: it should hold {{"model": weights}}, found {held}')
+    return state
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remedy(source: Source, cache: Path) -> str:
+    return f"fetch {source.file} from {source.page} and put it at {cache / source.file}, or set backbone.checkpoint"
+
+
+def _fetch(name: str, source: Source, cache: Path) -> Path:
+    """Downloads an official file into the cache; interrupted hub downloads resume."""
+    path = cache / source.file
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        if source.repository is None:
+            torch.hub.download_url_to_file(f"{source.page.replace('/tree/', '/raw/')}/{source.file}", str(path))
+        else:
+            import huggingface_hub as hub
+
+            hub.hf_hub_download(source.repository, source.file, local_dir=cache)
+            published = hub.get_hf_file_metadata(hub.hf_hub_url(source.repository, source.file)).etag
+            if published and len(published) == 64 and published != sha256(path):
+                path.unlink()
+                raise OSError("the download differs from the published checksum")
+    except Exception as error:  # whatever failed, the remedy is the same
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise InputError(f"no weights for {name}: {_remedy(source, cache)} (download failed: {reason})") from error
+    return path
+
+
+def _difference(expected: Layout, found: Layout) -> str:
+    """The first few entries that are missing, unexpected or of another shape."""
+    reshaped = [key for key in expected if key in found and found[key] != expected[key]]
+    groups = {
+        "missing": [key for key in expected if key not in found],
+        "unexpected": [key for key in found if key not in expected],
+        "of another shape": [f"{key} {list(found[key])} for {list(expected[key])}" for key in reshaped],
+    }
+    return ", ".join(
+        f"{len(keys)} {kind} ({', '.join(keys[:SHOWN])}{', ...' if len(keys) > SHOWN else ''})"
+        for kind, keys in groups.items()
+        if keys
+    )
+
+
+def _owner(found: Layout, layout: Callable[[str], Layout]) -> str:
+    names = [name for name in SOURCES if layout(name) == found]
+    return f"it fits backbone={' or '.join(names)}" if names else "it fits no known backbone"
+
+
+def _verify(path: Path) -> None:
+    """Records the checksum of a cached file at its first load and compares it afterwards."""
+    record = path.with_name(path.name + ".sha256")
+    digest = sha256(path)
+    if not record.exists():
+        record.write_text(f"{digest}  {path.name}\n")
+    elif record.read_text().split()[0] != digest:
+        raise InputError(f"{path} changed since it was first loaded; fetch it again, or delete {record} to accept it")
+
+
+def _warn_of_other_variant(path: Path, name: str, cache: Path) -> None:
+    """All EfficientTAM of one width share a layout, so only the file's name or checksum tells them apart."""
+    official = SOURCES[name].file
+    if not name.startswith("efficienttam"):
+        return
+    if path.name != official:
+        warnings.warn(
+            f"{path.name} is loaded into {name}, whose official file is {official}; all variants of this width have "
+            "the same layout, so a wrong one cannot be noticed",
+            stacklevel=3,
+        )
+        return
+    records = {line.split()[1]: line.split()[0] for line in (r.read_text() for r in cache.glob("*.pt.sha256"))}
+    digest = sha256(path) if len(records) > (official in records) else None
+    for other, recorded in records.items():
+        if other != official and recorded == digest:
+            warnings.warn(f"{path} has the content of {other}, not of {name}", stacklevel=3)
+
+
+def _is_checkpoint_file(path: Path) -> bool:
+    """Whether the file starts like what torch.save writes: a zip archive, or a bare pickle of protocol 2 or later."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    return head == b"PK\x03\x04" or (head[:1] == b"\x80" and head[1:2] in b"\x02\x03\x04\x05")
+
+
+def _what_it_is(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(64).lstrip()
+    if not head:
+        return "it is empty"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a Git LFS pointer, fetch the file itself"
+    if head[:1] == b"<":
+        return "it is a web page, fetch the file itself"
+    return f"it starts with {head[:12]!r}"
