@@ -1,0 +1,369 @@
+"""Sequences x trackers -> results on disk -> scores. All trackers run in one lockstep per sequence."""
+
+import time
+import traceback
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from functools import reduce
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+
+from framework import identity
+from framework.data.sequence import DataSet, VideoSequence
+from framework.errors import InputError
+from framework.metrics.tracking import TrackingScores, mask_iou, mean_scores
+from framework.results import Lock, ObjectRecord, RunFolder, SequenceRecord, claims, encode_mask
+from framework.tracker import Tracker, advance
+from framework.types import Box, Frame, Prompt, Track, Work
+
+POLL = 1.0  # seconds between looks at what other processes are doing
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationProtocol:
+    """How tracking is started and what is scored; part of every result's identity.
+
+    Args:
+        prompt: start from the mask the data gives, or from the box around it.
+        box_edges: exclusive, so that width = xmax - xmin; or inclusive, with xmax and ymax the last pixels.
+        scored: frames after an object's prompt, or the prompted one too. Frames without annotation are never scored.
+        hindsight: a selector that revises earlier frames (a beam) is read back at the end; else it answers as it goes.
+    """
+
+    prompt: Literal["mask", "box"] = "mask"
+    box_edges: Literal["exclusive", "inclusive"] = "exclusive"
+    scored: Literal["tracked", "all"] = "tracked"
+    hindsight: bool = True
+
+    def __post_init__(self) -> None:
+        for name, choices in (
+            ("prompt", ("mask", "box")),
+            ("box_edges", ("exclusive", "inclusive")),
+            ("scored", ("tracked", "all")),
+        ):
+            if getattr(self, name) not in choices:
+                raise InputError(f"protocol.{name}={getattr(self, name)} is unknown: use {' or '.join(choices)}")
+
+    def start(self, prompt: Prompt) -> Prompt:
+        """The prompt the tracker is given for one that the data gives."""
+        if self.prompt == "mask" or prompt.mask is None:
+            return prompt
+        box = mask_box(prompt.mask)
+        if box is None:
+            raise InputError("an empty mask has no box to start from")
+        return Prompt(box=box)
+
+    def box(self, mask: Bool[np.ndarray, "H W"]) -> Box | None:
+        """Box around a result, as it is written."""
+        box = mask_box(mask)
+        if box is None or self.box_edges == "exclusive":
+            return box
+        return box[0], box[1], box[2] - 1, box[3] - 1
+
+
+def mask_box(mask: Bool[np.ndarray, "H W"]) -> Box | None:
+    """xmin, ymin, xmax, ymax with exclusive maxima; None for an empty mask."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if not len(columns):
+        return None
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+class Watch(Protocol):
+    """Someone who wants to know how far an evaluation is."""
+
+    def begin(self, total: int, finished: int) -> None:
+        """Sequences in all, and how many of them are on disk already."""
+
+    def frame(self, sequence: str, index: int, length: int) -> None:
+        """A frame was tracked."""
+
+    def sequence(self, sequence: str, failure: str | None) -> None:
+        """A sequence is finished, or failed for this reason."""
+
+    def waiting(self, sequences: int) -> None:
+        """Only sequences that other processes are at work on are left."""
+
+
+class Unwatched:
+    """Nobody does."""
+
+    def begin(self, total: int, finished: int) -> None: ...
+
+    def frame(self, sequence: str, index: int, length: int) -> None: ...
+
+    def sequence(self, sequence: str, failure: str | None) -> None: ...
+
+    def waiting(self, sequences: int) -> None: ...
+
+
+class _Rows:
+    """An `ObjectRecord` under construction; a frame that is answered again replaces its first answer."""
+
+    def __init__(self, prompted: list[int], protocol: EvaluationProtocol) -> None:
+        self.prompted, self.protocol = prompted, protocol
+        self.rows: dict[int, dict[str, Any]] = {}
+
+    def add(self, frame: int, found: Track, mask: np.ndarray, truth: np.ndarray | None) -> None:
+        scored = truth is not None and (self.protocol.scored == "all" or frame not in self.prompted)
+        self.rows[frame] = {
+            "frame": frame,
+            "box": self.protocol.box(mask),
+            "mask": encode_mask(mask),
+            "predicted_iou": found.scores.iou,
+            "presence": found.scores.presence,
+            "motion": found.scores.motion,
+            "area": found.scores.area,
+            "choice": found.choice,
+            "iou": mask_iou(mask, truth) if scored and truth is not None else None,
+            "visible": bool(truth.any()) if scored and truth is not None else None,
+            "memory": found.memory,
+        }
+
+    def record(self) -> ObjectRecord:
+        names = [field.name for field in fields(ObjectRecord) if field.name != "prompted"]
+        return ObjectRecord(self.prompted, **{name: [row[name] for row in self.rows.values()] for name in names})
+
+
+def track(
+    trackers: Mapping[str, Tracker],
+    video: VideoSequence,
+    protocol: EvaluationProtocol,
+    watch: Watch,
+    locks: Iterable[Lock] = (),
+) -> dict[str, SequenceRecord]:
+    """Tracks one sequence with trackers named by their run hash; masks never pile up in memory."""
+    prompts = {
+        frame: {key: protocol.start(prompt) for key, prompt in given.items()}
+        for frame, given in video.prompts().items()
+    }
+    if not prompts or max(prompts) >= video.length or min(prompts) < 0:
+        raise InputError(f"{video.name} has {video.length} frames and prompts on frames {sorted(prompts) or 'none'}")
+    keys = sorted({key for given in prompts.values() for key in given})
+    at = {key: [frame for frame in sorted(prompts) if key in prompts[frame]] for key in keys}
+    rows = {name: {key: _Rows(at[key], protocol) for key in keys} for name in trackers}
+    privileged = any(tracker.policy.privileged for tracker in trackers.values())
+    network = next(iter(trackers.values())).network
+    states = {name: tracker.init() for name, tracker in trackers.items()}
+    seconds, work = 0.0, Work()
+    for index in range(video.length):
+        image, truth = video.frame(index), video.truth(index)
+        given = {key: torch.from_numpy(mask) for key, mask in truth.items()} if privileged else {}
+        began = time.perf_counter()
+        features = network.encode(image, index, video.length)
+        frame = Frame(image, prompts.get(index, {}), truth=given)
+        states, results = advance(trackers, states, features, frame, encodings=1)
+        seconds += time.perf_counter() - began
+        work = _add(work, next(iter(results.values())).work)
+        for name, result in results.items():
+            for key, mask in result.masks().items():
+                rows[name][key].add(index, result.tracks[key], mask.cpu().numpy(), truth.get(key))
+        for lock in locks:
+            lock.beat()
+        watch.frame(video.name, index, video.length)
+    for name, tracker in trackers.items():
+        for key, revised in (tracker.hindsight(states[name]) if protocol.hindsight else {}).items():
+            for index, found in revised.items():
+                rows[name][key].add(index, found, found.mask(video.size).cpu().numpy(), video.truth(index).get(key))
+    lockstep = uuid.uuid4().hex
+    return {
+        name: SequenceRecord(
+            run=name,
+            sequence=video.name,
+            length=video.length,
+            size=video.size,
+            objects={key: row.record() for key, row in rows[name].items()},
+            seconds=seconds,
+            lockstep=lockstep,
+            sharing=len(trackers),
+            work=work,
+        )
+        for name in trackers
+    }
+
+
+def _add(a: Work, b: Work) -> Work:
+    return Work(**{name: value + getattr(b, name) for name, value in asdict(a).items()})
+
+
+@dataclass(frozen=True, slots=True)
+class VideoScores:
+    """What tables need of one video."""
+
+    scores: TrackingScores
+    ranges: list[float]
+    """Mean IoU in each tenth of the video."""
+    milliseconds: float
+    """Tracking time per frame and tracker of the lockstep."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One variant on one data set."""
+
+    name: str
+    folder: RunFolder
+    identity: Mapping[str, Any]
+    videos: Mapping[str, VideoScores]
+    """By sequence name, in the order of the data set."""
+    failures: Mapping[str, str]
+    """Sequence -> reason."""
+
+    def values(self, metric: str, sequences: Iterable[str]) -> Float[np.ndarray, " videos"]:
+        """One score (a field of `TrackingScores`) on these sequences."""
+        return np.array([getattr(self.videos[name].scores, metric) for name in sequences], dtype=np.float64)
+
+    def mean(self, sequences: Iterable[str]) -> TrackingScores:
+        """Mean over sequences."""
+        return mean_scores([self.videos[name].scores for name in sequences])
+
+    def milliseconds(self, sequences: Iterable[str]) -> float:
+        """Tracking time per frame, a share of the lockstep's."""
+        return float(np.mean([self.videos[name].milliseconds for name in sequences]))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several variants on the same sequences; the first one is the baseline."""
+
+    data: str
+    runs: tuple[Run, ...]
+    frames: int
+    """Video frames of all locksteps the results came from; a frame that was tracked in two counts twice."""
+    work: Work
+    """Of all those locksteps together."""
+
+    @property
+    def sequences(self) -> list[str]:
+        """Those that every variant finished."""
+        first, *others = self.runs
+        return [name for name in first.videos if all(name in run.videos for run in others)]
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Sequence -> reason, over all variants."""
+        return {name: reason for run in self.runs for name, reason in run.failures.items()}
+
+
+def run_identity(tracker: Tracker, data: DataSet, protocol: EvaluationProtocol) -> dict[str, Any]:
+    """All that decides the results of one tracker on one data set."""
+    return {
+        "tracker": identity.describe(tracker),
+        "data": data.name,
+        "protocol": identity.describe(protocol),
+        "code": identity.code_digest(tracker.policy, tracker.motion, tracker.selector),
+    }
+
+
+def evaluate(
+    trackers: Mapping[str, Tracker],
+    data: DataSet,
+    output: Path,
+    protocol: EvaluationProtocol = EvaluationProtocol(),
+    watch: Watch | None = None,
+) -> Comparison:
+    """Tracks whatever is not on disk yet, waits for what other processes are tracking, and reads the scores.
+
+    A sequence that fails is recorded with its reason and the others go on; it is tried again in the next run.
+    Raises InputError when the output cannot be written, holds something else, or when no sequence could be tracked.
+    """
+    watch = watch or Unwatched()
+    began = time.time()
+    notes = {"commit": identity.commit(), "torch": torch.__version__}
+    folders: dict[str, RunFolder] = {}
+    distinct: dict[str, Tracker] = {}
+    identities: dict[str, dict[str, Any]] = {}
+    for name, tracker in trackers.items():
+        identities[name] = run_identity(tracker, data, protocol)
+        run = identity.run_hash(identities[name])
+        distinct.setdefault(run, tracker)
+        folders[name] = RunFolder.open(output, data.name, run, identities[name], {**notes, "name": name})
+    by_run = {folder.hash: folder for folder in folders.values()}
+
+    videos = [data.sequence(index) for index in range(len(data))]
+    names = [video.name for video in videos]
+    open_videos = [video for video in videos if not all(folder.finished(video.name) for folder in by_run.values())]
+    watch.begin(len(videos), len(videos) - len(open_videos))
+    while open_videos:
+        left = []
+        for video in open_videos:
+            if not _attempt(distinct, by_run, video, protocol, watch, began):
+                left.append(video)
+        if len(left) == len(open_videos):
+            watch.waiting(len(left))
+            time.sleep(POLL)
+        open_videos = left
+    comparison = _read(folders, identities, data.name, names)
+    if not comparison.sequences:
+        reason = next(iter(comparison.failures.values()), "the data set has no sequence")
+        raise InputError(f"no sequence of {data.name} could be tracked by every variant: {reason}")
+    return comparison
+
+
+def _attempt(
+    trackers: Mapping[str, Tracker],
+    folders: Mapping[str, RunFolder],
+    video: VideoSequence,
+    protocol: EvaluationProtocol,
+    watch: Watch,
+    since: float,
+) -> bool:
+    """Tracks a sequence where it is unfinished; says whether it is done with, that is finished or failed."""
+    missing = {run: f for run, f in folders.items() if not f.finished(video.name)}
+    reasons = [reason for folder in missing.values() if (reason := folder.failure(video.name, since))]
+    if not missing or len(reasons) == len(missing):
+        watch.sequence(video.name, reasons[0] if reasons else None)
+        return True
+    open_ = [folder for folder in missing.values() if not folder.failure(video.name, since)]
+    with claims(open_, video.name) as locks:
+        if not locks:
+            return False
+        failed: dict[str, Exception] = {}
+        records: dict[str, SequenceRecord] = {}
+        try:
+            records = track({run: trackers[run] for run in locks}, video, protocol, watch, locks.values())
+        except Exception as error:
+            failed = dict.fromkeys(locks, error)
+            if len(locks) > 1:  # find out which tracker it was
+                failed = {}
+                for run in locks:
+                    try:
+                        records |= track({run: trackers[run]}, video, protocol, watch, locks.values())
+                    except Exception as own:
+                        failed[run] = own
+        for run, record in records.items():
+            folders[run].save(record)
+        for run, failure in failed.items():
+            reason = f"{type(failure).__name__}: {failure}" if not isinstance(failure, InputError) else str(failure)
+            folders[run].fail(video.name, " ".join(reason.split()), "".join(traceback.format_exception(failure)))
+    watch.sequence(video.name, str(next(iter(failed.values()))) if failed else None)
+    return True
+
+
+def _read(
+    folders: Mapping[str, RunFolder], identities: Mapping[str, Mapping[str, Any]], data: str, names: list[str]
+) -> Comparison:
+    runs, locksteps = [], {}
+    for name, folder in folders.items():
+        videos: dict[str, VideoScores] = {}
+        failures: dict[str, str] = {}
+        for sequence in names:
+            if not folder.finished(sequence):
+                failures[sequence] = folder.failure(sequence) or "not tracked"
+                continue
+            record = folder.load(sequence)
+            scores = record.scores()
+            if scores is None:
+                failures[sequence] = "no annotated frame to score"
+                continue
+            locksteps[record.lockstep] = record
+            share = 1000 * record.seconds / (record.length * record.sharing)
+            videos[sequence] = VideoScores(scores, record.ranges(), share)
+        runs.append(Run(name, folder, identities[name], videos, failures))
+    work = reduce(_add, (record.work for record in locksteps.values()), Work())
+    return Comparison(data, tuple(runs), sum(record.length for record in locksteps.values()), work)
