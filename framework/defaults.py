@@ -32,4 +32,4 @@ class Greedy(Selector):
         iou = tuple(row.iou[0].tolist())
         scores = iou if cue is None else cue.fuse(iou)
         best = max(range(len(scores)), key=scores.__getitem__)
-        return [Pick(row=0, mask=best, total=totals[0], motion=None if cue is None else cue.agreement[best])]
+        return [Pick(row=0, mask=best, total=totals[0], motion=None if cue is None else cue.remembered(best))]

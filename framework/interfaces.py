@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import ClassVar, Generic, Protocol, TypeVar
+from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -65,6 +65,8 @@ class Selector(ABC):
 
     hindsight: ClassVar[bool] = False
     """Branches keep their past, and the best branch answers for earlier frames too."""
+    lag: int | None = None
+    """Frames of past that a branch keeps before it is committed; None keeps all."""
 
     @abstractmethod
     def select(
@@ -73,6 +75,7 @@ class Selector(ABC):
         """Best first. One running total, one candidate row (`iou`, `presence` on the host) and one cue per branch."""
 
 
+@runtime_checkable
 class Network(Protocol):
     """A stateless video-segmentation network. Rows are independent of one another."""
 

@@ -124,9 +124,11 @@ class Lease:
             self._made = self._encode()
         return self._made
 
-    def end(self) -> None:
-        """Releases the frame's image features."""
+    def end(self) -> bool:
+        """Releases the frame's image features; says whether a re-encoding was made."""
+        made = self._made is not None
         self._encode = self._made = None
+        return made
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -211,6 +213,12 @@ class Cue:
     agreement: tuple[float, ...]
     """One per mask, 0..1."""
     weight: float
+    reported: tuple[float | None, ...] | None = None
+    """What `Scores.motion` remembers of each mask, where that is not the agreement itself."""
+
+    def remembered(self, mask: int) -> float | None:
+        """Becomes `Scores.motion` of this mask."""
+        return self.agreement[mask] if self.reported is None else self.reported[mask]
 
     def fuse(self, iou: tuple[float, ...]) -> tuple[float, ...]:
         """Fused scores; the IoU term is rounded to float32, in which the network speaks."""
@@ -290,8 +298,8 @@ class Track:
     scores: Scores
     choice: int
     box: Box | None
-    candidates: Candidates
-    """One row; what losses are made of."""
+    candidates: Candidates | None
+    """One row, on the network's device; what losses are made of. None in tracks kept for hindsight."""
     memory: MemoryUse
 
     def mask(self, size: Size) -> Bool[Tensor, "Hv Wv"]:

@@ -1,0 +1,119 @@
+"""Memory attention whose read items carry a gain on their keys or a bias on their logits.
+
+The layers, weights and rotary codes are the network's own; only the cross-attention is spelled out here, because a
+per-item weight has to reach the keys. Reads without gain, bias or measurement never come here.
+"""
+
+from dataclasses import dataclass
+from functools import singledispatch
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
+from sam2.modeling.position_encoding import apply_rotary_enc
+from sam2.modeling.sam.transformer import RoPEAttention
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """Heads of one cross-attention, ready for scaled dot products. K' keys may be fewer than the K given (pooling)."""
+
+    query: Float[Tensor, "R heads N D"]
+    key: Float[Tensor, "R heads keys D"]
+    value: Float[Tensor, "R heads keys D"]
+    bias: Float[Tensor, "R keys"]
+    """Added to the logits of each key."""
+    owner: Int[Tensor, " keys"]
+    """Read item that each key belongs to."""
+
+
+@singledispatch
+def project(
+    attention: RoPEAttention,
+    query: Float[Tensor, "R N C"],
+    key: Float[Tensor, "R K D"],
+    value: Float[Tensor, "R K D"],
+    pointer_tokens: int,
+    bias: Float[Tensor, "R K"],
+    owner: Int[Tensor, " K"],
+) -> Projected:
+    """Projections and rotary codes of a cross-attention; the last `pointer_tokens` keys are not rotated.
+
+    Cross-attentions that pool or rotate otherwise register their own version.
+    """
+    q, k, v = (
+        attention._separate_heads(linear(x), attention.num_heads)
+        for linear, x in ((attention.q_proj, query), (attention.k_proj, key), (attention.v_proj, value))
+    )
+    side = int(q.shape[-2] ** 0.5)
+    codes = attention.freqs_cis
+    if codes.shape[0] != side * side:
+        codes = attention.compute_cis(end_x=side, end_y=side)
+    rotated = k.shape[-2] - pointer_tokens
+    q, k_rotated = apply_rotary_enc(
+        q, k[:, :, :rotated], freqs_cis=codes.to(q.device), repeat_freqs_k=attention.rope_k_repeat
+    )
+    return Projected(q, torch.cat([k_rotated, k[:, :, rotated:]], dim=2), v, bias, owner)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The tokens of several rows, equally many in each."""
+
+    tokens: Float[Tensor, "R K D"]
+    positions: Float[Tensor, "R K D"]
+    pointer_tokens: int
+    gain: Float[Tensor, "R K"]
+    bias: Float[Tensor, "R K"]
+    owner: Int[Tensor, " K"]
+
+
+def _cross_attend(
+    layer: MemoryAttentionLayer, x: Float[Tensor, "R N C"], position: Float[Tensor, "R N C"], memory: Memory, items: int
+) -> tuple[Float[Tensor, "R N C"], Float[Tensor, "R items"] | None]:
+    """One cross-attention; with `items` > 0 also the attention mass of each item, averaged over queries."""
+    key = memory.tokens + memory.positions if layer.pos_enc_at_cross_attn_keys else memory.tokens
+    query = x + position if layer.pos_enc_at_cross_attn_queries else x
+    attention = layer.cross_attn_image
+    p = project(
+        attention,
+        query,
+        key * memory.gain[..., None],
+        memory.tokens,
+        memory.pointer_tokens,
+        memory.bias,
+        memory.owner,
+    )
+    if not items:
+        out = F.scaled_dot_product_attention(p.query, p.key, p.value, attn_mask=p.bias[:, None, None].to(p.query.dtype))
+        return attention.out_proj(attention._recombine_heads(out)), None
+    belongs = F.one_hot(p.owner, items).to(p.query.dtype)
+    parts, masses = [], []
+    for block in p.query.split(1024, dim=2):  # bounds the attention map, which is N x K numbers
+        weights = (block @ p.key.mT / block.shape[-1] ** 0.5 + p.bias[:, None, None]).softmax(dim=-1)
+        parts.append(weights @ p.value)
+        masses.append((weights @ belongs).mean(dim=1).sum(dim=1))
+    mass = torch.stack(masses).sum(dim=0) / p.query.shape[2]
+    return attention.out_proj(attention._recombine_heads(torch.cat(parts, dim=2))), mass
+
+
+def attend(
+    module: MemoryAttention, x: Float[Tensor, "R N C"], position: Float[Tensor, "R N C"], memory: Memory, items: int = 0
+) -> tuple[Float[Tensor, "R N C"], Float[Tensor, "R items"] | None]:
+    """`MemoryAttention.forward` in evaluation mode, with per-key gain and bias.
+
+    With `items` > 0 the second value is the share of attention each read item received (mean over queries and layers).
+    """
+    masses = []
+    if module.pos_enc_at_input:
+        x = x + 0.1 * position
+    for layer in module.layers:
+        x = layer._forward_sa(x, position)
+        update, mass = _cross_attend(layer, layer.norm2(x), position, memory, items)
+        x = x + update
+        x = x + layer.linear2(layer.activation(layer.linear1(layer.norm3(x))))
+        if mass is not None:
+            masses.append(mass)
+    return module.norm(x), torch.stack(masses).mean(dim=0) if masses else None

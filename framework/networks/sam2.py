@@ -1,0 +1,351 @@
+"""The stateless facade over a SAM2-family model: encode, condition, decode, prompt, memorise.
+
+The modules are the model's own (package ``sam2`` and the compatible backbones beside this file); the memory bank, the
+choice of a mask and every other decision of ``SAM2VideoPredictor`` are left to policies, motion models and selectors.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from PIL import Image as PillowImage
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.modeling.sam2_utils import get_1d_sine_pe
+from torch import Tensor
+
+from framework.networks.attention import Memory, attend
+from framework.types import ABSENT_LOGIT, Candidates, Features, Image, Opaque, Prompt, Query, Read, Size, upsample
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+IMAGE_STD = (0.229, 0.224, 0.225)
+PROMPT_LOGIT = 10.0
+"""Logit of a given mask inside, and minus that outside: nearly 1 and 0 after the sigmoid."""
+CORRECTED_LOGIT = 32.0
+"""A mask under correction is clamped to +- this before it is fed back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pyramid:
+    """What the decoder and the memory attention need of a frame."""
+
+    fine: tuple[Float[Tensor, "1 _ _ _"], ...]
+    """Levels at 4x and 2x the token grid, projected for the mask decoder; empty for one-level backbones."""
+    top: Float[Tensor, "1 C y x"]
+    position: Float[Tensor, "1 C y x"]
+
+
+def _tokens(map_: Float[Tensor, "R C y x"]) -> Float[Tensor, "R N C"]:
+    return map_.flatten(2).transpose(1, 2)
+
+
+@dataclass(frozen=True)
+class Sam2Network:
+    """A `Network` over a built `SAM2Base` (SAM2, SAM2.1, EfficientTAM, EdgeTAM, micro) in evaluation mode.
+
+    Memories are stored in `memory_dtype` (the published predictors store bfloat16 whatever they compute in).
+    `autocast` is the compute dtype of every verb; None computes in the weights' own.
+    """
+
+    model: SAM2Base
+    memory_dtype: torch.dtype = torch.bfloat16
+    autocast: torch.dtype | None = None
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def input_size(self) -> Size:
+        return self.model.image_size, self.model.image_size
+
+    @property
+    def logit_size(self) -> Size:
+        """Mask-logit grid: four times the token grid."""
+        side = 4 * self.model.sam_image_embedding_size
+        return side, side
+
+    def _computing(self) -> AbstractContextManager:
+        return torch.autocast(self.device.type, self.autocast) if self.autocast else nullcontext()
+
+    # ------------------------------------------------------------------ encode
+
+    def prepare(self, image: Image) -> Float[Tensor, "3 H W"]:
+        """Network input of a video frame: Pillow's default resize (bicubic), /255, ImageNet mean and deviation.
+
+        Tensors are taken to be prepared already.
+        """
+        if isinstance(image, Tensor):
+            return image.to(self.device)
+        height, width = self.input_size
+        pixels = np.asarray(PillowImage.fromarray(image).resize((width, height)), dtype=np.float64) / 255.0
+        scaled = torch.from_numpy(pixels).permute(2, 0, 1).float()
+        mean, std = torch.tensor(IMAGE_MEAN)[:, None, None], torch.tensor(IMAGE_STD)[:, None, None]
+        return ((scaled - mean) / std).to(self.device)
+
+    def encode(self, image: Image, frame: int, length: int | None) -> Features:
+        prepared = self.prepare(image)
+        with self._computing():
+            encoded = self.model.forward_image(prepared[None])
+        levels = self.model.num_feature_levels
+        *fine, top = encoded["backbone_fpn"][-levels:]
+        height, width = image.shape[:2] if isinstance(image, np.ndarray) else prepared.shape[1:]
+        private = Pyramid(tuple(fine), top, encoded["vision_pos_enc"][-1])
+        return Features(Query(frame, top[0], length), prepared, private, (height, width))
+
+    # --------------------------------------------------------------- condition
+
+    @cached_property
+    def _memory_position(self) -> Float[Tensor, "N D"]:
+        """Spatial code of one memory's tokens, the same on every frame."""
+        side, model = self.model.sam_image_embedding_size, self.model
+        blank = torch.zeros(1, model.hidden_dim, side, side, device=self.device)
+        mask = torch.zeros(1, 1, *self.input_size, device=self.device)
+        with torch.no_grad():
+            _, position = self._encode_memory(blank, mask, torch.ones(1, device=self.device))
+        return _tokens(position)[0]
+
+    def _pointer_positions(self, reads: Sequence[Read]) -> Float[Tensor, "R P D"]:
+        """Temporal code of each pointer; zeros for models trained without one."""
+        model, count = self.model, len(reads[0].pointers)
+        if not model.add_tpos_enc_to_obj_ptrs:
+            return torch.zeros(len(reads), count, model.mem_dim, device=self.device)
+        ago = torch.tensor([[ago for _, ago in read.pointers] for read in reads], device=self.device)
+        span = torch.tensor([[read.pointer_span] for read in reads], device=self.device)
+        width = model.hidden_dim if model.proj_tpos_enc_in_obj_ptrs else model.mem_dim
+        return model.obj_ptr_tpos_proj(get_1d_sine_pe(ago / span, dim=width))
+
+    def _memory(self, reads: Sequence[Read]) -> Memory:
+        """The tokens of all reads: spatial memories in order, then pointers split into memory-wide tokens."""
+        model = self.model
+        spatial, pointers = len(reads[0].spatial), len(reads[0].pointers)
+        split = model.hidden_dim // model.mem_dim
+        tokens, positions, owner = [], [], []
+        for item in range(spatial):
+            entries, slots = zip(*(read.spatial[item] for read in reads), strict=True)
+            features = torch.stack([entry.features for entry in entries]).to(self.device)
+            tokens.append(_tokens(features))
+            temporal = model.maskmem_tpos_enc[list(slots), 0]
+            positions.append(self._memory_position + temporal)
+            owner += [item] * tokens[-1].shape[1]
+        if pointers:
+            stacked = torch.stack([torch.stack([entry.pointer for entry, _ in read.pointers]) for read in reads])
+            tokens.append(stacked.reshape(len(reads), pointers * split, model.mem_dim))
+            positions.append(self._pointer_positions(reads).repeat_interleave(split, dim=1))
+            owner += [spatial + item for item in range(pointers) for _ in range(split)]
+        owners = torch.tensor(owner, device=self.device)
+        per_item = torch.zeros(spatial + pointers, device=self.device)
+        gain = torch.stack([per_item + 1 if read.gain is None else read.gain.to(self.device) for read in reads])
+        bias = torch.stack([per_item if read.bias is None else read.bias.to(self.device) for read in reads])
+        return Memory(
+            tokens=torch.cat(tokens, dim=1),
+            positions=torch.cat(positions, dim=1),
+            pointer_tokens=pointers * split,
+            gain=gain[:, owners],
+            bias=bias[:, owners],
+            owner=owners,
+        )
+
+    def condition(self, features: Features, reads: Sequence[Read]) -> Float[Tensor, "R C y x"]:
+        if any(read.gain is not None or read.bias is not None for read in reads):
+            return self._attend(features, reads, items=0)[0]
+        pyramid: Pyramid = features.private
+        if not reads[0].spatial and not reads[0].pointers:
+            return self._without_memory(pyramid, len(reads))
+        memory = self._memory(reads)
+        with self._computing():
+            conditioned = self.model.memory_attention(
+                curr=_tokens(pyramid.top).transpose(0, 1).expand(-1, len(reads), -1),
+                curr_pos=_tokens(pyramid.position).transpose(0, 1).expand(-1, len(reads), -1),
+                memory=memory.tokens.transpose(0, 1),
+                memory_pos=memory.positions.transpose(0, 1),
+                num_obj_ptr_tokens=memory.pointer_tokens,
+            )
+        return conditioned.permute(1, 2, 0).reshape(len(reads), *pyramid.top.shape[1:])
+
+    def measure(
+        self, features: Features, reads: Sequence[Read]
+    ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items"]]:
+        items = len(reads[0].spatial) + len(reads[0].pointers)
+        if not items:
+            return self.condition(features, reads), torch.zeros(len(reads), 0, device=self.device)
+        conditioned, masses = self._attend(features, reads, items)
+        assert masses is not None
+        return conditioned, masses
+
+    def _attend(
+        self, features: Features, reads: Sequence[Read], items: int
+    ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items"] | None]:
+        pyramid: Pyramid = features.private
+        rows = len(reads)
+        with self._computing():
+            x, masses = attend(
+                self.model.memory_attention,
+                _tokens(pyramid.top).expand(rows, -1, -1),
+                _tokens(pyramid.position).expand(rows, -1, -1),
+                self._memory(reads),
+                items,
+            )
+        return x.transpose(1, 2).reshape(rows, *pyramid.top.shape[1:]), masses
+
+    def _without_memory(self, pyramid: Pyramid, rows: int) -> Float[Tensor, "R C y x"]:
+        return (pyramid.top + self.model.no_mem_embed.reshape(1, -1, 1, 1)).expand(rows, -1, -1, -1)
+
+    # ------------------------------------------------------------------ decode
+
+    def decode(
+        self,
+        features: Features,
+        conditioned: Float[Tensor, "R C y x"],
+        presence_threshold: Float[Tensor, " R"],
+    ) -> Candidates:
+        return self._decode(features, conditioned, presence_threshold.to(self.device), several=True)
+
+    def _decode(
+        self,
+        features: Features,
+        conditioned: Float[Tensor, "R C y x"],
+        threshold: Float[Tensor, " R"],
+        several: bool,
+        points: Float[Tensor, "R K 2"] | None = None,
+        labels: Tensor | None = None,
+        mask: Float[Tensor, "R 1 _ _"] | None = None,
+    ) -> Candidates:
+        """The mask decoder under a prompt: three masks if `several`, else one (the best of three when unstable)."""
+        model, rows = self.model, len(conditioned)
+        if points is None or labels is None:
+            points = torch.zeros(rows, 1, 2, device=self.device)
+            labels = -torch.ones(rows, 1, dtype=torch.int32, device=self.device)
+        if mask is not None and tuple(mask.shape[-2:]) != self.logit_size:
+            mask = F.interpolate(mask, size=self.logit_size, mode="bilinear", align_corners=False, antialias=True)
+        pyramid: Pyramid = features.private
+        with self._computing():
+            sparse, dense = model.sam_prompt_encoder(points=(points, labels), boxes=None, masks=mask)
+            logits, iou, tokens, presence = model.sam_mask_decoder(
+                image_embeddings=conditioned,
+                image_pe=model.sam_prompt_encoder.get_dense_pe(),
+                sparse_prompt_embeddings=sparse,
+                dense_prompt_embeddings=dense,
+                multimask_output=several,
+                repeat_image=False,
+                high_res_features=[level.expand(rows, -1, -1, -1) for level in pyramid.fine] or None,
+            )
+            pointers = model.obj_ptr_proj(tokens)
+        presence = presence[:, 0].float()
+        visible = (presence > threshold)[:, None, None]
+        pointers = torch.where(visible, pointers.float(), model.no_obj_ptr)
+        logits = torch.where(visible[..., None], logits.float(), ABSENT_LOGIT)
+        return Candidates(logits, iou.float(), pointers, presence)
+
+    # ------------------------------------------------------------------ prompt
+
+    def prompt(
+        self,
+        features: Features,
+        prompts: Sequence[Prompt],
+        conditioned: Float[Tensor, "R C y x"] | None = None,
+        previous: Float[Tensor, "R h w"] | None = None,
+    ) -> Candidates:
+        rows = [
+            self._prompt_mask(features, prompt.mask)
+            if prompt.mask is not None
+            else self._prompt_points(
+                features,
+                prompt,
+                None if conditioned is None else conditioned[index : index + 1],
+                None if previous is None else previous[index : index + 1],
+            )
+            for index, prompt in enumerate(prompts)
+        ]
+        return Candidates(
+            torch.cat([row.logits for row in rows]),
+            torch.cat([row.iou for row in rows]),
+            torch.cat([row.pointers for row in rows]),
+            torch.cat([row.presence for row in rows]),
+        )
+
+    def _prompt_mask(self, features: Features, mask: Bool[np.ndarray, "Hv Wv"]) -> Candidates:
+        """A given mask is its own answer; the decoder runs only for the object pointer, without memory embedding."""
+        given = torch.from_numpy(mask)[None, None].float().to(self.device)
+        if tuple(mask.shape) != self.input_size:
+            given = F.interpolate(given, size=self.input_size, mode="bilinear", align_corners=False, antialias=True)
+            given = (given >= 0.5).float()
+        logits = F.interpolate(
+            given * 2 * PROMPT_LOGIT - PROMPT_LOGIT,
+            size=self.logit_size,
+            mode="bilinear",
+            align_corners=False,
+            antialias=True,
+        )
+        with self._computing():
+            dense = self.model.mask_downsample(given)
+        never_absent = torch.full((1,), -torch.inf, device=self.device)
+        pointed = self._decode(features, features.private.top, never_absent, several=False, mask=dense.float())
+        visible = given.flatten(1).any(dim=1)
+        return Candidates(
+            logits,
+            torch.ones(1, 1, device=self.device),
+            torch.where(visible[:, None, None], pointed.pointers, self.model.no_obj_ptr),
+            torch.where(visible, PROMPT_LOGIT, -PROMPT_LOGIT),
+        )
+
+    def _prompt_points(
+        self,
+        features: Features,
+        prompt: Prompt,
+        conditioned: Float[Tensor, "1 C y x"] | None,
+        previous: Float[Tensor, "1 h w"] | None,
+    ) -> Candidates:
+        """Box corners count as two points with labels 2 and 3. One click proposes three masks and keeps the best."""
+        corners = () if prompt.box is None else (prompt.box[:2], prompt.box[2:])
+        xy = torch.tensor([*corners, *prompt.points], dtype=torch.float32, device=self.device)
+        height, width = features.video_size
+        xy = xy / torch.tensor([width, height], device=self.device) * self.model.image_size
+        labels = torch.tensor([[2, 3][: len(corners)] + list(prompt.labels)], dtype=torch.int32, device=self.device)
+        model = self.model
+        found = self._decode(
+            features,
+            self._without_memory(features.private, 1) if conditioned is None else conditioned,
+            torch.zeros(1, device=self.device),
+            several=model.multimask_min_pt_num <= len(xy) <= model.multimask_max_pt_num,
+            points=xy[None],
+            labels=labels,
+            mask=None if previous is None else previous[:, None].clamp(-CORRECTED_LOGIT, CORRECTED_LOGIT),
+        )
+        best = found.iou.argmax(dim=1)
+        token = best if found.pointers.shape[1] > 1 else torch.zeros_like(best)
+        return Candidates(found.logits[:, best], found.iou[:, best], found.pointers[:, token], found.presence)
+
+    # ---------------------------------------------------------------- memorise
+
+    def _encode_memory(
+        self, top: Float[Tensor, "R C y x"], logits: Float[Tensor, "R 1 H W"], presence: Float[Tensor, " R"]
+    ) -> tuple[Float[Tensor, "R D _ _"], Float[Tensor, "R D _ _"]]:
+        """Memory features and their spatial code."""
+        features, positions = self.model._encode_new_memory(
+            current_vision_feats=[_tokens(top).transpose(0, 1)],
+            feat_sizes=[tuple(top.shape[-2:])],
+            pred_masks_high_res=logits,
+            object_score_logits=presence[:, None],
+            is_mask_from_pts=False,
+        )
+        return features, positions[-1]
+
+    def memorise(
+        self,
+        features: Features,
+        logits: Float[Tensor, "R h w"],
+        presence: Float[Tensor, " R"],
+        prompted: Bool[Tensor, " R"],
+    ) -> list[Opaque]:
+        full = upsample(logits.float(), self.input_size)
+        # The sigmoid of an infinite logit is exactly 0 or 1: binarised.
+        full = torch.where(prompted.to(self.device)[:, None, None], torch.where(full > 0, torch.inf, -torch.inf), full)
+        top = features.private.top.expand(len(logits), -1, -1, -1)
+        with self._computing():
+            encoded, _ = self._encode_memory(top, full[:, None], presence.to(self.device))
+        return list(encoded.to(self.memory_dtype))

@@ -1,0 +1,67 @@
+"""What one tracker knows of one video, as a value."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from framework.types import Outcome, Track
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """Earlier masks of a branch, newest first."""
+
+    frame: int
+    track: Track
+    earlier: "Past | None" = None
+
+    def walk(self) -> Iterator["Past"]:
+        """From the newest frame backwards."""
+        node: Past | None = self
+        while node is not None:
+            yield node
+            node = node.earlier
+
+
+def remember(past: Past | None, frame: int, track: Track, lag: int | None) -> Past:
+    """The past with one more frame; frames more than `lag` before it are let go (None keeps all)."""
+    newest = replace(track, candidates=None)
+    if lag is None or past is None:
+        return Past(frame, newest, past)
+    kept: Past | None = None
+    for node in reversed(list(islice(past.walk(), lag))):
+        kept = Past(node.frame, node.track, kept)
+    return Past(frame, newest, kept)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Branch:
+    """One way the video may have gone for one object."""
+
+    memory: Any
+    """State of the memory policy."""
+    motion: Any
+    """State of the motion model."""
+    total: float = 0.0
+    """Running total of the selector."""
+    past: Past | None = None
+    """Kept for selectors with hindsight only."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Given:
+    """An object on a prompted frame that the video has not reached yet."""
+
+    track: Track
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """All that one tracker knows of one video."""
+
+    objects: Mapping[int, tuple[Branch, ...]] = field(default_factory=dict)
+    """Branches of each object, best first."""
+    given: Mapping[tuple[int, int], Given] = field(default_factory=dict)
+    """(frame, object) -> prompts absorbed in advance."""

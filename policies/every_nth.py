@@ -1,0 +1,21 @@
+"""Every n-th frame: a longer past at the price of a coarser one."""
+
+from dataclasses import dataclass
+
+from framework.types import Entry
+from policies.skip_absent import SkipAbsent
+
+
+@dataclass(frozen=True)
+class EveryNth(SkipAbsent):
+    """Remembers the frames whose number is a multiple of `interval`, the object seen or not."""
+
+    interval: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.interval < 1:
+            raise ValueError("every_nth needs interval >= 1")
+
+    def keeps(self, entry: Entry) -> bool:
+        return entry.frame % self.interval == 0

@@ -1,0 +1,24 @@
+"""The prompt and nothing else: what a tracker without any further memory does."""
+
+from dataclasses import dataclass
+
+from framework.interfaces import MemoryPolicy
+from framework.types import Entry, Outcome, Query, Read
+from policies.bank import Bank, anchored, pointers_of_anchors, span
+
+
+@dataclass(frozen=True)
+class KeepFirst(MemoryPolicy[Bank]):
+    """Reads the prompted frames only."""
+
+    def init(self) -> Bank:
+        return Bank()
+
+    def read(self, state: Bank, query: Query) -> Read:
+        return Read(anchored(state.anchors), pointers_of_anchors(state.anchors, query), span(query))
+
+    def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
+        return state.anchor(entry) if entry.scores.prompted else state
+
+    def entries(self, state: Bank) -> tuple[Entry, ...]:
+        return state.entries()

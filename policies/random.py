@@ -1,0 +1,58 @@
+"""A uniform sample of the past: the control that a policy has to beat to claim that its choice matters."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from framework.interfaces import MemoryPolicy
+from framework.types import Entry, Outcome, Query, Read
+from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_by_age, pointers_of_anchors, ranked, span
+
+
+@dataclass(frozen=True, slots=True)
+class Reservoir:
+    """A bank whose recent entries are a uniform sample of `seen` frames."""
+
+    bank: Bank = Bank()
+    seen: int = 0
+
+
+@dataclass(frozen=True)
+class Random(MemoryPolicy[Reservoir]):
+    """Keeps a reservoir of `slots` tracked frames, every past frame equally likely (Vitter 1985, algorithm R).
+
+    Which frame is replaced depends on `seed` and the frame number alone, so equal seeds decide equally.
+    """
+
+    slots: int = SLOTS
+    pointers: int = POINTERS
+    seed: int = 0
+
+    def init(self) -> Reservoir:
+        return Reservoir()
+
+    def read(self, state: Reservoir, query: Query) -> Read:
+        bank, reach = state.bank, span(query, self.pointers)
+        return Read(
+            spatial=(*anchored(bank.anchors), *ranked(bank.recent)),
+            pointers=(
+                *pointers_of_anchors(bank.anchors, query),
+                *pointers_by_age(bank.recent, query, reach),
+            ),
+            pointer_span=reach,
+        )
+
+    def write(self, state: Reservoir, entry: Entry, outcome: Outcome) -> Reservoir:
+        if entry.scores.prompted:
+            return Reservoir(state.bank.anchor(entry), state.seen)
+        seen, recent = state.seen + 1, list(state.bank.recent)
+        draw = int(np.random.default_rng((self.seed, entry.frame)).integers(seen))
+        if len(recent) < self.slots:
+            recent.append(entry)
+        elif draw < self.slots:
+            recent.pop(draw)
+            recent.append(entry)
+        return Reservoir(state.bank.keep(recent), seen)
+
+    def entries(self, state: Reservoir) -> tuple[Entry, ...]:
+        return state.bank.entries()

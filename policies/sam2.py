@@ -1,0 +1,69 @@
+"""SAM2's own memory: the prompts and the most recent frames (Ravi et al. 2024, arXiv:2408.00714, section 4)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from framework.interfaces import MemoryPolicy
+from framework.types import Entry, Outcome, Query, Read
+from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_by_age, pointers_of_anchors, span
+
+
+@dataclass(frozen=True)
+class Sam2(MemoryPolicy[Bank]):
+    """Reads every prompted frame as an anchor and frames t-1 ... t-`slots` at slots by their true distance.
+
+    With `stride` r > 1 the slots after the first hold frames that are multiples of r. `max_anchors` limits the anchors
+    read to the closest before, the closest after and then the nearest; the others count as ordinary frames.
+    Frames on which the object is absent are kept, and leave their slot to no one else.
+    """
+
+    slots: int = SLOTS
+    stride: int = 1
+    pointers: int = POINTERS
+    max_anchors: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.slots < 0 or self.stride < 1 or self.pointers < 0 or (self.max_anchors or 2) < 2:
+            raise ValueError("sam2 needs slots >= 0, stride >= 1, pointers >= 0 and max_anchors >= 2 or null")
+
+    def init(self) -> Bank:
+        return Bank()
+
+    def read(self, state: Bank, query: Query) -> Read:
+        anchors = self._nearest(state.anchors, query.frame)
+        others = sorted((*(a for a in state.anchors if a not in anchors), *state.recent), key=lambda e: e.frame)
+        at = {entry.frame: entry for entry in others}
+        slots = [(frame, slot) for slot, frame in enumerate(self._frames(query.frame)) if frame in at]
+        reach = span(query, self.pointers)
+        return Read(
+            spatial=(*anchored(anchors), *((at[frame], slot) for frame, slot in reversed(slots))),
+            pointers=(*pointers_of_anchors(anchors, query), *pointers_by_age(others, query, reach)),
+            pointer_span=reach,
+        )
+
+    def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
+        if entry.scores.prompted:
+            return state.anchor(entry)
+        now = entry.frame
+        within = [old for old in state.recent if now - old.frame < max(self.pointers, self.stride * self.slots)]
+        readable = {frame for ahead in range(1, self.stride + 1) for frame in self._frames(now + ahead)}
+        kept = (old if old.frame in readable else old.pointer_only() for old in within)
+        return state.keep((*kept, entry))
+
+    def entries(self, state: Bank) -> Sequence[Entry]:
+        return state.entries()
+
+    def _frames(self, now: int) -> list[int]:
+        """Frames wanted at slots 0, 1, ..."""
+        last = (now - 2) // self.stride * self.stride
+        return [now - 1, *(last - back * self.stride for back in range(self.slots - 1))][: self.slots]
+
+    def _nearest(self, anchors: Sequence[Entry], now: int) -> Sequence[Entry]:
+        """At most `max_anchors`: the closest before, the closest after, then by distance."""
+        if self.max_anchors is None or len(anchors) <= self.max_anchors:
+            return anchors
+        before = sorted((a for a in anchors if a.frame < now), key=lambda a: -a.frame)[:1]
+        after = sorted((a for a in anchors if a.frame >= now), key=lambda a: a.frame)[:1]
+        rest = [a for a in anchors if a not in before and a not in after]
+        rest.sort(key=lambda a: abs(a.frame - now))
+        return [*before, *after, *rest[: self.max_anchors - len(before) - len(after)]]

@@ -1,0 +1,38 @@
+"""Recency over the frames on which the object was seen: the simplest rule that forgets less during an absence."""
+
+from dataclasses import dataclass
+
+from framework.types import Entry, Outcome, Query, Read
+from policies.bank import Bank, anchored, pointers_of_anchors, ranked, span, thin
+from policies.sam2 import Sam2
+
+
+@dataclass(frozen=True)
+class SkipAbsent(Sam2):
+    """Frames whose object score is not above `presence` (a logit) are not remembered.
+
+    Slots and pointer distances count remembered frames, so a memory never leaves the range the network knows.
+    """
+
+    presence: float = 0.0
+
+    def read(self, state: Bank, query: Query) -> Read:
+        seen = state.recent[-self.slots :] if self.slots else ()
+        reach = span(query, self.pointers)
+        ranks = tuple((entry, rank) for rank, entry in enumerate(reversed(state.recent), start=1) if rank <= reach)
+        return Read(
+            spatial=(*anchored(state.anchors), *ranked(seen)),
+            pointers=(*pointers_of_anchors(state.anchors, query), *ranks),
+            pointer_span=reach,
+        )
+
+    def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
+        if entry.scores.prompted:
+            return state.anchor(entry)
+        if not self.keeps(entry):
+            return state
+        return state.keep(thin((*state.recent, entry), self.slots, self.pointers))
+
+    def keeps(self, entry: Entry) -> bool:
+        """Whether this frame is worth remembering."""
+        return entry.scores.presence > self.presence

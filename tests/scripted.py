@@ -1,0 +1,176 @@
+"""A network that answers from a script and records what it was asked to attend to.
+
+Memory features and pointers carry codes instead of content, so a test sees which memories were really read.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from framework.types import ABSENT_LOGIT, Candidates, Features, Prompt, Query, Read, upsample
+
+POINTER_WIDTH = 4
+PROMPT_HYPOTHESIS = 9
+"""Code of a prompt's pointer; hypotheses are 0..2, the absent pointer is -1."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScriptedMemory:
+    """What a memory encoder call was given."""
+
+    frame: int
+    binarised: bool
+    """Whether every value of the mask given to the encoder is -10 or 10."""
+    pixels: int
+    """Foreground pixels of the mask at network input size."""
+    mean: float
+    """Of the mask given to the encoder, -10..10."""
+    no_object: bool
+    order: int
+    """Number of the encoder call."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One row as the network saw it."""
+
+    spatial: tuple[tuple[int, int], ...]
+    """(frame, slot)"""
+    memories: tuple[ScriptedMemory, ...]
+    pointers: tuple[tuple[int, int], ...]
+    """(frame, distance)"""
+    hypotheses: tuple[int, ...]
+    """Hypothesis behind each pointer; 9 a prompt, -1 the absent pointer."""
+    span: int
+    gain: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Script:
+    """Per frame, and per forward pass of that frame where a method makes several."""
+
+    logits: Float[np.ndarray, "T B M h w"]
+    iou: Float[np.ndarray, "T B M"]
+    presence: Float[np.ndarray, "T B"]
+
+    @classmethod
+    def of_trace(cls, trace: Mapping[str, np.ndarray]) -> "Script":
+        """Low-resolution logits, predicted IoUs and object logits of a golden trace."""
+        quantised = trace["mask_q"].astype(np.float32)
+        logits = (quantised + np.float32(trace["logit_offset"])) * np.float32(trace["logit_scale"])
+        up = int(trace["up"])
+        logits = logits.repeat(up, axis=-2).repeat(up, axis=-1)
+        branched = logits.ndim == 5
+        return cls(
+            logits if branched else logits[:, None],
+            trace["ious"] if branched else trace["ious"][:, None],
+            trace["obj"] if branched else trace["obj"][:, None],
+        )
+
+
+@dataclass
+class ScriptedNetwork:
+    """Answers frame `order[i]` of the script on the i-th step; `asked` and `encoded` grow as it is used."""
+
+    script: Script
+    input_size: tuple[int, int]
+    video_size: tuple[int, int]
+    order: Sequence[int] | None = None
+    asked: dict[int, list[Asked]] = field(default_factory=dict)
+    encoded: list[ScriptedMemory] = field(default_factory=list)
+    reading: Tensor | None = None
+    """Returned by `measure` when set; uniform otherwise."""
+
+    def source(self, frame: int) -> int:
+        """Frame of the script behind a step."""
+        return frame if self.order is None else self.order[frame]
+
+    def encode(self, image: object, frame: int, length: int | None) -> Features:
+        image = image if isinstance(image, Tensor) else torch.zeros(3, *self.input_size)
+        return Features(Query(frame, torch.zeros(4, 2, 2), length), image, None, self.video_size)
+
+    def condition(self, features: Features, reads: Sequence[Read]) -> Tensor:
+        frame = features.query.frame
+        rows = self.asked.setdefault(self.source(frame), [])
+        for read in reads:
+            rows.append(
+                Asked(
+                    spatial=tuple((self.source(entry.features.frame), slot) for entry, slot in read.spatial),
+                    memories=tuple(entry.features for entry, _ in read.spatial),
+                    pointers=tuple((int(entry.pointer[0]), ago) for entry, ago in read.pointers),
+                    hypotheses=tuple(int(entry.pointer[1]) for entry, _ in read.pointers),
+                    span=read.pointer_span,
+                    gain=None if read.gain is None else tuple(read.gain.tolist()),
+                )
+            )
+        return torch.arange(len(rows) - len(reads), len(rows)).float()[:, None, None, None]
+
+    def measure(self, features: Features, reads: Sequence[Read]) -> tuple[Tensor, Tensor]:
+        items = len(reads[0].spatial) + len(reads[0].pointers)
+        uniform = torch.full((len(reads), items), 1.0 / max(items, 1))
+        return self.condition(features, reads), uniform if self.reading is None else self.reading
+
+    def decode(self, features: Features, conditioned: Tensor, presence_threshold: Tensor) -> Candidates:
+        frame = self.source(features.query.frame)
+        passes = self.script.logits.shape[1]
+        at = [int(row) if passes > 1 else 0 for row in conditioned.flatten()]
+        logits = torch.from_numpy(self.script.logits[frame, at])
+        presence = torch.from_numpy(self.script.presence[frame, at])
+        visible = presence > presence_threshold
+        hypotheses = logits.shape[1]
+        pointers = torch.full((len(at), hypotheses, POINTER_WIDTH), float(frame))
+        pointers[..., 1] = torch.arange(hypotheses)
+        pointers[~visible, :, 1] = -1
+        return Candidates(
+            torch.where(visible[:, None, None, None], logits, ABSENT_LOGIT),
+            torch.from_numpy(self.script.iou[frame, at]),
+            pointers,
+            presence,
+        )
+
+    def prompt(
+        self,
+        features: Features,
+        prompts: Sequence[Prompt],
+        conditioned: Tensor | None = None,
+        previous: Tensor | None = None,
+    ) -> Candidates:
+        rows = []
+        for prompt in prompts:
+            assert prompt.mask is not None
+            given = torch.from_numpy(prompt.mask)[None, None].float()
+            given = torch.nn.functional.interpolate(
+                given, size=self.input_size, mode="bilinear", align_corners=False, antialias=True
+            )
+            given = (given >= 0.5).float() * 20 - 10
+            size = tuple(self.script.logits.shape[-2:])
+            rows.append(
+                torch.nn.functional.interpolate(given, size=size, mode="bilinear", align_corners=False, antialias=True)[
+                    0
+                ]
+            )
+        pointers = torch.full((len(rows), 1, POINTER_WIDTH), float(self.source(features.query.frame)))
+        pointers[..., 1] = PROMPT_HYPOTHESIS
+        return Candidates(torch.stack(rows), torch.ones(len(rows), 1), pointers, torch.full((len(rows),), 10.0))
+
+    def memorise(self, features: Features, logits: Tensor, presence: Tensor, prompted: Tensor) -> list[ScriptedMemory]:
+        full = upsample(logits.float(), self.input_size)
+        sharp = torch.where(full > 0, torch.inf, -torch.inf)
+        given = torch.where(prompted[:, None, None], sharp, full).sigmoid() * 20 - 10
+        made = [
+            ScriptedMemory(
+                features.query.frame,
+                bool((mask.abs() == 10).all()),
+                int((mask > 0).sum()),
+                float(mask.mean()),
+                bool(score <= 0),
+                len(self.encoded) + index,
+            )
+            for index, (mask, score) in enumerate(zip(given, presence, strict=True))
+        ]
+        self.encoded += made
+        return list(made)
