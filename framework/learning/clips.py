@@ -1,0 +1,130 @@
+"""Training clips of the procedural benchmark, drawn without end in a worker process."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from framework.data.procedural import Procedural, ProceduralSequence
+
+
+@dataclass(frozen=True, slots=True)
+class Clips:
+    """V videos of T frames; frame 0 is prompted. Every video gives K rows, one per tracked object."""
+
+    images: UInt8[Tensor, "V T 3 H W"]
+    owners: UInt8[Tensor, "V T H W"]
+    """Id of the object that owns each pixel; 0 is the background."""
+    objects: Int[Tensor, "V K"]
+    """Ids of the tracked objects."""
+    times: Int[Tensor, "V T"]
+    """Frame numbers in the video."""
+    sequential: bool
+    """Whether the clip is to be tracked frame by frame on the network's own memories."""
+
+    def to(self, device: torch.device) -> "Clips":
+        moved = (part.to(device, non_blocking=True) for part in (self.images, self.owners, self.objects, self.times))
+        return Clips(*moved, self.sequential)
+
+
+@dataclass(frozen=True, slots=True)
+class Curriculum:
+    """How clips change over training; `progress` runs from 0 to 1.
+
+    Args:
+        sequential_from: progress at which the clips become sequences to track on own memories.
+        videos: videos per step while memories are given.
+        frames: frames per clip while memories are given: the prompted frame and two rounds of queries.
+        sequence_videos: videos per sequential step.
+        sequence_frames: frames per sequential clip.
+        hide: probability, per queried frame, that a tracked object is left out of it (an absent frame).
+    """
+
+    sequential_from: float = 0.72
+    videos: int = 5
+    frames: int = 5
+    sequence_videos: int = 3
+    sequence_frames: int = 14
+    hide: float = 0.15
+
+    def gaps(self, rng: np.random.Generator, progress: float) -> np.ndarray:
+        """Frames between neighbours of a clip: consecutive at first, then with ever longer gaps."""
+        if progress >= self.sequential_from:
+            gaps = np.full(self.sequence_frames - 1, int(rng.choice([1, 1, 1, 2, 3])))
+            if rng.random() < 0.3:
+                gaps[rng.integers(gaps.size)] += int(rng.integers(3, 12))
+            return gaps
+        longest = 2 + 14 * min(progress / (0.6 * self.sequential_from), 1.0) * rng.random() ** 2
+        return 1 + rng.integers(0, max(int(longest), 1), self.frames - 1)
+
+
+class ClipStream(IterableDataset):
+    """Batches of training clips, different at every step and the same for the same seed and step.
+
+    Args:
+        progress: one shared number from 0 to 1, written by the training loop.
+        step: step at which the stream starts (not 0 when training resumes).
+    """
+
+    LEVELS = ("calm", "distractors", "occlusion", "hard")
+    SHARES = (0.2, 0.35, 0.2, 0.25)
+    LENGTH = 120
+
+    def __init__(
+        self, progress: Float[Tensor, " 1"], curriculum: Curriculum, size: int, seed: int = 0, step: int = 0
+    ) -> None:
+        self.progress, self.curriculum, self.size, self.seed, self.step = progress, curriculum, size, seed, step
+
+    def __iter__(self) -> Iterator[Clips]:
+        cv2.setNumThreads(1)
+        step = self.step
+        while True:
+            rng = np.random.default_rng((self.seed, step))
+            yield self.draw(rng, step, float(self.progress))
+            step += 1
+
+    def draw(self, rng: np.random.Generator, step: int, progress: float) -> Clips:
+        plan = self.curriculum
+        sequential = progress >= plan.sequential_from
+        videos = plan.sequence_videos if sequential else plan.videos
+        clips = []
+        while len(clips) < videos:
+            level = str(rng.choice(self.LEVELS, p=self.SHARES))
+            index = (step * 64 + len(clips)) * 64 + self.seed % 64
+            sequence = Procedural("train", level, length=self.LENGTH, size=self.size).sequence(index)
+            clips.append(self._clip(rng, sequence, plan.gaps(rng, progress), 0.0 if sequential else plan.hide))
+        images, owners, objects, times = (np.stack(part) for part in zip(*clips, strict=True))
+        return Clips(
+            torch.from_numpy(images).permute(0, 1, 4, 2, 3).contiguous(),
+            torch.from_numpy(owners),
+            torch.from_numpy(objects),
+            torch.from_numpy(times),
+            sequential,
+        )
+
+    def _clip(
+        self, rng: np.random.Generator, sequence: ProceduralSequence, gaps: np.ndarray, hide: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        start = int(rng.integers(0, max(sequence.length - int(gaps.sum()), 1)))
+        objects = self._trackable(sequence, start)
+        if 1 not in objects:  # hidden right now: begin where the video itself begins
+            start, objects = 0, self._trackable(sequence, 0)
+        tracked = np.array([1, int(rng.choice(objects[1:])) if len(objects) > 1 else 1])
+        times = np.minimum(start + np.concatenate([[0], np.cumsum(gaps)]), sequence.length - 1)
+        scene = sequence.cast.scene
+        frames = []
+        for i, t in enumerate(times):
+            hidden = {int(rng.choice(tracked))} if i and rng.random() < 2 * hide else set()
+            frames.append(scene.render(int(t), hidden))
+        return np.stack([f.image for f in frames]), np.stack([f.owner for f in frames]), tracked, times
+
+    @staticmethod
+    def _trackable(sequence: ProceduralSequence, t: int, least: int = 40) -> list[int]:
+        """Objects with at least `least` visible pixels."""
+        shown = np.bincount(sequence.ids(t).ravel(), minlength=256)
+        return [identity for identity in sequence.cast.objects if shown[identity] >= least]

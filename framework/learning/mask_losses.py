@@ -1,0 +1,64 @@
+"""What the embedded network is trained towards: masks, their quality, presence, and where memory is read."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+
+def mask_loss(
+    logits: Float[Tensor, "R M h w"], truth: Float[Tensor, "R h w"], balance: float
+) -> Float[Tensor, "R M"]:
+    """Dice plus cross-entropy per mask.
+
+    The cross-entropy blends from one that gives object and background equal weight (`balance` 1; without it nothing
+    happens in the first minutes) to the focal loss of SAM (`balance` 0; alpha .25, gamma 2, weight 20).
+    """
+    target = truth[:, None].expand_as(logits)
+    probability = torch.sigmoid(logits)
+    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+    inside, outside = target.sum((-2, -1)).clamp_min(1), (1 - target).sum((-2, -1)).clamp_min(1)
+    equal = 0.5 * (entropy * target).sum((-2, -1)) / inside + 0.5 * (entropy * (1 - target)).sum((-2, -1)) / outside
+    wrong = target + probability - 2 * target * probability
+    focal = (entropy * wrong.square() * (0.75 - 0.5 * target)).mean((-2, -1))
+    overlap = (probability * target).sum((-2, -1))
+    dice = 1 - (2 * overlap + 1) / (probability.sum((-2, -1)) + target.sum((-2, -1)) + 1)
+    return balance * equal + (1 - balance) * 20 * focal + dice
+
+
+def iou(prediction: Bool[Tensor, "*n h w"], truth: Bool[Tensor, "*n h w"]) -> Float[Tensor, "*n"]:
+    """Intersection over union; 1 where both are empty."""
+    both = (prediction & truth).sum((-2, -1))
+    either = (prediction | truth).sum((-2, -1))
+    return torch.where(either > 0, both / either.clamp_min(1), 1.0)
+
+
+def quality_loss(
+    predicted: Float[Tensor, "R M"], logits: Float[Tensor, "R M h w"], truth: Float[Tensor, "R h w"]
+) -> Float[Tensor, "R M"]:
+    """Cross-entropy of the predicted IoU against the mask's own: its gradient does not vanish while masks are bad."""
+    actual = iou(logits.detach() > 0, (truth > 0.5)[:, None].expand_as(logits))
+    return F.binary_cross_entropy(predicted, actual, reduction="none")
+
+
+def presence_loss(logit: Float[Tensor, " R"], visible: Bool[Tensor, " R"]) -> Float[Tensor, ""]:
+    """Cross-entropy in which absent frames weigh as much as visible ones (at most six times as much each)."""
+    seen, missing = visible.sum(), (~visible).sum()
+    weight = torch.where(visible, 1.0, (seen / missing.clamp_min(1)).clamp(0.5, 6.0))
+    loss = F.binary_cross_entropy_with_logits(logit, visible.float(), reduction="none")
+    return (loss * weight).sum() / weight.sum()
+
+
+def reading_loss(mass: Float[Tensor, "R tokens"], covered: Float[Tensor, "R tokens"]) -> Float[Tensor, ""]:
+    """Cross-entropy of where each token reads against what it is; object and background tokens weigh the same.
+
+    It trains trunk and memory attention to tell an object from its look-alike without waiting for the decoder.
+    """
+    entropy = F.binary_cross_entropy(mass.clamp(1e-4, 1 - 1e-4), covered, reduction="none")
+    inside, outside = covered.sum(1).clamp_min(1), (1 - covered).sum(1).clamp_min(1)
+    return (0.5 * (entropy * covered).sum(1) / inside + 0.5 * (entropy * (1 - covered)).sum(1) / outside).mean()
+
+
+def best_of(loss: Float[Tensor, "R M"], share: float) -> Float[Tensor, " R"]:
+    """Loss of the best hypothesis, plus a small share of them all so that none dies (more makes them collapse)."""
+    return loss.min(dim=1).values + share * loss.mean(dim=1)

@@ -1,0 +1,493 @@
+"""Training of the embedded network from nothing: first on given memories, then on its own."""
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from framework.data.procedural import Procedural
+from framework.learning.clips import Clips, ClipStream, Curriculum
+from framework.learning.mask_losses import best_of, iou, mask_loss, presence_loss, quality_loss, reading_loss
+from framework.learning.unroll import (
+    PROMPTED_SLOT,
+    SURE,
+    Decoded,
+    Memory,
+    Pyramid,
+    condition,
+    decode,
+    encode,
+    memorise,
+    point_to,
+    tokens_covered,
+    upsample,
+)
+
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def normalise(images: UInt8[Tensor, "*n 3 H W"]) -> Float[Tensor, "*n 3 H W"]:
+    mean, deviation = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (MEAN, DEVIATION))
+    return (images.float() / 255 - mean) / deviation
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weight of each loss."""
+
+    mask: float = 1.0
+    hypotheses: float = 0.04
+    iou: float = 0.5
+    presence: float = 0.5
+    reading: float = 1.0
+    prompt: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A batch of clips as rows: R = videos x objects, frame by frame."""
+
+    pyramid: Pyramid
+    video: Int[Tensor, " R"]
+    frames: int
+    masks: Bool[Tensor, "R T H W"]
+    others: Bool[Tensor, "R T H W"]
+    """The object tracked by the video's other row."""
+    times: Int[Tensor, "R T"]
+    low: Float[Tensor, "R T h w"]
+    """Coverage of every mask cell."""
+    covered: Float[Tensor, "R T tokens"]
+
+    def at(self, t: int) -> Pyramid:
+        return self.pyramid.pick(self.video * self.frames + t)
+
+    def visible(self, t: int) -> Bool[Tensor, " R"]:
+        return self.masks[:, t].flatten(1).any(1)
+
+    @property
+    def rows(self) -> int:
+        return len(self.video)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Loss terms gathered over a step."""
+
+    values: dict[str, list[Tensor]] = field(default_factory=dict)
+
+    def add(self, name: str, value: Tensor) -> None:
+        self.values.setdefault(name, []).append(value)
+
+    def means(self) -> dict[str, Tensor]:
+        return {name: torch.stack(values).mean() for name, values in self.values.items()}
+
+
+class Pretraining(pl.LightningModule):
+    """Mask, box and point prompts; tracking on true memories, then on its own imperfect ones.
+
+    Args:
+        network: a `SAM2Base` of any size.
+        minutes: wall-clock training time; learning rate and curriculum follow it.
+        peak: highest learning rate.
+        warmup: steps to reach it.
+        curriculum: how clips change over the time.
+        weights: weight of each loss.
+        half_encoder: run the image encoder in bfloat16 while training.
+    """
+
+    def __init__(
+        self,
+        network: SAM2Base,
+        minutes: float,
+        peak: float = 1e-3,
+        warmup: int = 60,
+        decay: float = 0.02,
+        curriculum: Curriculum | None = None,
+        weights: Weights | None = None,
+        half_encoder: bool = True,
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.minutes, self.peak, self.warmup, self.decay = minutes, peak, warmup, decay
+        self.curriculum, self.weights = curriculum or Curriculum(), weights or Weights()
+        self.half_encoder = half_encoder
+        self.spent = 0.0  # seconds of training, kept when resuming
+        self.progress = torch.zeros(1).share_memory_()  # read by the worker that draws the clips
+        self._tick: float | None = None
+        # Attention starts out looking where it stands: equal rotary queries and keys peak at zero displacement.
+        for layer in network.memory_attention.layers:
+            torch.nn.init.constant_(layer.cross_attn_image.q_proj.bias, 1.0)
+            torch.nn.init.constant_(layer.cross_attn_image.k_proj.bias, 1.0)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        matrices = [p for p in self.network.parameters() if p.ndim > 1]
+        vectors = [p for p in self.network.parameters() if p.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": self.decay}, {"params": vectors, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=self.peak, betas=(0.9, 0.98))
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["spent"] = self.spent
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.spent = checkpoint["spent"]
+
+    def transfer_batch_to_device(self, batch: Clips, device: torch.device, dataloader_idx: int) -> Clips:
+        return batch.to(device)
+
+    def on_train_epoch_start(self) -> None:
+        self._tick = time.monotonic()
+
+    def on_train_batch_start(self, batch: Clips, batch_idx: int) -> None:
+        now = time.monotonic()
+        self.spent += now - (self._tick or now)
+        self._tick = now
+        progress = min(self.spent / (60 * self.minutes), 1.0)
+        self.progress.fill_(progress)
+        rate = self.peak * min((self.global_step + 1) / self.warmup, 1.0) * (0.02 + 0.49 * (1 + np.cos(np.pi * progress)))
+        for optimizer in self.trainer.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        if progress >= 1:
+            self.trainer.should_stop = True
+
+    def training_step(self, batch: Clips, batch_idx: int) -> Tensor:
+        terms = Terms()
+        rng = np.random.default_rng((self.global_step, 17))
+        if batch.sequential:
+            self._sequence(batch, rng, terms)
+        else:
+            self._given(batch, rng, terms)
+        means, weights = terms.means(), self.weights
+        share = {
+            "mask": weights.mask,
+            "iou": weights.iou,
+            "presence": weights.presence,
+            "reading": weights.reading,
+            "box": weights.prompt,
+            "point": weights.prompt,
+        }
+        loss = sum((share[name] * value for name, value in means.items() if name in share), torch.zeros(()))
+        self.log_dict({f"train/{name}": value.detach() for name, value in means.items()})
+        self.log_dict({"train/progress": float(self.progress), "train/loss": loss.detach()})
+        return loss
+
+    # ---------------------------------------------------------------- the two phases
+
+    def _given(self, batch: Clips, rng: np.random.Generator, terms: Terms) -> None:
+        """Two rounds of parallel queries: on the prompt alone, then on the prompt and what round one saw."""
+        scene = self._scene(batch, slice(0, None))
+        progress = float(self.progress) / self.curriculum.sequential_from
+        prompt = self._prompt(scene, rng, terms)
+        middle = (scene.frames - 1) // 2
+        first, second = list(range(1, 1 + middle)), list(range(1 + middle, scene.frames))
+        rounds: list[Memory] = []
+        bank, decoded = self._query(scene, first, [(prompt, PROMPTED_SLOT)], rng, terms)
+        own = rng.random() < 0.6 * progress
+        for i, t in enumerate(first):
+            row = slice(i * scene.rows, (i + 1) * scene.rows)
+            part = Decoded(decoded.logits[row], decoded.iou[row], decoded.tokens[row], decoded.presence[row])
+            rounds.append(self._remember(scene, t, part, own=own))
+        kept = [memory for memory in rounds if rng.random() < 0.8]
+        slots = np.sort(rng.choice(PROMPTED_SLOT, len(kept), replace=False))[::-1] if rng.random() < 0.5 else None
+        slots = range(len(kept))[::-1] if slots is None else slots
+        recent = [(memory, int(slot)) for memory, slot in zip(kept, slots, strict=True)]
+        self._query(scene, second, [(prompt, PROMPTED_SLOT), *recent[::-1]], rng, terms)
+
+    def _sequence(self, batch: Clips, rng: np.random.Generator, terms: Terms) -> None:
+        """Frame by frame on its own masks: the first half only to drift, the second half to learn."""
+        begin = batch.images.shape[1] // 2
+        scene = self._scene(batch, slice(begin, None))
+        prompt = self._prompt(scene, rng, terms)
+        drifted = torch.from_numpy(rng.random(scene.rows) < 0.2)
+        style = rng.choice(["recent", "spaced", "random"], p=[0.6, 0.2, 0.2])
+        reach = int(rng.choice([1, 3, 6, 6, 6]))
+        past: list[Memory] = []
+        for t in range(1, scene.frames):
+            pool = past[::-1]
+            if style == "spaced":
+                pool = pool[:1] + pool[1:][:: int(rng.integers(2, 4))]
+            if style == "random":
+                pool = [memory for memory in pool if rng.random() < 0.6]
+            recent = [(memory, slot) for slot, memory in enumerate(pool[:reach])]
+            pointers = past[::-1][: int(rng.integers(0, 16))]
+            with torch.set_grad_enabled(t >= begin and torch.is_grad_enabled()):
+                bank = [(prompt, PROMPTED_SLOT), *recent]
+                _, decoded = self._query(scene, [t], bank, rng, terms if t >= begin else None, pointers)
+                wrong = drifted & (rng.random() < 0.5) if begin - 3 <= t < begin else None
+                past.append(self._remember(scene, t, decoded, own=True, wrong=wrong))
+
+    # ---------------------------------------------------------------- their parts
+
+    def _scene(self, batch: Clips, learn: slice) -> Scene:
+        """Encode every frame; only frame 0 and those in `learn` keep a graph."""
+        videos, frames = batch.images.shape[:2]
+        images = normalise(batch.images)
+        learned = torch.zeros(frames, dtype=torch.bool)
+        learned[0], learned[learn] = True, True
+        parts = []
+        for grad, pick in ((True, learned), (False, ~learned)):
+            if pick.any():
+                chosen = images[:, pick].flatten(0, 1).contiguous(memory_format=torch.channels_last)
+                with (
+                    torch.set_grad_enabled(grad and torch.is_grad_enabled()),
+                    torch.autocast(images.device.type, torch.bfloat16, enabled=self.half_encoder and self.training),
+                ):
+                    parts.append(encode(self.network, chosen))
+        order = torch.cat(
+            [
+                (torch.arange(videos)[:, None] * frames + torch.arange(frames)[pick]).flatten()
+                for pick in (learned, ~learned)
+            ]
+        )
+        back = torch.argsort(order).to(images.device)
+        pyramid = Pyramid(
+            torch.cat([p.embedding for p in parts])[back],
+            torch.cat([p.half for p in parts])[back],
+            torch.cat([p.quarter for p in parts])[back],
+            parts[0].position,
+        )
+        objects = batch.objects.shape[1]
+        video = torch.arange(videos, device=images.device).repeat_interleave(objects)
+        owners = batch.owners[video]
+        masks = owners == batch.objects.flatten()[:, None, None, None]
+        others = owners == batch.objects.flip(1).flatten()[:, None, None, None]
+        low = torch.nn.functional.avg_pool2d(masks.float(), self.network.backbone_stride // 4)
+        covered = torch.nn.functional.avg_pool2d(masks.float(), self.network.backbone_stride).flatten(2)
+        return Scene(pyramid, video, frames, masks, others, batch.times[video], low, covered)
+
+    def _prompt(self, scene: Scene, rng: np.random.Generator, terms: Terms) -> Memory:
+        """The memory of the mask prompt on frame 0; box and point prompts are trained on the way."""
+        network, pyramid, mask = self.network, scene.at(0), scene.masks[:, 0]
+        visible = scene.visible(0)
+        logits = mask.float() * 2 * SURE - SURE
+        features = memorise(network, pyramid, logits, visible)
+        token = torch.zeros(scene.rows, dtype=torch.long, device=mask.device)
+        decoded = decode(network, pyramid, pyramid.embedding, mask=mask.float()[:, None])
+        terms.add("presence", presence_loss(decoded.presence, visible))
+        for t in (0, int(rng.integers(scene.frames // 2, scene.frames))):
+            self._click(scene, t, rng, terms)
+        return Memory(features, point_to(network, decoded, token, visible), scene.covered[:, 0], scene.times[:, 0])
+
+    def _click(self, scene: Scene, t: int, rng: np.random.Generator, terms: Terms) -> None:
+        """Box and point prompts on the objects visible in frame `t`."""
+        shown = torch.nonzero(scene.masks[:, t].flatten(1).sum(1) >= 16)[:, 0]
+        if len(shown) == 0:
+            return
+        pyramid, truth = scene.at(t).pick(shown), scene.low[shown, t]
+        bare = pyramid.embedding + self.network.no_mem_embed.view(1, -1, 1, 1)
+        boxes, points = [], []
+        for mask in scene.masks[shown, t].cpu().numpy():
+            y, x = np.nonzero(mask)
+            box = np.array([[x.min(), y.min()], [x.max() + 1, y.max() + 1]], np.float32)
+            loose = 0.1 * (box[1] - box[0]) * rng.normal(0, 1, (2, 2)) * (rng.random() < 0.5)
+            boxes.append(box + np.clip(loose, -4, 4))
+            pick = int(rng.integers(len(x)))
+            points.append([[float(x[pick]), float(y[pick])]])
+        device = truth.device
+        corners = torch.tensor(np.array(boxes), dtype=torch.float32, device=device)
+        labels = torch.tensor([[2, 3]], dtype=torch.int32, device=device).expand(len(shown), 2)
+        answer = decode(self.network, pyramid, bare, corners, labels)
+        seen = torch.ones(len(shown), dtype=torch.bool, device=device)
+        one = slice(0, 1)
+        terms.add("box", mask_loss(answer.logits[:, one], truth, self._balance).mean())
+        terms.add("iou", quality_loss(answer.iou[:, one], answer.logits[:, one], truth).mean())
+        terms.add("presence", presence_loss(answer.presence, seen))
+        clicks = torch.tensor(points, dtype=torch.float32, device=device)
+        answer = decode(self.network, pyramid, bare, clicks, torch.ones_like(labels[:, :1]))
+        many = slice(1, None)
+        loss = mask_loss(answer.logits[:, many], truth, self._balance)
+        terms.add("point", best_of(loss, self.weights.hypotheses).mean())
+        terms.add("iou", quality_loss(answer.iou[:, many], answer.logits[:, many], truth).mean())
+
+    @property
+    def _balance(self) -> float:
+        return max(1 - 1.6 * float(self.progress), 0.15)
+
+    def _query(
+        self,
+        scene: Scene,
+        frames: list[int],
+        bank: list[tuple[Memory, int]],
+        rng: np.random.Generator,
+        terms: Terms | None,
+        pointers: list[Memory] | None = None,
+    ) -> tuple[list[tuple[Memory, int]], Decoded]:
+        """Track `frames` (all as one batch, frame-major) from the memories in `bank`; the first one is the prompt's.
+
+        Pointers are those of the bank unless given; the prompt's is always read.
+        """
+        rows = torch.arange(scene.rows, device=scene.video.device).repeat(len(frames))
+        pyramid = scene.pyramid.pick(
+            torch.cat([scene.video * scene.frames + t for t in frames])
+        )
+        time_now = torch.cat([scene.times[:, t] for t in frames])
+        # Videos are far longer than clips: the prompt may lie any number of frames back.
+        far = int(np.exp(rng.uniform(0, np.log(1000)))) if rng.random() < 0.4 else 0
+        spatial = [(memory.pick(rows), torch.full_like(rows, slot)) for memory, slot in bank]
+        tail = [memory for memory, _ in bank[1:]] if pointers is None else pointers
+        ago = [(time_now - bank[0][0].time[rows]).float() + far]
+        ago += [(time_now - memory.time[rows]).float() for memory in tail]
+        heads = [(memory.pick(rows), gap) for memory, gap in zip([bank[0][0], *tail], ago, strict=True)]
+        conditioned, readings = condition(self.network, pyramid, spatial, heads)
+        decoded = decode(self.network, pyramid, conditioned)
+        if terms is not None:
+            truth = torch.cat([scene.low[:, t] for t in frames])
+            covered = torch.cat([scene.covered[:, t] for t in frames])
+            visible = torch.cat([scene.visible(t) for t in frames])
+            self._judge(decoded, truth, covered, visible, readings, terms)
+        return bank, decoded
+
+    def _judge(
+        self,
+        decoded: Decoded,
+        truth: Float[Tensor, "Q h w"],
+        covered: Float[Tensor, "Q tokens"],
+        visible: Bool[Tensor, " Q"],
+        readings: list[Float[Tensor, "Q tokens"]],
+        terms: Terms,
+    ) -> None:
+        logits, quality = decoded.logits[:, 1:], decoded.iou[:, 1:]
+        clear = truth.flatten(1).sum(1) >= 3  # a sliver of a few pixels is neither visible nor absent
+        loss = best_of(mask_loss(logits, truth, self._balance), self.weights.hypotheses)
+        terms.add("mask", (loss * clear).sum() / clear.sum().clamp_min(1))
+        judged = quality_loss(quality, logits, truth).mean(1)
+        terms.add("iou", (judged * torch.where(clear, 1.0, 0.3)).mean())
+        certain = clear | ~visible
+        if certain.any():
+            terms.add("presence", presence_loss(decoded.presence[certain], visible[certain]))
+        for mass in readings:
+            terms.add("reading", reading_loss(mass, covered))
+        with torch.no_grad():
+            chosen = iou(decoded.logit(decoded.best()) > 0, truth > 0.5)
+            if clear.any():
+                terms.add("J", chosen[clear].mean())
+
+    def _remember(
+        self, scene: Scene, t: int, decoded: Decoded, own: bool, wrong: Bool[Tensor, " R"] | None = None
+    ) -> Memory:
+        """Memory of frame `t`: of the network's own answer, or of the truth.
+
+        Args:
+            wrong: rows that remember the video's other object instead, as after a drift.
+        """
+        network, pyramid = self.network, scene.at(t)
+        token, visible = decoded.best(), scene.visible(t)
+        size = scene.masks.shape[-1]
+        if own:
+            visible = decoded.presence > 0
+            logits = upsample(decoded.logit(token), size)
+            logits = torch.where(visible[:, None, None], logits, -1024.0)
+        else:
+            logits = scene.masks[:, t].float() * 2 * SURE - SURE
+        if wrong is not None:
+            wrong = wrong & scene.others[:, t].flatten(1).any(1)
+            logits = torch.where(wrong[:, None, None], scene.others[:, t].float() * 2 * SURE - SURE, logits)
+            visible = visible | wrong
+        features = memorise(network, pyramid, logits, visible)
+        return Memory(features, point_to(network, decoded, token, visible), scene.covered[:, t], scene.times[:, t])
+
+    # ---------------------------------------------------------------- held-out videos, closed loop
+
+    def validation_step(self, batch: Clips, batch_idx: int) -> None:
+        scene = self._scene(batch, slice(0, None))
+        rng, ignored = np.random.default_rng(0), Terms()
+        prompt = self._prompt(scene, rng, ignored)
+        past: list[Memory] = []
+        rows: list[Tensor] = []
+        for t in range(1, scene.frames):
+            recent = [(memory, slot) for slot, memory in enumerate(past[::-1][:6])]
+            _, decoded = self._query(scene, [t], [(prompt, PROMPTED_SLOT), *recent], rng, None, past[::-1][:15])
+            past.append(self._remember(scene, t, decoded, own=True))
+            del past[:-15]
+            token = decoded.best()
+            shown = upsample(decoded.logit(token), scene.masks.shape[-1]) > 0
+            shown = shown & (decoded.presence > 0)[:, None, None]
+            picked = decoded.iou[torch.arange(len(token)), token]
+            visible = scene.visible(t)
+            rows.append(torch.stack([iou(shown, scene.masks[:, t]), picked, decoded.presence, visible.float()]))
+        table = torch.stack(rows, dim=1).flatten(1)
+        present = table[3] > 0
+        name = ClipStream.LEVELS[batch_idx % len(ClipStream.LEVELS)]
+        self.log(f"val/{name}/J", table[0][present].mean(), batch_size=1)
+        self.log(f"val/{name}/visible_right", (table[2][present] > 0).float().mean(), batch_size=1)
+        if (~present).any():
+            self.log(f"val/{name}/absent_right", (table[2][~present] <= 0).float().mean(), batch_size=1)
+        ranks = torch.stack([row[present].argsort().argsort().float() for row in table[:2]])
+        self.log(f"val/{name}/spearman", torch.corrcoef(ranks)[0, 1], batch_size=1)
+        answer = {name: value for name, value in ignored.means().items() if name in ("box", "point")}
+        self.log_dict({f"val/{name}/{key}_loss": value for key, value in answer.items()}, batch_size=1)
+
+
+class ProceduralClips(pl.LightningDataModule):
+    """Endless training clips and a fixed set of held-out videos, one batch per level.
+
+    Args:
+        size: height and width in pixels.
+        videos: held-out videos per level.
+        frames: frames of each.
+        workers: processes that draw training clips (0: the training process itself).
+    """
+
+    def __init__(self, size: int = 128, videos: int = 8, frames: int = 40, workers: int = 1, seed: int = 0) -> None:
+        super().__init__()
+        self.size, self.videos, self.frames, self.workers, self.seed = size, videos, frames, workers, seed
+
+    def train_dataloader(self) -> DataLoader:
+        module, step = self.trainer.lightning_module, self.trainer.global_step
+        stream = ClipStream(module.progress, module.curriculum, self.size, self.seed, step)
+        return DataLoader(stream, batch_size=None, num_workers=self.workers, prefetch_factor=3 if self.workers else None)
+
+    def val_dataloader(self) -> DataLoader:
+        return DataLoader(_HeldOut(self.size, self.videos, self.frames), batch_size=None)
+
+
+class _HeldOut(torch.utils.data.Dataset):
+    def __init__(self, size: int, videos: int, frames: int) -> None:
+        self.size, self.videos, self.frames = size, videos, frames
+
+    def __len__(self) -> int:
+        return len(ClipStream.LEVELS)
+
+    def __getitem__(self, index: int) -> Clips:
+        data = Procedural("val", ClipStream.LEVELS[index], length=60, size=self.size)
+        images, owners = [], []
+        for i in range(self.videos):
+            sequence = data.sequence(i)
+            images.append(np.stack([sequence.frame(t) for t in range(self.frames)]))
+            owners.append(np.stack([sequence.ids(t) for t in range(self.frames)]))
+        times = torch.arange(self.frames).expand(self.videos, -1).contiguous()
+        pixels = torch.from_numpy(np.stack(images)).permute(0, 1, 4, 2, 3).contiguous()
+        objects = torch.ones(self.videos, 1, dtype=torch.long)
+        return Clips(pixels, torch.from_numpy(np.stack(owners)), objects, times, True)
+
+
+class Export(pl.Callback):
+    """Writes the weights that were just validated, atomically, as {"model": state dict}.
+
+    Listed before `EMAWeightAveraging`, which takes its averaged weights back at the end of the validation.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path)
+
+    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.sanity_checking:
+            save_weights(pl_module.network.state_dict(), self.path)
+
+
+def save_weights(state: Mapping[str, Any], path: Path) -> None:
+    """Write {"model": state} so that a reader sees the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    torch.save({"model": {name: value.detach().cpu().contiguous() for name, value in state.items()}}, draft)
+    draft.replace(path)

@@ -1,0 +1,160 @@
+"""A SAM2 small enough to live in the repository: SAM2's own classes and flags on a 128-pixel frame.
+
+It differs from sam2.1 in size alone: a plain convolutional trunk, tokens at stride 8 (so that 128 pixels still give
+16 x 16 of them), width 64 throughout and two memory-attention layers. Masks are decoded at stride 2. Every policy and
+the `Sam2Network` facade treat it like the large checkpoints.
+"""
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
+from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
+from sam2.modeling.memory_encoder import CXBlock, Fuser, MaskDownSampler, MemoryEncoder
+from sam2.modeling.position_encoding import PositionEmbeddingSine
+from sam2.modeling.sam2_base import SAM2Base
+from sam2.modeling.sam.transformer import RoPEAttention
+from torch import Tensor, nn
+
+WEIGHTS = Path(__file__).parent / "weights" / "micro.pt"
+
+
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions around a skip connection (He et al. 2016), with group normalisation."""
+
+    def __init__(self, width: int, groups: int = 8) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.GroupNorm(groups, width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.GroupNorm(groups, width),
+        )
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        return torch.relu(x + self.body(x))
+
+
+def _halve(narrow: int, wide: int, groups: int = 8) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(narrow, wide, 3, stride=2, padding=1, bias=False), nn.GroupNorm(groups, wide), nn.ReLU()
+    )
+
+
+class ConvTrunk(nn.Module):
+    """Feature maps at strides 2, 4 and 8, finest first.
+
+    Args:
+        widths: channels at strides 2, 4 and 8.
+        depths: residual blocks at each stride.
+    """
+
+    def __init__(self, widths: tuple[int, int, int] = (32, 48, 96), depths: tuple[int, int, int] = (0, 1, 3)) -> None:
+        super().__init__()
+        before = (3, *widths[:2])
+        self.stages = nn.ModuleList(
+            nn.Sequential(_halve(narrow, wide), *(Residual(wide) for _ in range(depth)))
+            for narrow, wide, depth in zip(before, widths, depths, strict=True)
+        )
+        self.stages[0].append(nn.Conv2d(widths[0], widths[0], 3, padding=1))
+        self.stages[0].append(nn.ReLU())
+        self.channel_list = list(widths[::-1])  # coarsest first, as `FpnNeck` wants it
+
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        maps = []
+        for stage in self.stages:
+            image = stage(image)
+            maps.append(image)
+        return maps
+
+
+def _attention(width: int, memory_width: int | None, tokens: int) -> RoPEAttention:
+    """Single-headed attention with rotary positions, over itself or (with a memory width) over memories."""
+    return RoPEAttention(
+        rope_theta=10000.0,
+        feat_sizes=(tokens, tokens),
+        rope_k_repeat=memory_width is not None,
+        embedding_dim=width,
+        num_heads=1,
+        downsample_rate=1,
+        dropout=0.0,
+        kv_in_dim=memory_width,
+    )
+
+
+def _sine(width: int) -> PositionEmbeddingSine:
+    return PositionEmbeddingSine(num_pos_feats=width, normalize=True, scale=None, temperature=10000, warmup_cache=False)
+
+
+def micro(
+    image_size: int = 128,
+    width: int = 64,
+    memory_width: int = 64,
+    layers: int = 2,
+    feedforward: int = 256,
+    trunk_widths: tuple[int, int, int] = (32, 48, 96),
+    trunk_depths: tuple[int, int, int] = (0, 1, 3),
+) -> SAM2Base:
+    """The network without its weights, flags as in sam2.1 (configs/sam2.1/sam2.1_hiera_t.yaml).
+
+    Args:
+        image_size: height and width of the network input in pixels, a multiple of 8.
+        width: channels of tokens and object pointers.
+        memory_width: channels of spatial memories.
+        layers: memory-attention layers.
+        feedforward: hidden width of their perceptrons.
+    """
+    stride = 8
+    tokens = image_size // stride
+    trunk = ConvTrunk(tuple(trunk_widths), tuple(trunk_depths))
+    neck = FpnNeck(_sine(width), width, trunk.channel_list, fpn_interp_model="nearest")
+    layer = MemoryAttentionLayer(
+        activation="relu",
+        cross_attention=_attention(width, memory_width, tokens),
+        d_model=width,
+        dim_feedforward=feedforward,
+        dropout=0.0,
+        pos_enc_at_attn=False,
+        pos_enc_at_cross_attn_keys=True,
+        pos_enc_at_cross_attn_queries=False,
+        self_attention=_attention(width, None, tokens),
+    )
+    memory_encoder = MemoryEncoder(
+        out_dim=memory_width,
+        in_dim=width,
+        position_encoding=_sine(memory_width),
+        mask_downsampler=MaskDownSampler(embed_dim=width, kernel_size=3, stride=2, padding=1, total_stride=stride),
+        # A layer scale of 1e-6 needs long training to open; this network starts with it half open.
+        fuser=Fuser(CXBlock(width, kernel_size=7, padding=3, layer_scale_init_value=0.1, use_dwconv=True), 2),
+    )
+    return SAM2Base(
+        image_encoder=ImageEncoder(trunk, neck, scalp=0),
+        memory_attention=MemoryAttention(width, pos_enc_at_input=True, layer=layer, num_layers=layers),
+        memory_encoder=memory_encoder,
+        num_maskmem=7,
+        image_size=image_size,
+        backbone_stride=stride,
+        sigmoid_scale_for_mem_enc=20.0,
+        sigmoid_bias_for_mem_enc=-10.0,
+        use_mask_input_as_output_without_sam=True,
+        directly_add_no_mem_embed=True,
+        no_obj_embed_spatial=True,
+        use_high_res_features_in_sam=True,
+        multimask_output_in_sam=True,
+        iou_prediction_use_sigmoid=True,
+        use_obj_ptrs_in_encoder=True,
+        add_tpos_enc_to_obj_ptrs=True,
+        proj_tpos_enc_in_obj_ptrs=True,
+        use_signed_tpos_enc_to_obj_ptrs=True,
+        only_obj_ptrs_in_the_past_for_eval=True,
+        pred_obj_scores=True,
+        pred_obj_scores_mlp=True,
+        fixed_no_obj_ptr=True,
+        multimask_output_for_tracking=True,
+        use_multimask_token_for_obj_ptr=True,
+        multimask_min_pt_num=0,
+        multimask_max_pt_num=1,
+        use_mlp_for_obj_ptr_proj=True,
+    )
