@@ -1,0 +1,242 @@
+"""Where the objects are: prompts from options or from a JSON file, checked against the video.
+
+A prompt file is a list; each item is one prompt of one object on one frame:
+
+    [
+      {"object": 1, "frame": 0, "mask": "first.png"},
+      {"object": 2, "frame": 0, "box": [xmin, ymin, xmax, ymax]},
+      {"object": 2, "frame": 8, "points": [[x, y], [x, y]], "labels": [1, 0]},
+      {"object": 1, "frame": 40, "remove": true}
+    ]
+
+``frame`` is 0 where it is not given, ``object`` 1; file names are relative to the JSON file. A mask file without an
+``object`` may hold several: every palette index (or grey level) other than 0 is one object. Box edges and points are
+pixels of the video, xmax and ymax exclusive. Labels are 1 inside and 0 outside the object, 1 where they are not given.
+Points (or a box) for an object that is tracked already correct what was tracked on that frame; ``"refine": false``
+starts it afresh from them.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Integer
+from PIL import Image, UnidentifiedImageError
+
+from framework.errors import InputError
+from framework.types import Prompt, Size
+
+FIELDS = ("object", "frame", "mask", "box", "points", "labels", "refine", "remove")
+MOST_OBJECTS = 64
+"""A mask file with more levels than this was smoothed or compressed."""
+ADVICE = "give prompt.mask=FILE, prompt.box=[xmin,ymin,xmax,ymax], prompt.points=[[x,y]] or prompts=FILE.json"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """One prompt of one object on one frame; None takes the object away from that frame on."""
+
+    origin: str
+    """What to call it in a message."""
+    object: int
+    frame: int
+    prompt: Prompt | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Schedule:
+    """All that is known of the objects before tracking begins."""
+
+    prompts: Mapping[int, Mapping[int, Prompt]] = field(default_factory=dict)
+    """Frame -> object id -> prompt."""
+    removed: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    """Frame -> objects no longer tracked from there on."""
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Ids of all objects that ever appear, in ascending order."""
+        return tuple(sorted({key for given in self.prompts.values() for key in given}))
+
+
+def read_prompts(
+    mask: str | None = None,
+    box: Sequence[float] | None = None,
+    points: Sequence[Sequence[float]] | None = None,
+    labels: Sequence[int] | None = None,
+    frame: int = 0,
+    file: str | None = None,
+) -> list[Placed]:
+    """Prompts from options (one of mask, or box and/or points, of one frame) or from a prompt file.
+
+    Raises InputError when there is no prompt, when there is more than one kind, or when one is malformed.
+    """
+    given = {"mask": mask, "box": box, "points": points, "labels": labels}
+    item = {key: value for key, value in given.items() if value is not None}
+    if file is not None:
+        if item or frame:
+            raise InputError(f"prompts={file} and prompt.{next(iter(item), 'frame')} cannot both be given: drop one")
+        return _read_file(Path(file))
+    if not item:
+        raise InputError(f"no prompt: {ADVICE}")
+    return _place({**item, "frame": frame}, "prompt", Path())
+
+
+def schedule(placed: Iterable[Placed], size: Size, length: int | None) -> Schedule:
+    """Prompts by frame, checked against the video (`length` None: not known).
+
+    Raises InputError for a mask of another size or without a pixel, a box outside the image or without area, a point
+    outside, a frame past the end, an object prompted twice on a frame, and a removal of what is not tracked.
+    """
+    prompts: dict[int, dict[int, Prompt]] = {}
+    removed: dict[int, set[int]] = {}
+    tracked: set[int] = set()
+    for item in sorted(placed, key=lambda item: item.frame):
+        if length is not None and item.frame >= length:
+            raise InputError(
+                f"{item.origin} is for frame {item.frame} but the video has {length} frames: give 0 to {length - 1}"
+            )
+        if item.object in prompts.get(item.frame, {}) or item.object in removed.get(item.frame, set()):
+            raise InputError(f"{item.origin}: object {item.object} is named twice on frame {item.frame}; keep one")
+        if item.prompt is None:
+            if item.object not in tracked:
+                raise InputError(f"{item.origin} removes object {item.object}, which has no prompt before; drop it")
+            tracked.discard(item.object)
+            removed.setdefault(item.frame, set()).add(item.object)
+            continue
+        _check(item.origin, item.prompt, size)
+        # A correction needs something to correct.
+        prompt = item.prompt if item.object in tracked else replace(item.prompt, refine=False)
+        prompts.setdefault(item.frame, {})[item.object] = prompt
+        tracked.add(item.object)
+    if not prompts:
+        raise InputError(f"no prompt: {ADVICE}")
+    return Schedule(prompts, {frame: frozenset(keys) for frame, keys in removed.items()})
+
+
+def read_masks(path: Path) -> dict[int, Bool[np.ndarray, "Hv Wv"]]:
+    """Object id -> mask of a palette or greyscale PNG.
+
+    Palette indices and grey levels are ids; an image of one grey level besides black is one object, 1. Index 255 of a
+    palette image marks pixels left out (void). Raises InputError when the file is unreadable, coloured, or empty.
+    """
+    ids, palette = _read_ids(path)
+    found = [int(value) for value in np.unique(ids) if value and not (palette and value == 255)]
+    if not found:
+        raise InputError(f"{path}: the mask is empty; paint the object with any value but 0")
+    if len(found) > MOST_OBJECTS:
+        raise InputError(f"{path}: {len(found)} grey levels; a mask has one per object and no smoothed or JPEG edges")
+    if len(found) == 1 and not palette:
+        return {1: ids == found[0]}
+    return {value: ids == value for value in found}
+
+
+def _read_ids(path: Path) -> tuple[Integer[np.ndarray, "Hv Wv"], bool]:
+    try:
+        with Image.open(path) as image:
+            palette = image.mode == "P"
+            values = np.array(image.convert("RGB") if image.mode in ("RGBA", "CMYK", "YCbCr") else image)
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such mask; give a PNG of the video's size") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as an image ({error}); give a PNG of the video's size") from error
+    if values.ndim == 3:
+        if not (values[..., :1] == values).all():
+            raise InputError(f"{path}: the mask is a colour image; save it as a palette or greyscale PNG")
+        values = values[..., 0]
+    return values.astype(np.int64), palette
+
+
+def _read_file(path: Path) -> list[Placed]:
+    try:
+        items = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such prompt file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid JSON ({error}); correct the file") from error
+    if not isinstance(items, list):
+        raise InputError(f'{path}: must be a list of prompts, such as [{{"object": 1, "box": [10, 20, 90, 80]}}]')
+    placed: list[Placed] = []
+    for number, item in enumerate(items, 1):
+        placed += _place(item, f"{path}, prompt {number}", path.parent)
+    return placed
+
+
+def _place(item: Any, origin: str, folder: Path) -> list[Placed]:
+    if not isinstance(item, dict):
+        raise InputError(f"{origin} is {item!r}: give an object with the fields {', '.join(FIELDS)}")
+    for name in item:
+        if name not in FIELDS:
+            raise InputError(f"{origin}: unknown field '{name}' (valid: {', '.join(FIELDS)})")
+    frame, key = _whole(item, "frame", 0, origin), _whole(item, "object", 1, origin)
+    if item.get("remove"):
+        return [Placed(origin, key, frame, None)]
+    if "mask" in item:
+        if {"box", "points", "labels"} & item.keys():
+            raise InputError(f"{origin} has a mask and a box or points: a prompt is one or the other")
+        path = folder / str(item["mask"])
+        masks = read_masks(path)
+        if "object" in item and len(masks) > 1:
+            raise InputError(
+                f"{origin}: {path} holds objects {', '.join(map(str, masks))}; drop 'object' to take them all"
+            )
+        if "object" in item:
+            masks = dict(zip([key], masks.values(), strict=True))
+        return [Placed(f"{origin} ({path})", found, frame, Prompt(mask=mask)) for found, mask in masks.items()]
+    if "box" not in item and "points" not in item:
+        raise InputError(f"{origin} says nowhere where the object is: give mask, box or points")
+    box = _numbers(item["box"], 4, f"{origin}: box", "[xmin,ymin,xmax,ymax]") if "box" in item else None
+    points = item.get("points", [])
+    if not isinstance(points, list | tuple):
+        raise InputError(f"{origin}: points={points} must be [[x,y], ...]")
+    pairs = tuple(_numbers(point, 2, f"{origin}: point", "[x,y]") for point in points)
+    labels = item.get("labels", [1] * len(pairs))
+    if (
+        not isinstance(labels, list | tuple)
+        or len(labels) != len(pairs)
+        or any(label not in (0, 1) for label in labels)
+    ):
+        raise InputError(f"{origin}: labels={labels} must be one per point, 1 inside and 0 outside the object")
+    if not pairs and box is None:
+        raise InputError(f"{origin} has no points; give at least one [x,y]")
+    if box is None and 1 not in labels and not item.get("refine"):
+        raise InputError(f"{origin} has no point inside the object: give one with the label 1")
+    refine = bool(item.get("refine", True))
+    prompt = Prompt(None, box, pairs, tuple(int(label) for label in labels), refine)  # type: ignore[arg-type]
+    return [Placed(origin, key, frame, prompt)]
+
+
+def _whole(item: Mapping[str, Any], name: str, default: int, origin: str) -> int:
+    value = item.get(name, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise InputError(f"{origin}: {name}={value} must be a whole number, 0 or more")
+    return value
+
+
+def _numbers(values: Any, count: int, what: str, form: str) -> tuple[float, ...]:
+    right = isinstance(values, list | tuple) and len(values) == count
+    if not right or not all(isinstance(v, int | float) and not isinstance(v, bool) and np.isfinite(v) for v in values):
+        raise InputError(f"{what}={values} must be {form} in pixels")
+    return tuple(float(value) for value in values)
+
+
+def _check(origin: str, prompt: Prompt, size: Size) -> None:
+    height, width = size
+    if prompt.mask is not None and prompt.mask.shape != size:
+        rows, columns = prompt.mask.shape
+        raise InputError(f"{origin}: the mask is {columns}x{rows} but the video is {width}x{height}; resize the mask")
+    if prompt.box is not None:
+        xmin, ymin, xmax, ymax = prompt.box
+        shown = f"{origin}: box=[{xmin:g},{ymin:g},{xmax:g},{ymax:g}]"
+        if xmax <= xmin or ymax <= ymin:
+            raise InputError(f"{shown} has no area; give [xmin,ymin,xmax,ymax] with xmax > xmin and ymax > ymin")
+        inside = max(xmin, 0), max(ymin, 0), min(xmax, width), min(ymax, height)
+        if inside != prompt.box:
+            hidden = inside[2] <= inside[0] or inside[3] <= inside[1]
+            fix = "give one inside it" if hidden else "give [{:g},{:g},{:g},{:g}]".format(*inside)
+            raise InputError(f"{shown} is {'' if hidden else 'partly '}outside the {width}x{height} video; {fix}")
+    for x, y in prompt.points:
+        if not (0 <= x < width and 0 <= y < height):
+            raise InputError(f"{origin}: point=[{x:g},{y:g}] is outside the {width}x{height} video; give one inside it")
