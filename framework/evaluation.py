@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import reduce
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -74,8 +74,8 @@ def mask_box(mask: Bool[np.ndarray, "H W"]) -> Box | None:
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
-class Watch(Protocol):
-    """Someone who wants to know how far an evaluation is."""
+class Watch:
+    """Someone who wants to know how far an evaluation is; this one looks away."""
 
     def begin(self, total: int, finished: int) -> None:
         """Sequences in all, and how many of them are on disk already."""
@@ -88,18 +88,6 @@ class Watch(Protocol):
 
     def waiting(self, sequences: int) -> None:
         """Only sequences that other processes are at work on are left."""
-
-
-class Unwatched:
-    """Nobody does."""
-
-    def begin(self, total: int, finished: int) -> None: ...
-
-    def frame(self, sequence: str, index: int, length: int) -> None: ...
-
-    def sequence(self, sequence: str, failure: str | None) -> None: ...
-
-    def waiting(self, sequences: int) -> None: ...
 
 
 class _Rows:
@@ -272,7 +260,7 @@ def evaluate(
     A sequence that fails is recorded with its reason and the others go on; it is tried again in the next run.
     Raises InputError when the output cannot be written, holds something else, or when no sequence could be tracked.
     """
-    watch = watch or Unwatched()
+    watch = watch or Watch()
     began = time.time()
     notes = {"commit": identity.commit(), "torch": torch.__version__}
     folders: dict[str, RunFolder] = {}
