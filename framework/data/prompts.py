@@ -88,7 +88,8 @@ def schedule(placed: Iterable[Placed], size: Size, length: int | None) -> Schedu
     """Prompts by frame, checked against the video (`length` None: not known).
 
     Raises InputError for a mask of another size or without a pixel, a box outside the image or without area, a point
-    outside, a frame past the end, an object prompted twice on a frame, and a removal of what is not tracked.
+    outside, a frame past the end, an object id that does not fit a mask image (1 to 255), an object prompted twice on a
+    frame, and a removal of what is not tracked.
     """
     prompts: dict[int, dict[int, Prompt]] = {}
     removed: dict[int, set[int]] = {}
@@ -98,6 +99,8 @@ def schedule(placed: Iterable[Placed], size: Size, length: int | None) -> Schedu
             raise InputError(
                 f"{item.origin} is for frame {item.frame} but the video has {length} frames: give 0 to {length - 1}"
             )
+        if not 1 <= item.object <= 255:
+            raise InputError(f"{item.origin}: object {item.object} is out of range; give an id from 1 to 255")
         if item.object in prompts.get(item.frame, {}) or item.object in removed.get(item.frame, set()):
             raise InputError(f"{item.origin}: object {item.object} is named twice on frame {item.frame}; keep one")
         if item.prompt is None:

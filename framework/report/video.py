@@ -18,7 +18,7 @@ class VideoWriter:
     """Writes RGB pictures of one size to `path`; odd sizes are cut by a pixel, as the codecs demand.
 
     The file is written under a temporary name beside `path` and takes its name in `close` (or at the end of the
-    `with` block); after an error inside the block, nothing is left.
+    `with` block); after an error inside the block, nothing is left. Raises OSError when it cannot be written.
     """
 
     def __init__(self, path: Path, rate: float) -> None:
@@ -40,7 +40,10 @@ class VideoWriter:
         """Finishes the file and gives it its name; without a picture there is no file."""
         if self._container is not None:
             self._mux(None)
-            self._container.close()
+            try:
+                self._container.close()
+            except av.FFmpegError as error:
+                raise OSError(error.errno, error.strerror, str(self.path)) from error
             self._container = None
             self._part.replace(self.path)
 
@@ -80,5 +83,8 @@ class VideoWriter:
 
     def _mux(self, frame: av.VideoFrame | None) -> None:
         assert self._container is not None and self._stream is not None
-        for packet in self._stream.encode(frame):
-            self._container.mux(packet)
+        try:
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
+        except av.FFmpegError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
