@@ -1,0 +1,752 @@
+"""VOT regions and the measures of VOT-ST, VOTS and DiDi, as the VOT toolkit computes them.
+
+Regions are compared as pixels. Measures: Kristan et al., "The First Visual Object Tracking Segmentation VOTS2023
+Challenge" (quality, accuracy, robustness and its auxiliaries) and "The Eighth Visual Object Tracking VOT2020
+Challenge" (multistart accuracy, robustness and expected average overlap).
+"""
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from framework.errors import InputError
+
+MAX_RUNS = 65535  # a binary trajectory counts the runs of a mask in 16 bits
+
+
+# ---- regions
+
+
+class Window(NamedTuple):
+    """Pixels left..right and top..bottom, both ends included."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.bottom - self.top + 1, self.right - self.left + 1
+
+    @property
+    def thin(self) -> bool:
+        """At most one pixel wide or high."""
+        return self.left >= self.right or self.top >= self.bottom
+
+    def union(self, other: "Window") -> "Window":
+        return Window(
+            min(self.left, other.left),
+            min(self.top, other.top),
+            max(self.right, other.right),
+            max(self.bottom, other.bottom),
+        )
+
+    def clipped(self, size: tuple[int, int]) -> "Window":
+        """The part inside an image of that width and height."""
+        return Window(max(self.left, 0), max(self.top, 0), min(self.right, size[0] - 1), min(self.bottom, size[1] - 1))
+
+
+NOWHERE = Window(0, 0, 0, 0)  # of regions without extent
+
+
+# Every region is `empty` or not, has a `window` (its extent), a `text` and a `binary` form, and a `raster`: its pixels
+# in a window, [h w].
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """No region but a state. In a truth, 0 is unknown; in a result all are empty: 0 no answer, 1 prompted, 2 failed."""
+
+    code: int
+
+    @property
+    def empty(self) -> bool:
+        return True
+
+    @property
+    def window(self) -> Window:
+        return NOWHERE
+
+    @property
+    def text(self) -> str:
+        return str(self.code)
+
+    @property
+    def binary(self) -> bytes:
+        return struct.pack("<BI", 0, self.code)
+
+    def raster(self, window: Window) -> Bool[np.ndarray, "h w"]:
+        return np.zeros(window.shape, dtype=bool)
+
+
+UNKNOWN = Special(0)
+PROMPTED = Special(1)
+FAILED = Special(2)
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    """Pixels; compared after rounding x, y, width and height, each by itself, half to even."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+    @property
+    def empty(self) -> bool:
+        return self.width <= 0 or self.height <= 0
+
+    @property
+    def window(self) -> Window:
+        x, y, width, height = np.round(np.array([self.x, self.y, self.width, self.height], np.float32)).astype(int)
+        return Window(int(x), int(y), int(x + width - 1), int(y + height - 1))
+
+    @property
+    def text(self) -> str:
+        return ",".join(decimal(value) for value in (self.x, self.y, self.width, self.height))
+
+    @property
+    def binary(self) -> bytes:
+        return struct.pack("<Bffff", 1, self.x, self.y, self.width, self.height)
+
+    def raster(self, window: Window) -> Bool[np.ndarray, "h w"]:
+        left, top, right, bottom = self.window
+        pixels = np.zeros(window.shape, dtype=bool)
+        # The far ends are limited by the window's own far ends before the shift: no limit in an image,
+        # but without one, a rectangle in a window with a negative corner loses pixels.
+        last_row, last_column = min(bottom - window.top, window.bottom), min(right - window.left, window.right)
+        pixels[
+            max(top - window.top, 0) : max(last_row + 1, 0), max(left - window.left, 0) : max(last_column + 1, 0)
+        ] = 1
+        return pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Polygon:
+    points: tuple[tuple[float, float], ...]  # x, y in pixels; compared after rounding, half to even
+
+    @property
+    def empty(self) -> bool:
+        return False
+
+    @property
+    def corners(self) -> Int[np.ndarray, "P 2"]:
+        return np.round(np.array(self.points, np.float32)).astype(np.int64)
+
+    @property
+    def window(self) -> Window:
+        (left, top), (right, bottom) = self.corners.min(axis=0).tolist(), self.corners.max(axis=0).tolist()
+        return Window(left, top, right, bottom)
+
+    @property
+    def text(self) -> str:
+        return ",".join(decimal(value) for point in self.points for value in point)
+
+    @property
+    def binary(self) -> bytes:
+        flat = [value for point in self.points for value in point]
+        return struct.pack(f"<BH{len(flat)}f", 2, len(self.points), *flat)
+
+    def raster(self, window: Window) -> Bool[np.ndarray, "h w"]:
+        pixels = np.zeros(window.shape, dtype=bool)
+        height, width = window.shape
+        corners = (self.corners - np.array([window.left, window.top])).tolist()
+        edges = [
+            (*upper, *lower)
+            for start, end in zip(corners, corners[1:] + corners[:1], strict=True)
+            for upper, lower in [sorted((start, end), key=lambda corner: corner[1])]
+            if upper[1] != lower[1]
+        ]
+        for y in range(height):
+            # Even-odd filling, once with every edge open below and once open above: both borders belong to the shape.
+            for crossed in (
+                [e for e in edges if e[1] <= y < e[3]],
+                [e for e in edges if e[1] < y <= e[3]],
+            ):
+                nodes = sorted(int(x0 + (y - y0) / (y1 - y0) * (x1 - x0)) for x0, y0, x1, y1 in crossed)
+                for first, last in zip(nodes[::2], nodes[1::2], strict=True):
+                    pixels[y, max(first, 0) : max(min(last, width - 1) + 1, 0)] = True
+        return pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """Has a place but, in comparisons, no extent."""
+
+    x: float
+    y: float
+
+    @property
+    def empty(self) -> bool:
+        return False
+
+    @property
+    def window(self) -> Window:
+        return NOWHERE
+
+    @property
+    def text(self) -> str:
+        return f"{decimal(self.x)},{decimal(self.y)}"
+
+    @property
+    def binary(self) -> bytes:
+        return struct.pack("<Bff", 4, self.x, self.y)
+
+    def raster(self, window: Window) -> Bool[np.ndarray, "h w"]:
+        return np.zeros(window.shape, dtype=bool)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mask:
+    pixels: Bool[np.ndarray, "h w"]
+    x: int = 0  # image position of pixels[0, 0]
+    y: int = 0
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Mask)
+            and (self.x, self.y) == (other.x, other.y)
+            and np.array_equal(self.pixels, other.pixels)
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.x, self.y, self.pixels.shape, self.pixels.tobytes()))
+
+    @property
+    def bounds(self) -> Window:
+        """Of the set pixels, in the mask's own coordinates; all zero when none is set."""
+        rows, columns = (np.flatnonzero(self.pixels.any(axis=axis)) for axis in (1, 0))
+        if len(rows) == 0:
+            return NOWHERE
+        return Window(int(columns[0]), int(rows[0]), int(columns[-1]), int(rows[-1]))
+
+    @property
+    def empty(self) -> bool:
+        """Also true of a mask one pixel wide or high, because only the far ends of its bounds are looked at."""
+        return self.bounds.right == 0 or self.bounds.bottom == 0
+
+    @property
+    def cropped(self) -> "Mask":
+        """The mask as a file holds it: without empty borders, and without a mask that only has its first column."""
+        left, top, right, bottom = self.bounds
+        if right == 0:
+            return Mask(np.zeros((0, 0), dtype=bool))
+        return Mask(self.pixels[top : bottom + 1, left : right + 1], self.x + left, self.y + top)
+
+    @property
+    def window(self) -> Window:
+        if self.pixels.size == 0:
+            return NOWHERE
+        left, top, right, bottom = self.bounds
+        return Window(self.x + left, self.y + top, self.x + right, self.y + bottom)
+
+    @property
+    def runs(self) -> tuple[int, ...]:
+        """Lengths of the runs of 0, 1, 0 .. in row-major order; the first may be 0."""
+        flat = self.pixels.ravel()
+        if len(flat) == 0:
+            return (0,)
+        borders = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+        lengths = np.diff(np.concatenate([[0], borders, [len(flat)]])).tolist()
+        return (0, *lengths) if flat[0] else tuple(lengths)
+
+    @property
+    def text(self) -> str:
+        height, width = self.pixels.shape
+        return "m" + ",".join(map(str, (self.x, self.y, width, height, *self.runs)))
+
+    @property
+    def binary(self) -> bytes:
+        height, width = self.pixels.shape
+        runs = self.runs
+        if len(runs) > MAX_RUNS or max(runs) > MAX_RUNS or max(height, width) > MAX_RUNS:
+            raise InputError(f"a mask of {len(runs)} runs does not fit a binary trajectory; write text instead")
+        return struct.pack(f"<BhhHHH{len(runs)}H", 3, self.x, self.y, width, height, len(runs), *runs)
+
+    def raster(self, window: Window) -> Bool[np.ndarray, "h w"]:
+        pixels = np.zeros(window.shape, dtype=bool)
+        height, width = self.pixels.shape
+        left, right = max(self.x, window.left), min(self.x + width - 1, window.right)
+        top, bottom = max(self.y, window.top), min(self.y + height - 1, window.bottom)
+        if left <= right and top <= bottom:
+            pixels[top - window.top : bottom + 1 - window.top, left - window.left : right + 1 - window.left] = (
+                self.pixels[top - self.y : bottom + 1 - self.y, left - self.x : right + 1 - self.x]
+            )
+        return pixels
+
+
+Region = Special | Rectangle | Polygon | Point | Mask
+
+
+def decimal(value: float) -> str:
+    """Shortest text that reads back as the same 32-bit float."""
+    return np.format_float_positional(np.float32(value), trim="-")
+
+
+def mask_from_runs(runs: Sequence[int], x: int, y: int, width: int, height: int) -> Mask:
+    """A mask from run lengths (0 first); missing pixels at the end are 0. Raises InputError for too many."""
+    if sum(runs) > width * height:
+        raise InputError(f"the runs of a mask cover {sum(runs)} pixels, its box {width} x {height} has fewer")
+    flat = np.zeros(width * height, dtype=bool)
+    flat[: sum(runs)] = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    return Mask(flat.reshape(height, width), x, y)
+
+
+def parse_region(text: str) -> Region:
+    """One line of a trajectory or ground-truth file. Masks come cropped; all-NaN is unknown.
+
+    Raises InputError for anything that is not a region.
+    """
+    line = text.strip()
+    try:
+        if line.startswith("m"):
+            x, y, width, height, *runs = (int(value) for value in line[1:].split(","))
+            return mask_from_runs(runs, x, y, width, height).cropped
+        values = [float(np.float32(value)) for value in line.split(",")]
+    except ValueError:
+        raise InputError(f"not a VOT region: {line[:60]!r}") from None
+    if all(math.isnan(value) for value in values):
+        return UNKNOWN
+    if len(values) == 1:
+        return Special(int(values[0]))
+    if len(values) == 2:
+        return Point(*values)
+    if len(values) == 4:
+        return Rectangle(*values)
+    if len(values) >= 6 and len(values) % 2 == 0:
+        return Polygon(tuple(zip(values[::2], values[1::2], strict=True)))
+    raise InputError(f"not a VOT region: {line[:60]!r}")
+
+
+# ---- trajectories: one region per frame
+
+
+def read_text(text: str) -> list[Region]:
+    return [parse_region(line) for line in text.splitlines() if line.strip()]
+
+
+def write_text(regions: Sequence[Region]) -> str:
+    return "".join(f"{region.text}\n" for region in regions)
+
+
+def read_binary(data: bytes) -> list[Region]:
+    """Raises InputError when the data end early or are not a trajectory."""
+    try:
+        version, frames = struct.unpack_from("<hI", data)
+        if version != 1:
+            raise InputError(f"binary trajectory of version {version}; only version 1 is known")
+        regions, position = [], 6
+        for _ in range(frames):
+            region, position = unpack_region(data, position)
+            regions.append(region)
+    except struct.error as error:
+        raise InputError(f"binary trajectory ends too early ({error}); write it again") from None
+    return regions
+
+
+def unpack_region(data: bytes, position: int) -> tuple[Region, int]:
+    """The region at that byte, and the byte after it."""
+
+    def take(layout: str) -> tuple:
+        nonlocal position
+        values = struct.unpack_from("<" + layout, data, position)
+        position += struct.calcsize("<" + layout)
+        return values
+
+    (kind,) = take("B")
+    region: Region
+    if kind == 0:
+        region = Special(*take("I"))
+    elif kind == 1:
+        region = Rectangle(*take("ffff"))
+    elif kind == 2:
+        (count,) = take("H")
+        flat = take(f"{2 * count}f")
+        region = Polygon(tuple(zip(flat[::2], flat[1::2], strict=True)))
+    elif kind == 3:
+        x, y, width, height, count = take("hhHHH")
+        region = mask_from_runs(take(f"{count}H"), x, y, width, height).cropped
+    elif kind == 4:
+        region = Point(*take("ff"))
+    else:
+        raise InputError(f"binary trajectory holds a region of unknown type {kind}")
+    return region, position
+
+
+def write_binary(regions: Sequence[Region]) -> bytes:
+    """Raises InputError when a mask has more runs than the format can count."""
+    return struct.pack("<hI", 1, len(regions)) + b"".join(region.binary for region in regions)
+
+
+def encode_trajectory(regions: Sequence[Region]) -> tuple[str, bytes]:
+    """A result file as (suffix, content): `.bin`, or `.txt` when a mask is too ragged for it."""
+    try:
+        return ".bin", write_binary(regions)
+    except InputError:
+        return ".txt", write_text(regions).encode()
+
+
+# ---- overlap
+
+
+def overlap(a: Region, b: Region, size: tuple[int, int] | None, ignore: Region | None = None) -> float:
+    """Intersection over union of the pixels of two regions, 0..1.
+
+    size: width and height of the image they are clipped to; None compares them unclipped, which is what the
+    toolkit can do but no challenge does (it miscounts rectangles at negative coordinates).
+    ignore: pixels that do not count.
+    Two regions whose common box is at most one pixel wide or high overlap fully, empty or not.
+    """
+    window = a.window.union(b.window)
+    if window.thin:
+        return 1.0
+    if size is not None:
+        window = window.clipped(size)
+        if window.thin:
+            return 0.0
+    first, second = a.raster(window), b.raster(window)
+    if ignore is not None:
+        counted = ~ignore.raster(window)
+        first, second = first & counted, second & counted
+    union = int((first | second).sum())
+    return int((first & second).sum()) / union if union > 0 else 0.0
+
+
+def overlaps(
+    result: Sequence[Region], truth: Sequence[Region], size: tuple[int, int] | None
+) -> Float[np.ndarray, " T"]:
+    """Overlap per frame; regions beyond the shorter of the two are left out."""
+    return np.array([overlap(r, t, size) for r, t in zip(result, truth, strict=False)], dtype=np.float64)
+
+
+# ---- VOTS and DiDi: one run per object, no reset
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRun:
+    """One tracker on one object."""
+
+    truth: tuple[Region, ...]  # one per frame
+    result: tuple[Region, ...]  # one per frame; the first is PROMPTED
+
+    def __post_init__(self) -> None:
+        if len(self.truth) != len(self.result):
+            raise InputError(
+                f"a result of {len(self.result)} regions for {len(self.truth)} frames; write one per frame"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceRun:
+    name: str
+    size: tuple[int, int]  # width, height
+    objects: Mapping[str, ObjectRun]
+
+
+def padded(truth: Sequence[Region], frames: int) -> tuple[Region, ...]:
+    """A truth as long as the video; what a short file leaves out is unknown."""
+    return (*truth, *[UNKNOWN] * (frames - len(truth)))[:frames]
+
+
+@dataclass(frozen=True, slots=True)
+class Averaged:
+    """Which frames of an object a mean overlap is taken over. Frames of unknown truth or after a failure never are."""
+
+    burnin: int = 0  # frames left out from the prompt on
+    unanswered: bool = True  # frames where the result is unknown; as empty
+    invisible: bool = True  # frames where the truth is empty
+    above: float = -1.0  # frames up to this overlap are left out
+
+    def frames(self, run: ObjectRun, overlap: Float[np.ndarray, " T"]) -> Bool[np.ndarray, " T"]:
+        kept = np.ones(len(overlap), dtype=bool)
+        for i, (result, truth) in enumerate(zip(run.result, run.truth, strict=True)):
+            if result == PROMPTED:
+                # Without a burn-in the prompted frame stays, at overlap 0, whatever the other rules say.
+                kept[i : i + self.burnin] = False
+            elif (
+                result == FAILED
+                or truth == UNKNOWN
+                or (result == UNKNOWN and not self.unanswered)
+                or (truth.empty and not self.invisible)
+                or overlap[i] <= self.above
+            ):
+                kept[i] = False
+        return kept
+
+
+QUALITY = Averaged()
+ACCURACY = Averaged(invisible=False, above=0.0)
+TOOLKIT_DEFAULT = Averaged(burnin=10, unanswered=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FrameCounts:
+    """Frames of one object by what happened in them; frames of unknown truth are in none."""
+
+    tracked: int  # T: visible, overlap above 0
+    drifted: int  # F: visible, predicted elsewhere
+    missed: int  # M: visible, nothing predicted
+    hallucinated: int  # H: absent, something predicted
+    noticed: int  # N: absent, nothing predicted
+
+    @property
+    def visible(self) -> int:
+        return self.tracked + self.drifted + self.missed
+
+    @property
+    def absent(self) -> int:
+        return self.hallucinated + self.noticed
+
+
+def count_frames(run: ObjectRun, overlap: Float[np.ndarray, " T"]) -> FrameCounts:
+    tracked = drifted = missed = hallucinated = noticed = 0
+    for result, truth, value in zip(run.result, run.truth, overlap.tolist(), strict=True):
+        if truth == UNKNOWN:
+            continue
+        if truth.empty:
+            noticed += result.empty
+            hallucinated += not result.empty
+        elif value > 0:
+            tracked += 1
+        else:
+            missed += result.empty
+            drifted += not result.empty
+    return FrameCounts(tracked, drifted, missed, hallucinated, noticed)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectScores:
+    overlap: Float[np.ndarray, " T"]
+    counts: FrameCounts
+    quality: float
+    accuracy: float
+    quality_frames: int
+    accuracy_frames: int
+    toolkit_default: float
+
+
+@dataclass(frozen=True, slots=True)
+class VotsScores:
+    """Shares of frames and mean overlaps, 0..1; None where no object has frames to measure it on."""
+
+    quality: float
+    accuracy: float
+    robustness: float | None
+    not_reported_error: float | None  # NRE
+    drift_rate_error: float | None  # DRE
+    absence_detection: float | None  # ADQ
+    toolkit_default: float  # "average accuracy" with the toolkit's defaults, weighted by length overall
+
+
+@dataclass(frozen=True, slots=True)
+class VotsReport:
+    overall: VotsScores
+    per_sequence: Mapping[str, VotsScores]
+    objects: Mapping[tuple[str, str], ObjectScores]
+
+
+ABSENT_FRAMES = 10  # absence detection is measured on objects with more absent frames
+
+
+def score_object(run: ObjectRun, size: tuple[int, int]) -> ObjectScores:
+    overlap = overlaps(run.result, run.truth, size)
+
+    def mean(rule: Averaged) -> tuple[float, int]:
+        chosen = overlap[rule.frames(run, overlap)]
+        return (float(chosen.mean()) if len(chosen) > 0 else 0.0), len(chosen)
+
+    quality, quality_frames = mean(QUALITY)
+    accuracy, accuracy_frames = mean(ACCURACY)
+    counts = count_frames(run, overlap)
+    return ObjectScores(overlap, counts, quality, accuracy, quality_frames, accuracy_frames, mean(TOOLKIT_DEFAULT)[0])
+
+
+def mean_or_none(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def score_sequence(objects: Sequence[ObjectScores]) -> VotsScores:
+    """Unweighted means over the objects that have frames for the measure."""
+    counts = [o.counts for o in objects]
+    seen = [c for c in counts if c.visible > 0]
+    return VotsScores(
+        quality=float(np.mean([o.quality for o in objects])),
+        accuracy=float(np.mean([o.accuracy for o in objects])),
+        robustness=mean_or_none([c.tracked / c.visible for c in seen]),
+        not_reported_error=mean_or_none([c.missed / c.visible for c in seen]),
+        drift_rate_error=mean_or_none([c.drifted / c.visible for c in seen]),
+        absence_detection=mean_or_none([c.noticed / c.absent for c in counts if c.absent > ABSENT_FRAMES]),
+        toolkit_default=float(np.mean([o.toolkit_default for o in objects])),
+    )
+
+
+def evaluate(sequences: Sequence[SequenceRun]) -> VotsReport:
+    """Unweighted means over sequences of the means over objects."""
+    if not sequences or not all(sequence.objects for sequence in sequences):
+        raise InputError("no sequence, or a sequence without objects, to evaluate")
+    objects = {(s.name, key): score_object(run, s.size) for s in sequences for key, run in s.objects.items()}
+    per_sequence = {s.name: score_sequence([objects[s.name, key] for key in s.objects]) for s in sequences}
+    lengths = [len(next(iter(s.objects.values())).truth) for s in sequences]
+    scores = list(per_sequence.values())
+    overall = VotsScores(
+        quality=float(np.mean([s.quality for s in scores])),
+        accuracy=float(np.mean([s.accuracy for s in scores])),
+        robustness=mean_or_none([s.robustness for s in scores]),
+        not_reported_error=mean_or_none([s.not_reported_error for s in scores]),
+        drift_rate_error=mean_or_none([s.drift_rate_error for s in scores]),
+        absence_detection=mean_or_none([s.absence_detection for s in scores]),
+        toolkit_default=float(np.average([s.toolkit_default for s in scores], weights=lengths)),
+    )
+    return VotsReport(overall, per_sequence, objects)
+
+
+def quality_plot(sequences: Sequence[SequenceRun], report: VotsReport) -> Float[np.ndarray, "100 2"]:
+    """Rows (threshold, share of the quality frames with a greater overlap): mean over objects, then over sequences.
+
+    At threshold 1, where no overlap is greater, an equal one counts.
+    """
+    thresholds = np.linspace(0, 1, 100)
+    exceeded = np.append(thresholds[:-1], np.nextafter(1, 0))
+    curves = []
+    for sequence in sequences:
+        shares = []
+        for key, run in sequence.objects.items():
+            overlap = report.objects[sequence.name, key].overlap
+            shares.append((overlap[QUALITY.frames(run, overlap), None] > exceeded).mean(axis=0))
+        curves.append(np.mean(shares, axis=0))
+    return np.stack([thresholds, np.mean(curves, axis=0)], axis=1)
+
+
+# ---- VOT-ST: multistart
+
+
+@dataclass(frozen=True, slots=True)
+class AnchoredRun:
+    """One run from an anchor to an end of the video; a backward run has both sequences reversed."""
+
+    truth: tuple[Region, ...]
+    result: tuple[Region, ...]  # the first is PROMPTED
+
+
+@dataclass(frozen=True, slots=True)
+class MultistartSequence:
+    name: str
+    size: tuple[int, int]  # width, height
+    frames: int
+    runs: tuple[AnchoredRun, ...]
+
+
+def from_anchor(regions: Sequence[Region], frame: int, anchor: float) -> tuple[Region, ...]:
+    """The regions of the run that starts at a frame: to the end for a positive anchor, else back to the beginning."""
+    return tuple(regions[frame:]) if anchor > 0 else tuple(regions[frame::-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """When a multistart run counts as lost: that many frames in a row up to that overlap with a visible target."""
+
+    overlap: float = 0.1
+    frames: int = 10
+
+    def progress(self, overlap: Float[np.ndarray, " T"], truth: Sequence[Region]) -> int:
+        """Frames before the target was lost; all of them if it was not. The prompted frame counts as a miss."""
+        patience = self.frames
+        for i, (value, region) in enumerate(zip(overlap.tolist(), truth, strict=True)):
+            patience = patience - 1 if value <= self.overlap and not region.empty else self.frames
+            if patience == 0:
+                return i + 1 - self.frames
+        return len(overlap)
+
+
+@dataclass(frozen=True, slots=True)
+class MultistartScores:
+    accuracy: float  # mean overlap before failures, 0..1
+    robustness: float  # share of frames before failures
+    accuracy_weight: int  # frames before failures
+    robustness_weight: int  # frames of the sequence
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Expected average overlap of runs of 0, 1 .. frames."""
+
+    overlap: Float[np.ndarray, " N"]
+    runs: Float[np.ndarray, " N"]  # how many runs say so
+
+
+@dataclass(frozen=True, slots=True)
+class MultistartReport:
+    accuracy: float  # sequences weighted by frames before failures
+    robustness: float  # sequences weighted by length
+    per_sequence: Mapping[str, MultistartScores]
+    expected: Mapping[str, Expected]  # per sequence
+    curve: Float[np.ndarray, " N"]  # expected overlap of all sequences, weighted by runs
+
+    def eao(self, low: int = 115, high: int = 755) -> float:
+        """Expected average overlap: mean of the curve over lengths low .. high - 1 (VOT2020 to VOT2022: 115, 755)."""
+        if not 0 <= low < high <= len(self.curve):
+            raise InputError(f"no run lengths {low}..{high} in a curve of {len(self.curve)}; evaluate a longer one")
+        return float(self.curve[low:high].mean())
+
+
+def expected_overlap(runs: Sequence[Float[np.ndarray, " _"]], lost: Sequence[bool], length: int) -> Expected:
+    """Mean overlap over the first j frames after the prompt, over all runs that long, for j = 0 .. length - 1.
+
+    Runs end where the target was lost, and stay in at overlap 0 from there on; others leave when they end.
+    A run past its end is divided by j - 1 frames, not by j, as the toolkit does.
+    """
+    total, active = np.zeros(length), np.zeros(length)
+    for overlap, failed in zip(runs, lost, strict=True):
+        tracked = min(len(overlap), length)
+        means = np.cumsum(overlap[1:tracked]) / np.arange(1, max(tracked, 1))
+        total[1 : len(means) + 1] += means
+        active[1 : len(means) + 1] += 1
+        if failed:
+            past = np.arange(max(len(overlap), 1), length)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                total[past] += overlap[1:].sum() / (past - 1)
+            active[past] += 1
+    return Expected(np.divide(total, active, out=np.zeros(length), where=active > 0), active)
+
+
+def evaluate_multistart(
+    sequences: Sequence[MultistartSequence], length: int = 755, failure: Failure | None = None
+) -> MultistartReport:
+    """Accuracy, robustness and the expected-overlap curve of `length` points."""
+    if not sequences or not all(sequence.runs for sequence in sequences):
+        raise InputError("no sequence, or a sequence without anchors, to evaluate")
+    per_sequence, expected = {}, {}
+    for sequence in sequences:
+        tracked, lost, frames = [], [], 0
+        for run in sequence.runs:
+            overlap = overlaps(run.result, run.truth, sequence.size)
+            progress = (failure or Failure()).progress(overlap, run.truth)
+            tracked.append(overlap[:progress])
+            lost.append(progress < len(overlap))
+            frames += len(overlap)
+        progress = sum(map(len, tracked))
+        per_sequence[sequence.name] = MultistartScores(
+            accuracy=float(sum(overlap.sum() for overlap in tracked)) / progress if progress > 0 else 0.0,
+            robustness=progress / frames,
+            accuracy_weight=progress,
+            robustness_weight=sequence.frames,
+        )
+        expected[sequence.name] = expected_overlap(tracked, lost, length)
+    scores = list(per_sequence.values())
+    active = np.sum([e.runs for e in expected.values()], axis=0)
+    total = np.sum([e.overlap * e.runs for e in expected.values()], axis=0)
+    return MultistartReport(
+        accuracy=float(np.average([s.accuracy for s in scores], weights=[s.accuracy_weight for s in scores])),
+        robustness=float(np.average([s.robustness for s in scores], weights=[s.robustness_weight for s in scores])),
+        per_sequence=per_sequence,
+        expected=expected,
+        curve=np.divide(total, active, out=np.zeros(length), where=active > 0),
+    )
