@@ -124,7 +124,7 @@ def efficienttam_model(name: str, image_size: int | None = None, dynamic_multima
         "_target_": "framework.networks.efficienttam.ConvNeck",
         "position_encoding": encoder.neck.position_encoding,
         "d_model": encoder.neck.d_model,
-        "backbone_channel_list": [variant.width],
+        "width": variant.width,
     }
     config.use_high_res_features_in_sam = False
     if variant.pooled:

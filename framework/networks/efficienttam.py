@@ -60,12 +60,11 @@ class PlainViT(nn.Module):
 class ConvNeck(nn.Module):
     """One map of the trunk to one map of `d_model` channels with its sine position code."""
 
-    def __init__(self, position_encoding: nn.Module, d_model: int, backbone_channel_list: list[int]) -> None:
+    def __init__(self, position_encoding: nn.Module, d_model: int, width: int) -> None:
         super().__init__()
         self.position_encoding = position_encoding
         self.d_model = d_model
-        self.backbone_channel_list = list(backbone_channel_list)
-        (width,) = self.backbone_channel_list
+        self.backbone_channel_list = [width]
         layers = nn.Sequential()
         layers.add_module("conv_1x1", nn.Conv2d(width, d_model, 1, bias=False))
         layers.add_module("norm_0", LayerNorm2d(d_model))

@@ -15,7 +15,7 @@ from framework.networks.attention import Projected, project
 
 
 @lru_cache(maxsize=16)
-def axial_table(dim: int, side: int, theta: float, device: torch.device) -> Complex[Tensor, "N D/2"]:
+def axial_table(dim: int, side: int, theta: float, device: torch.device) -> Complex[Tensor, "N half"]:
     """Rotary factors of a side x side grid with integer coordinates, row-major."""
     # The table outlives the call, so it must also serve a later one that records gradients.
     with torch.inference_mode(False), torch.device("cpu"):
@@ -83,7 +83,7 @@ class RotaryCrossAttention(RoPEAttention):
         table = self._table(math.isqrt(tokens), maps)
         return rotate(maps, table.repeat(maps.shape[2] // tokens, 1))
 
-    def _table(self, side: int, like: Tensor) -> Complex[Tensor, "N D/2"]:
+    def _table(self, side: int, like: Tensor) -> Complex[Tensor, "N half"]:
         return axial_table(self.internal_dim // self.num_heads, side, self.rope_theta, like.device)
 
 

@@ -234,7 +234,8 @@ class Sam2Network:
                 repeat_image=False,
                 high_res_features=[level.expand(rows, -1, -1, -1) for level in pyramid.fine] or None,
             )
-            pointers = model.obj_ptr_proj(tokens)
+            # Mask by mask, as the published predictors do: one row then agrees with them to the last bit.
+            pointers = torch.stack([model.obj_ptr_proj(token) for token in tokens.unbind(dim=1)], dim=1)
         presence = presence[:, 0].float()
         visible = (presence > threshold)[:, None, None]
         pointers = torch.where(visible, pointers.float(), model.no_obj_ptr)
@@ -283,8 +284,8 @@ class Sam2Network:
         )
         with self._computing():
             dense = self.model.mask_downsample(given)
-        never_absent = torch.full((1,), -torch.inf, device=self.device)
-        pointed = self._decode(features, features.private.top, never_absent, several=False, mask=dense.float())
+        threshold = torch.zeros(1, device=self.device)  # the decoder may still find the object absent
+        pointed = self._decode(features, features.private.top, threshold, several=False, mask=dense.float())
         visible = given.flatten(1).any(dim=1)
         return Candidates(
             logits,
