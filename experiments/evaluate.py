@@ -1,0 +1,15 @@
+"""Tracks and scores a data set with one variant: `python -m experiments.evaluate policy=skip_absent`."""
+
+from omegaconf import DictConfig
+
+from experiments.ablate import compare
+from framework.cli import command
+
+
+@command("evaluate")
+def main(config: DictConfig) -> None:
+    compare(config)
+
+
+if __name__ == "__main__":
+    main()

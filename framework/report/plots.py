@@ -1,0 +1,70 @@
+"""Figures of a comparison, as PNG bytes."""
+
+import io
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+from framework.evaluation import Comparison
+from framework.report.table import TITLES
+from framework.results import RANGES
+
+INK = "#444444"
+
+
+def _colour(index: int) -> tuple[float, ...]:
+    return tuple(matplotlib.colormaps["tab10"](index % 10))
+
+
+def _finish(figure: Figure) -> bytes:
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=130, bbox_inches="tight", metadata={"Software": None})
+    return file.getvalue()
+
+
+def differences(comparison: Comparison, metric: str) -> bytes:
+    """Per sequence, how much each variant differs from the first one; sequences sorted by the mean difference."""
+    names = comparison.sequences
+    baseline, *others = comparison.runs
+    base = baseline.values(metric, names)
+    gaps = [run.values(metric, names) - base for run in others]
+    figure = Figure(figsize=(max(5.0, min(14.0, 0.35 * len(names) + 3)), 3.4))
+    axes = figure.add_subplot()
+    order = np.argsort(np.nan_to_num(np.mean(gaps, axis=0)), kind="stable") if gaps else np.arange(len(names))
+    for index, (run, gap) in enumerate(zip(others, gaps, strict=True)):
+        axes.plot(gap[order], "o", ms=4, color=_colour(index + 1), label=run.name, alpha=0.8)
+    axes.axhline(0, color=INK, lw=0.8)
+    axes.set_ylabel(f"{TITLES[metric]} - {baseline.name}")
+    if len(names) <= 40:
+        axes.set_xticks(range(len(names)), [names[index] for index in order], rotation=60, ha="right", fontsize=7)
+    else:
+        axes.set_xlabel("sequences, sorted by mean difference")
+    if others:
+        axes.legend(fontsize=8, frameon=False, loc="best")
+    return _finish(figure)
+
+
+def over_time(comparison: Comparison) -> bytes:
+    """Mean IoU of each variant over the course of the videos."""
+    figure = Figure(figsize=(6.0, 3.4))
+    axes = figure.add_subplot()
+    middle = (np.arange(RANGES) + 0.5) * 100 / RANGES
+    for index, run in enumerate(comparison.runs):
+        axes.plot(middle, course(comparison, index), "o-", ms=3, color=_colour(index), label=run.name)
+    axes.set_xlabel("part of the video, %")
+    axes.set_ylabel("mean IoU")
+    axes.set_ylim(0, 1)
+    axes.legend(fontsize=8, frameon=False)
+    return _finish(figure)
+
+
+def course(comparison: Comparison, run: int) -> list[float]:
+    """Mean IoU of one variant in each tenth of the videos; NaN where no frame is scored."""
+    table = np.array([comparison.runs[run].videos[name].ranges for name in comparison.sequences])
+    known = ~np.isnan(table)
+    counts = known.sum(axis=0)
+    sums = np.where(known, table, 0.0).sum(axis=0)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).tolist()

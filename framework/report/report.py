@@ -1,0 +1,71 @@
+"""What a comparison leaves behind: table (Markdown, CSV), figures, overlay pictures and one HTML page."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from framework.data.sequence import DataSet
+from framework.evaluation import Comparison
+from framework.identity import run_hash
+from framework.report import html, pictures, plots, table
+from framework.report.table import Row
+from framework.results import safe_name, write_atomic
+
+
+@dataclass(frozen=True)
+class Report:
+    """A comparison, drawn and counted."""
+
+    comparison: Comparison
+    metric: str
+    rows: tuple[Row, ...]
+    figures: Mapping[str, bytes]
+    """Title -> PNG."""
+    pictures: Mapping[str, bytes]
+    """Sequence -> PNG of frames x variants."""
+    configuration: str
+    """As YAML."""
+
+    @property
+    def name(self) -> str:
+        """The same for the same runs in the same order."""
+        return run_hash({"runs": [run.folder.hash for run in self.comparison.runs], "metric": self.metric})[:8]
+
+    def write(self, folder: Path) -> list[Path]:
+        """Writes all files, the HTML page first; returns their paths."""
+        page = html.page(self.comparison, self.rows, self.metric, self.figures, self.pictures, self.configuration)
+        files = {"report.html": page.encode()}
+        files |= {f"{safe_name(name)}.png": png for name, png in self.pictures.items()}
+        files |= {
+            "table.md": table.markdown(self.comparison, self.rows, self.metric).encode(),
+            "table.csv": table.csv_table(self.rows).encode(),
+            "config.yaml": self.configuration.encode(),
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            write_atomic(folder / name, content)
+        return [folder / name for name in files]
+
+
+def make(comparison: Comparison, data: DataSet, metric: str, seed: int, drawn: int, configuration: str) -> Report:
+    """Counts and draws; `drawn` is how many of the most different sequences get a picture.
+
+    Raises InputError for an unknown metric.
+    """
+    rows = tuple(table.rows(comparison, metric, seed))
+    chosen = pictures.most_different(comparison, metric, drawn)
+    videos = {video.name: video for video in map(data.sequence, range(len(data))) if video.name in chosen}
+    grids = {}
+    for name in chosen:
+        records = {run.name: run.folder.load(name) for run in comparison.runs}
+        grids[name] = png(pictures.grid(videos[name], records))
+    figures = {"Per sequence": plots.differences(comparison, metric)} if len(rows) > 1 else {}
+    figures["Over the course of the videos"] = plots.over_time(comparison)
+    return Report(comparison, metric, rows, figures, grids, configuration)
+
+
+def png(picture: pictures.Picture) -> bytes:
+    """RGB picture as a PNG file."""
+    return cv2.imencode(".png", picture[..., ::-1])[1].tobytes()

@@ -1,0 +1,153 @@
+"""The table of a comparison: for the terminal, as Markdown and as CSV."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+from rich.table import Table
+
+from framework.errors import InputError
+from framework.evaluation import Comparison
+from framework.metrics.tracking import TrackingScores
+from framework.statistics import Difference, holm, paired_difference
+
+TITLES = {
+    "jaccard": "mean J",
+    "success": "success AUC",
+    "visible_accuracy": "found when visible",
+    "absent_accuracy": "absent accuracy",
+    "losses": "losses / 1,000",
+    "redetections": "redetections / 1,000",
+    "early": "J, first third",
+    "late": "J, last third",
+}
+METRICS = tuple(field.name for field in fields(TrackingScores))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One variant."""
+
+    variant: str
+    mean: float
+    """Of the metric, over the sequences that all variants finished."""
+    difference: Difference | None
+    """To the first row; None in that row."""
+    p: float
+    """Corrected for the number of variants (Holm)."""
+    scores: TrackingScores
+    milliseconds: float
+    """Tracking time per frame, a share of the lockstep's."""
+    failed: int
+    """Sequences without a result."""
+
+
+def rows(comparison: Comparison, metric: str = "jaccard", seed: int = 0) -> list[Row]:
+    """Raises InputError for a metric that is not a field of `TrackingScores`."""
+    if metric not in METRICS:
+        raise InputError(f"unknown metric '{metric}': choose one of {', '.join(METRICS)}")
+    sequences = comparison.sequences
+    baseline = comparison.runs[0].values(metric, sequences)
+    table = []
+    for run in comparison.runs:
+        values = run.values(metric, sequences)
+        difference = None if run is comparison.runs[0] else paired_difference(values, baseline, seed=seed)
+        scores = run.mean(sequences)
+        table.append(
+            Row(
+                variant=run.name,
+                mean=getattr(scores, metric),
+                difference=difference,
+                p=math.nan if difference is None else difference.p,
+                scores=scores,
+                milliseconds=run.milliseconds(sequences),
+                failed=len(run.failures),
+            )
+        )
+    corrected = holm([row.p for row in table])
+    return [replace(row, p=p) for row, p in zip(table, corrected, strict=True)]
+
+
+def header(baseline: str, metric: str) -> list[str]:
+    """Column titles."""
+    return ["variant", TITLES[metric], f"difference to {baseline} [95 %]", "win/tie/loss", "p (Holm)", "absent", "ms"]
+
+
+def cells(row: Row) -> list[str]:
+    """One line of the table as text."""
+    if row.difference is None:
+        compared = ["baseline", "", ""]
+    else:
+        d = row.difference
+        compared = [
+            f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]",
+            f"{d.wins}/{d.ties}/{d.losses}",
+            f"{row.p:.3f}",
+        ]
+    return [row.variant, number(row.mean), *compared, number(row.scores.absent_accuracy), f"{row.milliseconds:.1f}"]
+
+
+def number(value: float) -> str:
+    """Three digits, or a dash where there is no value."""
+    return "-" if math.isnan(value) else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def caption(comparison: Comparison) -> list[str]:
+    """What the numbers rest on, one sentence a line."""
+    work, frames, runs = comparison.work, comparison.frames, comparison.runs
+    videos = len(comparison.sequences)
+    merged = 1 - work.rows_computed / max(work.rows_asked, 1)
+    lines = [
+        f"{videos} sequence{'s' * (videos != 1)} of {comparison.data}; bootstrap over sequences, {len(runs)} variants"
+        if len(runs) > 1
+        else f"{videos} sequence{'s' * (videos != 1)} of {comparison.data}",
+        f"{work.encodings:,} image encodings for {frames:,} frames; "
+        f"{work.rows_computed:,} of {work.rows_asked:,} rows computed ({merged:.0%} shared); "
+        "ms: tracking time per frame and variant",
+    ]
+    if comparison.failures:
+        some = "; ".join(f"{name}: {reason}" for name, reason in list(comparison.failures.items())[:3])
+        lines.append(f"{len(comparison.failures)} failed and left out: {some}")
+    return lines
+
+
+def rich_table(comparison: Comparison, table: Sequence[Row], metric: str) -> Table:
+    """For the terminal; differences whose interval leaves zero out are bold."""
+    titles = header(table[0].variant, metric)
+    shown = Table(caption="\n".join(caption(comparison)), caption_justify="left", highlight=False)
+    for index, title in enumerate(titles):
+        shown.add_column(title, justify="left" if index == 0 else "right", no_wrap=index != 2)
+    for row in table:
+        clear = row.difference is not None and row.difference.clear
+        line = [text.replace("[", r"\[") for text in cells(row)]
+        shown.add_row(*line[:2], f"[bold]{line[2]}[/bold]" if clear else line[2], *line[3:])
+    return shown
+
+
+def markdown(comparison: Comparison, table: Sequence[Row], metric: str) -> str:
+    """The same table as Markdown; clear differences are bold."""
+    titles = header(table[0].variant, metric)
+    lines = [f"| {' | '.join(titles)} |", f"|---|{'---:|' * (len(titles) - 1)}"]
+    for row in table:
+        line = cells(row)
+        if row.difference is not None and row.difference.clear:
+            line[2] = f"**{line[2]}**"
+        lines.append(f"| {' | '.join(line)} |")
+    return "\n".join([*lines, "", *caption(comparison), ""])
+
+
+def csv_table(table: Sequence[Row]) -> str:
+    """All numbers at full precision, one line per variant; empty where there is none."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    compared = ["difference", "low", "high", "wins", "ties", "losses_to_baseline", "p", "p_holm"]
+    writer.writerow(["variant", *METRICS, *compared, "ms_per_frame", "failed"])
+    for row in table:
+        d = row.difference
+        numbers = [d.mean, d.low, d.high, d.wins, d.ties, d.losses, d.p, row.p] if d else [""] * len(compared)
+        scores = [getattr(row.scores, name) for name in METRICS]
+        values = [row.variant, *scores, *numbers, row.milliseconds, row.failed]
+        writer.writerow(["" if isinstance(value, float) and math.isnan(value) else value for value in values])
+    return file.getvalue()

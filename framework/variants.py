@@ -1,0 +1,83 @@
+"""Trackers by name from the configuration groups: `sam2`, `samurai`, `every_nth policy.interval=10`."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig
+
+from framework.cli import build, explain, unknown
+from framework.errors import InputError
+from framework.interfaces import Network
+from framework.tracker import Tracker
+
+OWN = ("policy", "motion", "selector", "tracker", "method")
+"""Groups in which variants may differ; network, data and protocol are shared."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a comparison."""
+
+    name: str
+    config: DictConfig
+    """Holds at least policy, motion, selector and tracker."""
+
+    def tracker(self, network: Network) -> Tracker:
+        """Raises InputError for an option of a wrong name, type or value."""
+        try:
+            policy, motion, selector, make = (
+                build(self.config[group]) for group in ("policy", "motion", "selector", "tracker")
+            )
+            return make(network=network, policy=policy, motion=motion, selector=selector)
+        except InputError as error:
+            raise InputError(f"variant '{self.name}': {error}") from error
+
+
+def variants(config: DictConfig) -> list[Variant]:
+    """The variants a configuration asks for: those it lists, or the one it is. Inside `@command` only."""
+    if "variants" not in config:
+        choices = HydraConfig.get().runtime.choices
+        return [Variant(str(choices.get("method") or choices["policy"]), config)]
+    listed = [config.variants] if isinstance(config.variants, str) else config.variants
+    if not isinstance(listed, list | ListConfig) or not listed or not all(isinstance(item, str) for item in listed):
+        raise InputError("variants is a list of names, the baseline first: variants=[sam2,skip_absent]")
+    if len(set(listed)) < len(listed):
+        twice = next(text for text in listed if list(listed).count(text) > 1)
+        raise InputError(f"variant '{twice}' is listed twice: give each variant once")
+    given = [str(override) for override in HydraConfig.get().overrides.task]
+    for override in given:
+        if _key(override) in ("policy", "method"):
+            raise InputError(f"{override} has no effect on a list of variants: name it in variants=[...] instead")
+    shared = [override for override in given if _key(override) != "variants"]
+    return [_variant(str(text), shared) for text in listed]
+
+
+def _variant(text: str, shared: Sequence[str]) -> Variant:
+    try:
+        name, *own = shlex.split(text)
+    except ValueError as error:
+        raise InputError(f"variant '{text}': write a name and key=value options, separated by spaces") from error
+    loader = GlobalHydra.instance().config_loader()
+    methods, policies = loader.get_group_options("method"), loader.get_group_options("policy")
+    if name not in methods and name not in policies:
+        raise unknown("variant", name, {*methods, *policies})
+    for override in own:
+        if "=" not in override or _key(override).partition(".")[0] not in OWN:
+            raise InputError(f"variant '{text}': {override} is not an option of {', '.join(OWN)} (group.option=value)")
+    choice = f"method={name}" if name in methods else f"policy={name}"
+    try:
+        config = compose(HydraConfig.get().job.config_name, overrides=[*shared, choice, *own])
+    except Exception as error:
+        line = explain(error)
+        if line is None:
+            raise
+        raise InputError(f"variant '{text}': {line}") from error
+    return Variant(text, config)
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]

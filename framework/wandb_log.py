@@ -1,0 +1,120 @@
+"""Comparisons in Weights & Biases: one run per variant, all in one group. The only file that imports wandb.
+
+Result files are primary and this is a copy of them: nothing is read back.
+"""
+
+import io
+import math
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import yaml
+from PIL import Image
+
+from framework import identity
+from framework.errors import InputError
+from framework.evaluation import Run
+from framework.report.plots import course
+from framework.report.report import Report
+from framework.report.table import METRICS
+
+
+@dataclass(frozen=True)
+class NoLog:
+    """Logs nothing; works without wandb."""
+
+    def check(self) -> None:
+        """Whether logging will be possible, before hours of tracking; raises InputError when not."""
+
+    def log(self, report: Report) -> Path | None:
+        """Logs a finished comparison; where it was written, when that is a folder."""
+        return None
+
+
+@dataclass(frozen=True)
+class WandbLog(NoLog):
+    """`offline` writes to `<folder>/wandb` and needs no account; `online` needs `wandb login` once."""
+
+    project: str = "engram"
+    mode: Literal["offline", "online"] = "offline"
+    folder: str = "outputs"
+    group: str | None = None
+    """None: named after the data set and the runs compared."""
+
+    def check(self) -> None:
+        wandb = _wandb()
+        if self.mode == "online":
+            try:
+                wandb.login(anonymous="never")
+            except wandb.errors.Error as error:
+                raise _refused(error) from error
+
+    def log(self, report: Report) -> Path | None:
+        wandb, folder = _wandb(), Path(self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        group = self.group or f"{report.comparison.data}-{report.name}"
+        try:
+            for index in range(len(report.comparison.runs)):
+                self._log_variant(wandb, report, index, group)
+        except wandb.errors.Error as error:
+            raise _refused(error) from error
+        return folder / "wandb" if self.mode == "offline" else None
+
+    def _log_variant(self, wandb: ModuleType, report: Report, index: int, group: str) -> None:
+        comparison, run, row = report.comparison, report.comparison.runs[index], report.rows[index]
+        with wandb.init(
+            project=self.project,
+            group=group,
+            name=run.name,
+            job_type="evaluation",
+            mode=self.mode,
+            dir=self.folder,
+            config=self._config(report, run),
+            settings=wandb.Settings(silent=True, console="off", disable_git=True, save_code=False),
+        ) as logged:
+            # One step per tenth of the videos, so that curves of variants lie over one another.
+            logged.define_metric("part of the video")
+            logged.define_metric("range/*", step_metric="part of the video")
+            for part, iou in enumerate(course(comparison, index)):
+                if not math.isnan(iou):
+                    logged.log({"range/iou": iou, "part of the video": part / 10})
+            names = comparison.sequences
+            columns = ["sequence", *METRICS, "ms per frame"]
+            lines = [[name, *asdict(run.videos[name].scores).values(), run.videos[name].milliseconds] for name in names]
+            logged.log({"sequences": wandb.Table(columns=columns, data=lines)})
+            drawn = {**report.pictures, **report.figures}
+            images = [wandb.Image(Image.open(io.BytesIO(png)), caption=name) for name, png in drawn.items()]
+            if images:
+                logged.log({"pictures": images})
+            logged.summary.update({name: getattr(row.scores, name) for name in METRICS})
+            logged.summary.update({"ms per frame": row.milliseconds, "failed": row.failed, "sequences": len(names)})
+            if row.difference is not None:
+                compared = {"difference": row.difference.mean, "low": row.difference.low, "high": row.difference.high}
+                logged.summary.update(compared)
+
+    @staticmethod
+    def _config(report: Report, run: Run) -> dict[str, Any]:
+        return {
+            "variant": run.name,
+            "run": run.folder.hash,
+            "identity": dict(run.identity),
+            "commit": identity.commit(),
+            "configuration": yaml.safe_load(report.configuration),
+        }
+
+
+def _wandb() -> ModuleType:
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    try:
+        import wandb
+    except ImportError as error:
+        raise InputError("wandb is not installed: install it or choose logger=none") from error
+    return wandb
+
+
+def _refused(error: Exception) -> InputError:
+    reason = " ".join(str(error).split())
+    return InputError(f"wandb: {reason}; run `wandb login`, or choose logger=wandb_offline or logger=none")
