@@ -113,6 +113,8 @@ def build(config: DictConfig) -> Any:
     Raises InputError for an option that a constructor does not know (naming those it knows), of a wrong type, or that
     the constructor refuses (ValueError). Lists arrive as lists, mappings as dicts.
     """
+    if not isinstance(config, DictConfig):
+        raise InputError(f"{config} stands where a group of options should: write group.option=value")
     _check_node(OmegaConf.to_container(config, resolve=True), str(config._get_full_key(None) or ""))
     try:
         return hydra.utils.instantiate(config, _convert_="all")
@@ -122,6 +124,15 @@ def build(config: DictConfig) -> Any:
             key = _field(str(error), "full_key")
             raise InputError(f"{key}: {explain(error.__cause__) or error.__cause__}".removeprefix(": ")) from error
         raise
+
+
+def check(config: DictConfig, **wanted: Any) -> None:
+    """Raises InputError for a plain option of a wrong type: `check(config, frames=int | None, overwrite=bool)`."""
+    for key, annotation in wanted.items():
+        value = config[key]
+        plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        if not _accepts(annotation, plain):
+            raise InputError(f"{key}={plain} is of a wrong type: give {_describe(annotation)}")
 
 
 def unknown(kind: str, name: object, valid: Iterable[object]) -> InputError:
@@ -160,7 +171,7 @@ def _explain_option(error: BaseException) -> str:
 
 
 def _about_writing(error: OSError) -> bool:
-    return error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT)
+    return error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EFBIG)
 
 
 def _after(text: str, mark: str) -> str:
@@ -230,5 +241,7 @@ def _describe(wanted: Any) -> str:
         return "one of " + ", ".join(map(str, choices))
     if typing.get_origin(wanted) in (typing.Union, types.UnionType):
         return " or ".join(_describe(choice) for choice in choices)
+    if inspect.isclass(typing.get_origin(wanted)) and issubclass(typing.get_origin(wanted), Sequence):
+        return f"a list of {_describe(choices[0]).removeprefix('a ')}" if choices else "a list"
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
     return names.get(wanted) or str(wanted).replace("typing.", "")

@@ -97,9 +97,24 @@ class Beginning:
         return islice(self.source.frames(), self.limit)
 
 
-def open_source(where: str | int | Path) -> Source:
-    """A folder of PNG or JPEG frames, a video file, a camera number, or the URL of a stream."""
-    text = str(where)
+def open_source(where: str | int | Path, limit: int | None = None, loop: int | None = None) -> Source:
+    """A folder of PNG or JPEG frames, a video file, a camera number, or the URL of a stream.
+
+    `limit` cuts it after so many frames, `loop` repeats it up to so many. Raises InputError when it cannot be opened.
+    """
+    for name, value in (("frames", limit), ("loop", loop)):
+        if value is not None and value < 1:
+            raise InputError(f"{name}={value} must be 1 or more")
+    source = _open(str(where))
+    source = source if limit is None else Beginning(source, limit)
+    if loop is None:
+        return source
+    if source.length is None:
+        raise InputError(f"loop={loop}: {where} has no end to loop from; give a video or a folder, or frames=N")
+    return Looped(source, loop)
+
+
+def _open(text: str) -> Source:
     if text.isdigit() and not Path(text).exists():
         return Camera(int(text))
     if "://" in text:

@@ -1,0 +1,52 @@
+"""Track one video into masks, boxes, a record of memory and an overlay: source=clip.mp4 prompt.mask=first.png."""
+
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+
+from framework import identity
+from framework.cli import build, check, command, unknown
+from framework.data.prompts import schedule
+from framework.data.sources import open_source
+from framework.report.progress import frame_meter
+from framework.tracks import OUTPUTS, TrackFolder, follow, open_writers, record
+from framework.variants import variants
+
+
+@command("track")
+def main(config: DictConfig) -> None:
+    """Prints where the results are."""
+    check(config, source=str | int, frames=int | None, loop=int | None, outputs=list[str])
+    check(config, output=str | None, overwrite=bool, threads=int | None)
+    for name in config.outputs:
+        if name not in OUTPUTS:
+            raise unknown("output", name, OUTPUTS)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    source = open_source(config.source, config.frames, config.loop)
+    plan = schedule(build(config.prompt), source.size, source.length)
+    (variant,) = variants(config)
+    tracker = variant.tracker(build(config.backbone))
+
+    configuration = {
+        "source": f"{config.source}",
+        "length": source.length,
+        "prompts": identity.describe(plan),
+        "tracker": identity.describe(tracker),
+    }
+    output = Path(config.output or f"outputs/track/{source.name}-{variant.name}")
+    with (
+        torch.inference_mode(),
+        TrackFolder(output, configuration, config.overwrite) as folder,
+        frame_meter(source.name, source.length) as meter,
+    ):
+        writers = open_writers(folder.partial, config.outputs, source, plan)
+        paths = record(
+            follow(tracker, source, plan), folder, writers, source.length is None, lambda shot: meter.advance()
+        )
+    print(f"{meter.frames} frames at {meter.rate:.1f} fps -> {output}/: {', '.join(path.name for path in paths)}")
+
+
+if __name__ == "__main__":
+    main()
