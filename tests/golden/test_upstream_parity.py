@@ -1,0 +1,134 @@
+"""The engine beside sam2's `SAM2VideoPredictor` in one process, on the same weights and frames.
+
+Holds for the predictor's defaults: no hole filling (that needs its CUDA extension), no overlap constraint, corrections
+kept out of the conditioning frames, dynamic multimask by stability and binarised prompt memories on. Upstream stores
+memories in bfloat16, where a last-bit difference between batched and single rows grows to a whole rounding step; so
+weights with strong responses are compared with float32 memories on both sides, and bfloat16 memories with the
+constructors' own random weights.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sam2.modeling.sam2_base import SAM2Base
+from torch import Tensor
+
+from framework.networks.build import model
+from framework.networks.sam2 import Sam2Network
+from framework.tracker import Tracker, lockstep
+from framework.types import Frame, Prompt, upsample
+from policies.sam2 import Sam2
+from tests.deterministic_weights import fill, frame
+from tests.upstream import upstream_predictor
+
+LENGTH, SIZE = 30, (96, 160)
+TOLERANCE = 1e-4
+"""In logits, times their standard deviation where that is above 1."""
+Prompts = dict[int, dict[int, Prompt]]
+Logits = dict[tuple[int, int], Tensor]
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("video")
+    for index in range(LENGTH):
+        Image.fromarray(frame(index, 160)[32:128]).save(folder / f"{index:05d}.jpg", quality=95)
+    return folder
+
+
+def ellipse(cx: float, cy: float, rx: float, ry: float) -> np.ndarray:
+    y, x = np.mgrid[: SIZE[0], : SIZE[1]]
+    return ((x - cx) / rx) ** 2 + ((y - cy) / ry) ** 2 <= 1
+
+
+MASK = Prompt(mask=ellipse(60, 46, 26, 17))
+BOX = Prompt(box=(33.0, 29.0, 86.0, 63.0))
+POINTS = Prompt(points=((60.0, 46.0), (10.0, 80.0)), labels=(1, 0))
+CLICK = Prompt(points=((60.0, 46.0),), labels=(1,))
+CORRECTION = Prompt(points=((70.0, 40.0), (20.0, 20.0)), labels=(1, 0), refine=True)
+SEVERAL: Prompts = {0: {1: MASK, 2: BOX}, 5: {3: POINTS}, 8: {1: CORRECTION}}
+
+
+def tell_upstream(predictor, state, index: int, key: int, prompt: Prompt) -> None:
+    if prompt.mask is not None:
+        predictor.add_new_mask(state, index, key, prompt.mask)
+        return
+    predictor.add_new_points_or_box(
+        state,
+        index,
+        key,
+        points=np.array(prompt.points, dtype=np.float32) if prompt.points else None,
+        labels=np.array(prompt.labels, dtype=np.int32) if prompt.points else None,
+        box=None if prompt.box is None else np.array(prompt.box, dtype=np.float32),
+    )
+
+
+def upstream_logits(built: SAM2Base, video: Path, prompts: Prompts) -> Logits:
+    """(frame, object) -> video-resolution logits. Prompts join when their frame is reached, corrections after it."""
+    predictor = upstream_predictor(built)
+    state = predictor.init_state(str(video))
+    corrects = {index: any(prompt.refine for prompt in given.values()) for index, given in prompts.items()}
+    found: Logits = {}
+    starts = sorted(prompts)
+    for start, stop in zip(starts, [*starts[1:], LENGTH], strict=True):
+        for key, prompt in prompts[start].items():
+            tell_upstream(predictor, state, start, key, prompt)
+        if corrects[start]:
+            # Starting on the corrected frame would track it again; its logits are in the predictor's own record.
+            predictor.propagate_in_video_preflight(state)
+            for key in prompts[start]:
+                record = state["output_dict_per_obj"][state["obj_id_to_idx"][key]]["non_cond_frame_outputs"][start]
+                found[start, key] = upsample(record["pred_masks"][0, 0], SIZE)
+        first = start + corrects[start]
+        last = stop if corrects.get(stop, False) else stop - 1
+        for index, keys, logits in predictor.propagate_in_video(state, first, last - first):
+            found.update({(index, key): logits[row, 0] for row, key in enumerate(keys)})
+    return found
+
+
+def engine_logits(built: SAM2Base, video: Path, prompts: Prompts, memory_dtype: torch.dtype) -> Logits:
+    images = (np.asarray(Image.open(path)) for path in sorted(video.glob("*.jpg")))
+    frames = [Frame(image, prompts.get(index, {})) for index, image in enumerate(images)]
+    tracker = Tracker(Sam2Network(built, memory_dtype), Sam2())
+    return {
+        (result["sam2"].frame, key): upsample(track.logits, SIZE)
+        for result in lockstep({"sam2": tracker}, frames, LENGTH)
+        for key, track in result["sam2"].tracks.items()
+    }
+
+
+def compare(theirs: Logits, ours: Logits) -> None:
+    assert theirs.keys() == ours.keys()
+    spread = max(1.0, *(float(logits.std()) for logits in theirs.values()))
+    worst = {at: float((ours[at] - theirs[at]).abs().max()) for at in theirs}
+    assert max(worst.values()) < TOLERANCE * spread, sorted(worst.items(), key=lambda item: -item[1])[:5]
+
+
+@pytest.mark.parametrize(
+    ("backbone", "prompts"),
+    [
+        pytest.param("sam2.1_hiera_t", {0: {1: MASK}}, id="tiny-mask"),
+        pytest.param("sam2.1_hiera_s", {0: {1: BOX}}, id="small-box"),
+        pytest.param("sam2.1_hiera_t", {0: {1: POINTS}}, id="tiny-points"),
+        pytest.param("sam2_hiera_t", {0: {1: CLICK}}, id="sam2.0-click"),
+        pytest.param("sam2.1_hiera_t", SEVERAL, id="tiny-three-objects-and-a-correction"),
+    ],
+)
+def test_strong_weights(backbone: str, prompts: Prompts, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = fill(model(backbone, 128))
+    with torch.inference_mode():
+        ours = engine_logits(built, video, prompts, torch.float32)
+        monkeypatch.setattr(torch, "bfloat16", torch.float32)  # upstream names the storage type in its code
+        theirs = upstream_logits(built, video, prompts)
+    assert min(float(logits.std()) for logits in theirs.values()) > 0.5
+    compare(theirs, ours)
+
+
+def test_bfloat16_memories(video: Path) -> None:
+    torch.manual_seed(0)
+    built = model("sam2.1_hiera_s", 128)
+    with torch.inference_mode():
+        compare(upstream_logits(built, video, SEVERAL), engine_logits(built, video, SEVERAL, torch.bfloat16))
