@@ -8,9 +8,9 @@ from rich.console import Console
 
 from framework.cli import build, command, unknown
 from framework.evaluation import evaluate
-from framework.report.sequence_progress import SequenceProgress
 from framework.report.report import make
-from framework.report.table import METRICS, rich_table
+from framework.report.sequence_progress import SequenceProgress
+from framework.report.table import METRICS, caption, rich_table
 from framework.results import safe_name
 from framework.variants import variants
 
@@ -33,6 +33,8 @@ def compare(config: DictConfig) -> None:
         comparison, data, config.metric, config.seed, config.pictures, OmegaConf.to_yaml(config, resolve=True)
     )
     console.print(rich_table(comparison, report.rows, config.metric))
+    for line in caption(comparison):
+        console.print(line, style="dim", highlight=False, markup=False)
     files = report.write(output / safe_name(data.name) / "reports" / report.name)
     for path in files[: 1 + len(report.pictures)]:
         console.print(f"[dim]{'report ' if path.suffix == '.html' else 'picture'}[/dim] {path}", soft_wrap=True)

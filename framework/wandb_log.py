@@ -73,7 +73,9 @@ class WandbLog(NoLog):
             mode=self.mode,
             dir=self.folder,
             config=self._config(report, run),
-            settings=wandb.Settings(silent=True, console="off", disable_git=True, save_code=False),
+            settings=wandb.Settings(
+                silent=True, console="off", disable_git=True, save_code=False, x_disable_stats=True
+            ),
         ) as logged:
             # One step per tenth of the videos, so that curves of variants lie over one another.
             logged.define_metric("part of the video")
@@ -85,10 +87,9 @@ class WandbLog(NoLog):
             columns = ["sequence", *METRICS, "ms per frame"]
             lines = [[name, *asdict(run.videos[name].scores).values(), run.videos[name].milliseconds] for name in names]
             logged.log({"sequences": wandb.Table(columns=columns, data=lines)})
-            drawn = {**report.pictures, **report.figures}
-            images = [wandb.Image(Image.open(io.BytesIO(png)), caption=name) for name, png in drawn.items()]
-            if images:
-                logged.log({"pictures": images})
+            if index == 0:  # they show all variants
+                for name, png in {**report.figures, **report.pictures}.items():
+                    logged.log({f"pictures/{name}": wandb.Image(Image.open(io.BytesIO(png)), caption=name)})
             logged.summary.update({name: getattr(row.scores, name) for name in METRICS})
             logged.summary.update({"ms per frame": row.milliseconds, "failed": row.failed, "sequences": len(names)})
             if row.difference is not None:

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from framework.errors import InputError
 from framework.evaluation import Comparison
@@ -70,15 +72,19 @@ def rows(comparison: Comparison, metric: str = "jaccard", seed: int = 0) -> list
     return [replace(row, p=p) for row, p in zip(table, corrected, strict=True)]
 
 
+COMPARED, P = 2, 4
+"""Columns of the difference and of its p-value."""
+
+
 def header(baseline: str, metric: str) -> list[str]:
     """Column titles."""
-    return ["variant", TITLES[metric], f"difference to {baseline} [95 %]", "win/tie/loss", "p (Holm)", "absent", "ms"]
+    return ["variant", TITLES[metric], f"minus {baseline} [95 %]", "win/tie/loss", "p (Holm)", "absent", "ms"]
 
 
 def cells(row: Row) -> list[str]:
     """One line of the table as text."""
     if row.difference is None:
-        compared = ["baseline", "", ""]
+        compared = ["", "", ""]
     else:
         d = row.difference
         compared = [
@@ -95,17 +101,16 @@ def number(value: float) -> str:
 
 
 def caption(comparison: Comparison) -> list[str]:
-    """What the numbers rest on, one sentence a line."""
+    """What the numbers rest on, a few lines."""
     work, frames, runs = comparison.work, comparison.frames, comparison.runs
     videos = len(comparison.sequences)
     merged = 1 - work.rows_computed / max(work.rows_asked, 1)
+    resampled = "; [95 %]: bootstrap over sequences, bold where it leaves out zero" if len(runs) > 1 else ""
     lines = [
-        f"{videos} sequence{'s' * (videos != 1)} of {comparison.data}; bootstrap over sequences, {len(runs)} variants"
-        if len(runs) > 1
-        else f"{videos} sequence{'s' * (videos != 1)} of {comparison.data}",
-        f"{work.encodings:,} image encodings for {frames:,} frames; "
-        f"{work.rows_computed:,} of {work.rows_asked:,} rows computed ({merged:.0%} shared); "
-        "ms: tracking time per frame and variant",
+        f"{videos} sequence{'s' * (videos != 1)} of {comparison.data}{resampled}",
+        f"{work.encodings:,} encodings for {frames:,} frames; {work.rows_computed:,} rows computed of "
+        f"{work.rows_asked:,} asked ({merged:.0%} shared)",
+        "absent: share of frames without the object on which none was seen; ms: tracking time per frame and variant",
     ]
     if comparison.failures:
         some = "; ".join(f"{name}: {reason}" for name, reason in list(comparison.failures.items())[:3])
@@ -114,15 +119,16 @@ def caption(comparison: Comparison) -> list[str]:
 
 
 def rich_table(comparison: Comparison, table: Sequence[Row], metric: str) -> Table:
-    """For the terminal; differences whose interval leaves zero out are bold."""
-    titles = header(table[0].variant, metric)
-    shown = Table(caption="\n".join(caption(comparison)), caption_justify="left", highlight=False)
+    """For a terminal of 80 columns, without p; differences whose interval leaves zero out are bold."""
+    titles = header("first", metric)
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
     for index, title in enumerate(titles):
-        shown.add_column(title, justify="left" if index == 0 else "right", no_wrap=index != 2)
+        if index != P:
+            shown.add_column(Text(title), justify="left" if index == 0 else "right", overflow="fold")
     for row in table:
-        clear = row.difference is not None and row.difference.clear
-        line = [text.replace("[", r"\[") for text in cells(row)]
-        shown.add_row(*line[:2], f"[bold]{line[2]}[/bold]" if clear else line[2], *line[3:])
+        bold = "bold" if row.difference is not None and row.difference.clear else ""
+        line = [Text(text, style=bold if index == COMPARED else "") for index, text in enumerate(cells(row))]
+        shown.add_row(*line[:P], *line[P + 1 :])
     return shown
 
 
