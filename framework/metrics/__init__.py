@@ -1,0 +1,1 @@
+"""Scores from numbers: one file per family of benchmarks, numpy in and plain numbers out."""

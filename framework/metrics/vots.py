@@ -16,9 +16,6 @@ from jaxtyping import Bool, Float, Int
 
 from framework.errors import InputError
 
-MAX_RUNS = 65535  # a binary trajectory counts the runs of a mask in 16 bits
-
-
 # ---- regions
 
 
@@ -234,7 +231,11 @@ class Mask:
 
     @property
     def cropped(self) -> "Mask":
-        """The mask as a file holds it: without empty borders, and without a mask that only has its first column."""
+        """The mask as a reader of a file holds it: without empty borders.
+
+        One whose only pixels are in its first column is gone, so a file loses every mask one pixel wide that was
+        cropped before it was written.
+        """
         left, top, right, bottom = self.bounds
         if right == 0:
             return Mask(np.zeros((0, 0), dtype=bool))
@@ -266,9 +267,12 @@ class Mask:
     def binary(self) -> bytes:
         height, width = self.pixels.shape
         runs = self.runs
-        if len(runs) > MAX_RUNS or max(runs) > MAX_RUNS or max(height, width) > MAX_RUNS:
-            raise InputError(f"a mask of {len(runs)} runs does not fit a binary trajectory; write text instead")
-        return struct.pack(f"<BhhHHH{len(runs)}H", 3, self.x, self.y, width, height, len(runs), *runs)
+        try:
+            return struct.pack(f"<BhhHHH{len(runs)}H", 3, self.x, self.y, width, height, len(runs), *runs)
+        except struct.error:  # more than 65,535 runs, or a longer run
+            raise InputError(
+                f"a mask of {len(runs)} runs does not fit a binary trajectory; write text instead"
+            ) from None
 
     def raster(self, window: Window) -> Bool[np.ndarray, "h w"]:
         pixels = np.zeros(window.shape, dtype=bool)
@@ -314,7 +318,9 @@ def parse_region(text: str) -> Region:
         raise InputError(f"not a VOT region: {line[:60]!r}") from None
     if all(math.isnan(value) for value in values):
         return UNKNOWN
-    if len(values) == 1:
+    if not all(math.isfinite(value) for value in values):
+        raise InputError(f"not a VOT region: {line[:60]!r}")
+    if len(values) == 1 and values[0] >= 0:
         return Special(int(values[0]))
     if len(values) == 2:
         return Point(*values)
@@ -419,19 +425,9 @@ def overlap(a: Region, b: Region, size: tuple[int, int] | None, ignore: Region |
     return int((first & second).sum()) / union if union > 0 else 0.0
 
 
-def overlaps(
-    result: Sequence[Region], truth: Sequence[Region], size: tuple[int, int] | None
-) -> Float[np.ndarray, " T"]:
-    """Overlap per frame; regions beyond the shorter of the two are left out."""
-    return np.array([overlap(r, t, size) for r, t in zip(result, truth, strict=False)], dtype=np.float64)
-
-
-# ---- VOTS and DiDi: one run per object, no reset
-
-
 @dataclass(frozen=True, slots=True)
-class ObjectRun:
-    """One tracker on one object."""
+class Run:
+    """One tracker on one object from its prompt on."""
 
     truth: tuple[Region, ...]  # one per frame
     result: tuple[Region, ...]  # one per frame; the first is PROMPTED
@@ -442,12 +438,20 @@ class ObjectRun:
                 f"a result of {len(self.result)} regions for {len(self.truth)} frames; write one per frame"
             )
 
+    def overlaps(self, size: tuple[int, int] | None) -> Float[np.ndarray, " T"]:
+        """Overlap per frame."""
+        pairs = zip(self.result, self.truth, strict=True)
+        return np.array([overlap(result, truth, size) for result, truth in pairs], dtype=np.float64)
+
+
+# ---- VOTS and DiDi: one run per object, no reset
+
 
 @dataclass(frozen=True, slots=True)
 class SequenceRun:
     name: str
     size: tuple[int, int]  # width, height
-    objects: Mapping[str, ObjectRun]
+    objects: Mapping[str, Run]
 
 
 def padded(truth: Sequence[Region], frames: int) -> tuple[Region, ...]:
@@ -464,7 +468,7 @@ class Averaged:
     invisible: bool = True  # frames where the truth is empty
     above: float = -1.0  # frames up to this overlap are left out
 
-    def frames(self, run: ObjectRun, overlap: Float[np.ndarray, " T"]) -> Bool[np.ndarray, " T"]:
+    def frames(self, run: Run, overlap: Float[np.ndarray, " T"]) -> Bool[np.ndarray, " T"]:
         kept = np.ones(len(overlap), dtype=bool)
         for i, (result, truth) in enumerate(zip(run.result, run.truth, strict=True)):
             if result == PROMPTED:
@@ -505,7 +509,7 @@ class FrameCounts:
         return self.hallucinated + self.noticed
 
 
-def count_frames(run: ObjectRun, overlap: Float[np.ndarray, " T"]) -> FrameCounts:
+def count_frames(run: Run, overlap: Float[np.ndarray, " T"]) -> FrameCounts:
     tracked = drifted = missed = hallucinated = noticed = 0
     for result, truth, value in zip(run.result, run.truth, overlap.tolist(), strict=True):
         if truth == UNKNOWN:
@@ -555,8 +559,8 @@ class VotsReport:
 ABSENT_FRAMES = 10  # absence detection is measured on objects with more absent frames
 
 
-def score_object(run: ObjectRun, size: tuple[int, int]) -> ObjectScores:
-    overlap = overlaps(run.result, run.truth, size)
+def score_object(run: Run, size: tuple[int, int]) -> ObjectScores:
+    overlap = run.overlaps(size)
 
     def mean(rule: Averaged) -> tuple[float, int]:
         chosen = overlap[rule.frames(run, overlap)]
@@ -629,19 +633,11 @@ def quality_plot(sequences: Sequence[SequenceRun], report: VotsReport) -> Float[
 
 
 @dataclass(frozen=True, slots=True)
-class AnchoredRun:
-    """One run from an anchor to an end of the video; a backward run has both sequences reversed."""
-
-    truth: tuple[Region, ...]
-    result: tuple[Region, ...]  # the first is PROMPTED
-
-
-@dataclass(frozen=True, slots=True)
 class MultistartSequence:
     name: str
     size: tuple[int, int]  # width, height
     frames: int
-    runs: tuple[AnchoredRun, ...]
+    runs: tuple[Run, ...]  # one per anchor, to an end of the video; a backward run is reversed
 
 
 def from_anchor(regions: Sequence[Region], frame: int, anchor: float) -> tuple[Region, ...]:
@@ -664,6 +660,9 @@ class Failure:
             if patience == 0:
                 return i + 1 - self.frames
         return len(overlap)
+
+
+FAILURE = Failure()
 
 
 @dataclass(frozen=True, slots=True)
@@ -700,39 +699,36 @@ class MultistartReport:
 def expected_overlap(runs: Sequence[Float[np.ndarray, " _"]], lost: Sequence[bool], length: int) -> Expected:
     """Mean overlap over the first j frames after the prompt, over all runs that long, for j = 0 .. length - 1.
 
-    Runs end where the target was lost, and stay in at overlap 0 from there on; others leave when they end.
-    A run past its end is divided by j - 1 frames, not by j, as the toolkit does.
+    A run that lost its target has overlap 0 from there on and counts at every length; past the end of its video
+    its sum is divided by j - 1 and not by j, as in the toolkit. Another run leaves when its video ends.
     """
     total, active = np.zeros(length), np.zeros(length)
+    lengths = np.arange(length)
     for overlap, failed in zip(runs, lost, strict=True):
-        tracked = min(len(overlap), length)
-        means = np.cumsum(overlap[1:tracked]) / np.arange(1, max(tracked, 1))
-        total[1 : len(means) + 1] += means
-        active[1 : len(means) + 1] += 1
+        inside, past = lengths[1 : len(overlap)], lengths[max(len(overlap), 2) :]
+        total[inside] += np.cumsum(overlap[1:])[: len(inside)] / inside
+        active[inside] += 1
         if failed:
-            past = np.arange(max(len(overlap), 1), length)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                total[past] += overlap[1:].sum() / (past - 1)
+            total[past] += overlap[1:].sum() / (past - 1)
             active[past] += 1
     return Expected(np.divide(total, active, out=np.zeros(length), where=active > 0), active)
 
 
 def evaluate_multistart(
-    sequences: Sequence[MultistartSequence], length: int = 755, failure: Failure | None = None
+    sequences: Sequence[MultistartSequence], length: int = 755, failure: Failure = FAILURE
 ) -> MultistartReport:
     """Accuracy, robustness and the expected-overlap curve of `length` points."""
     if not sequences or not all(sequence.runs for sequence in sequences):
         raise InputError("no sequence, or a sequence without anchors, to evaluate")
     per_sequence, expected = {}, {}
     for sequence in sequences:
-        tracked, lost, frames = [], [], 0
-        for run in sequence.runs:
-            overlap = overlaps(run.result, run.truth, sequence.size)
-            progress = (failure or Failure()).progress(overlap, run.truth)
-            tracked.append(overlap[:progress])
-            lost.append(progress < len(overlap))
-            frames += len(overlap)
-        progress = sum(map(len, tracked))
+        runs = [run.overlaps(sequence.size) for run in sequence.runs]
+        ends = [failure.progress(overlap, run.truth) for overlap, run in zip(runs, sequence.runs, strict=True)]
+        tracked = [
+            np.where(np.arange(len(overlap)) < end, overlap, 0.0) for overlap, end in zip(runs, ends, strict=True)
+        ]
+        lost = [end < len(overlap) for overlap, end in zip(runs, ends, strict=True)]
+        progress, frames = sum(ends), sum(map(len, runs))
         per_sequence[sequence.name] = MultistartScores(
             accuracy=float(sum(overlap.sum() for overlap in tracked)) / progress if progress > 0 else 0.0,
             robustness=progress / frames,
@@ -741,10 +737,11 @@ def evaluate_multistart(
         )
         expected[sequence.name] = expected_overlap(tracked, lost, length)
     scores = list(per_sequence.values())
+    tracked_frames = sum(s.accuracy_weight for s in scores)
     active = np.sum([e.runs for e in expected.values()], axis=0)
     total = np.sum([e.overlap * e.runs for e in expected.values()], axis=0)
     return MultistartReport(
-        accuracy=float(np.average([s.accuracy for s in scores], weights=[s.accuracy_weight for s in scores])),
+        accuracy=sum(s.accuracy * s.accuracy_weight for s in scores) / max(tracked_frames, 1),
         robustness=float(np.average([s.robustness for s in scores], weights=[s.robustness_weight for s in scores])),
         per_sequence=per_sequence,
         expected=expected,

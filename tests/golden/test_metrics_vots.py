@@ -9,15 +9,14 @@ import pytest
 
 from framework.errors import InputError
 from framework.metrics.vots import (
-    AnchoredRun,
     FrameCounts,
     Mask,
     MultistartSequence,
-    ObjectRun,
     Point,
     Polygon,
     Rectangle,
     Region,
+    Run,
     SequenceRun,
     Special,
     encode_trajectory,
@@ -74,14 +73,14 @@ class Workspace:
         objects = {}
         for key, truth in self.truths(name).items():
             suffix = "001" if key == "object" else f"{key}_001"
-            objects[key] = ObjectRun(truth, self.result(tracker, name, suffix))
+            objects[key] = Run(truth, self.result(tracker, name, suffix))
         return SequenceRun(name, self.size_and_length(name)[0], objects)
 
     def multistart(self, tracker: str, name: str) -> MultistartSequence:
         (truth,), (size, length) = self.truths(name).values(), self.size_and_length(name)
         anchors = [float(v) for v in self.text(f"sequences/{name}/anchor.value").split()]
         runs = tuple(
-            AnchoredRun(from_anchor(truth, frame, anchor), self.result(tracker, name, f"{frame:08d}"))
+            Run(from_anchor(truth, frame, anchor), self.result(tracker, name, f"{frame:08d}"))
             for frame, anchor in enumerate(anchors)
             if anchor != 0
         )
@@ -222,7 +221,7 @@ def test_a_ragged_mask_is_written_as_text():
     assert encode_trajectory([Special(1)]) == (".bin", write_binary([Special(1)]))
 
 
-@pytest.mark.parametrize("line", ["", "m1,2", "1,2,3", "a,b,c,d", "m0,0,2,2,3,9"])
+@pytest.mark.parametrize("line", ["", "m1,2", "1,2,3", "a,b,c,d", "m0,0,2,2,3,9", "-1", "1,2,nan,4", "1,2,inf,4"])
 def test_what_is_not_a_region_is_refused(line):
     with pytest.raises(InputError):
         parse_region(line)
