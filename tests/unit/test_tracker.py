@@ -1,0 +1,213 @@
+"""The loop: lockstep equals separate runs, identical rows run once, objects come and go, truth stays with oracles."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from framework.tracker import Tracker, lockstep
+from framework.types import Entry, Frame, Outcome, Prompt, Result
+from policies.bank import Bank
+from policies.every_nth import EveryNth
+from policies.keep_first import KeepFirst
+from policies.sam2 import Sam2
+from policies.skip_absent import SkipAbsent
+from tests.scripted import Script, ScriptedNetwork
+
+LENGTH, SIDE = 24, 32
+
+
+def scripted(length: int = LENGTH, seed: int = 0, absent: tuple[int, ...] = (7, 8, 9)) -> ScriptedNetwork:
+    rng = np.random.default_rng(seed)
+    presence = np.full((length, 1), 5.0, dtype=np.float32)
+    presence[list(absent)] = -5.0
+    script = Script(
+        rng.normal(size=(length, 1, 3, 16, 16)).astype(np.float32),
+        rng.random((length, 1, 3), dtype=np.float32),
+        presence,
+    )
+    return ScriptedNetwork(script, (SIDE, SIDE), (SIDE, SIDE))
+
+
+def square(at: int) -> Prompt:
+    mask = np.zeros((SIDE, SIDE), dtype=bool)
+    mask[at : at + 8, at : at + 8] = True
+    return Prompt(mask=mask)
+
+
+PROMPT = square(4)
+IMAGE = torch.zeros(3, SIDE, SIDE)
+
+
+def video(prompts: Mapping[int, Mapping[int, Prompt]], length: int = LENGTH) -> list[Frame]:
+    return [Frame(IMAGE, prompts.get(index, {})) for index in range(length)]
+
+
+def summary(results: list[Result]) -> list[object]:
+    return [
+        [(key, track.choice, track.scores, track.box, track.memory) for key, track in result.tracks.items()]
+        for result in results
+    ]
+
+
+def run(trackers: Mapping[str, Tracker], frames: list[Frame]) -> dict[str, list[Result]]:
+    steps = list(lockstep(trackers, frames, len(frames)))
+    return {name: [step[name] for step in steps] for name in trackers}
+
+
+def test_lockstep_equals_separate_runs() -> None:
+    frames = video({0: {1: PROMPT, 2: square(12)}, 5: {3: square(20)}})
+    network = scripted()
+    policies = {"sam2": Sam2(), "skip": SkipAbsent(), "first": KeepFirst(), "nth": EveryNth(interval=3)}
+    together = run({name: Tracker(network, policy) for name, policy in policies.items()}, frames)
+    for name, policy in policies.items():
+        alone = run({name: Tracker(scripted(), policy)}, frames)
+        assert summary(together[name]) == summary(alone[name])
+        for ours, theirs in zip(together[name], alone[name], strict=True):
+            for key, track in ours.tracks.items():
+                assert torch.equal(track.logits, theirs.tracks[key].logits)
+
+
+def test_identical_rows_run_once() -> None:
+    frames = video({0: {1: PROMPT}})
+    trackers = {str(index): Tracker(scripted(), Sam2()) for index in range(5)}
+    network = scripted()
+    trackers = {name: replace(tracker, network=network) for name, tracker in trackers.items()}
+    works = [result.work for result in run(trackers, frames)["0"]]
+    assert all(work.encodings == 1 and work.rows_asked == 5 and work.rows_computed == 1 for work in works)
+    assert all(work.memories == 1 and work.transfers == 1 for work in works)
+    assert len(network.encoded) == LENGTH
+
+
+def test_work_is_shared_until_decisions_differ() -> None:
+    """Recency and skip-absent read the same memories until the object first disappears."""
+    network = scripted(absent=(10,))
+    results = run({"a": Tracker(network, Sam2()), "b": Tracker(network, SkipAbsent())}, video({0: {1: PROMPT}}))["a"]
+    assert [result.work.rows_computed for result in results] == [1] * 11 + [2] * (LENGTH - 11)
+
+
+def test_presence_threshold_is_part_of_a_row() -> None:
+    network = scripted()
+    trackers = {"a": Tracker(network, Sam2()), "b": Tracker(network, Sam2(), presence_threshold=-10.0)}
+    results = run(trackers, video({0: {1: PROMPT}}))
+    assert results["a"][1].work.rows_computed == 2
+    assert results["a"][7].tracks[1].box is None and results["b"][7].tracks[1].box is not None
+
+
+def test_one_network_for_all() -> None:
+    with pytest.raises(ValueError, match="share one network"):
+        next(lockstep({"a": Tracker(scripted(), Sam2()), "b": Tracker(scripted(), Sam2())}, video({})))
+
+
+def test_objects_come_and_go() -> None:
+    frames = video({0: {1: PROMPT}, 4: {2: square(12)}})
+    frames[9] = Frame(IMAGE, removed=frozenset({1}))
+    frames[12] = Frame(IMAGE, {1: square(20)})
+    results = run({"sam2": Tracker(scripted(), Sam2())}, frames)["sam2"]
+    assert [sorted(result.tracks) for result in results] == [[1]] * 4 + [[1, 2]] * 5 + [[2]] * 3 + [[1, 2]] * 12
+    assert results[13].tracks[1].memory.spatial == ((12, -1),)
+
+
+def test_a_second_prompt_is_another_anchor() -> None:
+    results = run({"sam2": Tracker(scripted(), Sam2())}, video({0: {1: PROMPT}, 5: {1: square(12)}}))["sam2"]
+    assert results[6].tracks[1].memory.spatial == ((0, -1), (5, -1), (1, 4), (2, 3), (3, 2), (4, 1))
+
+
+@pytest.mark.parametrize("anchors", [False, True])
+def test_a_correction_replaces_what_was_tracked(anchors: bool) -> None:
+    correction = replace(square(12), refine=True)
+    tracker = Tracker(scripted(), Sam2(), anchor_corrections=anchors)
+    results = run({"sam2": tracker}, video({0: {1: PROMPT}, 5: {1: correction}}))["sam2"]
+    assert results[5].tracks[1].scores.iou == 1.0 and results[4].tracks[1].scores.iou < 1.0
+    assert results[5].work.transfers == 2
+    assert ((5, -1) in results[6].tracks[1].memory.spatial) == anchors
+    assert ((5, 0) in results[6].tracks[1].memory.spatial) != anchors
+
+
+def test_absorbed_prompts_are_attended_before_their_frame() -> None:
+    network = scripted()
+    absorbed = {0: Frame(IMAGE, {1: PROMPT}), 8: Frame(IMAGE, {1: square(12)})}
+    results = [step[""] for step in lockstep({"": Tracker(network, Sam2())}, video({}), LENGTH, absorbed)]
+    assert results[1].tracks[1].memory.spatial == ((0, -1), (8, -1))
+    assert results[8].tracks[1].scores.prompted and 8 not in network.asked
+    assert results[9].tracks[1].memory.spatial == ((0, -1), (8, -1), (3, 5), (4, 4), (5, 3), (6, 2), (7, 1))
+
+
+@dataclass(frozen=True)
+class Spy(Sam2):
+    """Says whether truth arrived, through the number of anchors."""
+
+    privileged: ClassVar[bool] = False
+
+    def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
+        assert (outcome.truth is not None) == self.privileged
+        return super().write(state, entry, outcome)
+
+
+@dataclass(frozen=True)
+class Oracle(Spy):
+    privileged: ClassVar[bool] = True
+
+
+def test_truth_reaches_privileged_policies_only() -> None:
+    network = scripted()
+    truth = {1: torch.ones(SIDE, SIDE, dtype=torch.bool)}
+    frames = [replace(frame, truth=truth) for frame in video({0: {1: PROMPT}})]
+    results = run({"spy": Tracker(network, Spy()), "oracle": Tracker(network, Oracle())}, frames)
+    assert len(results["spy"]) == LENGTH
+
+
+@dataclass(frozen=True)
+class Hoarder(Sam2):
+    """Keeps every frame re-encoded, and asks again one frame too late."""
+
+    def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
+        if state.recent:
+            with pytest.raises(RuntimeError):
+                state.recent[-1].anchored()
+        again = entry.anchored()
+        assert again.features is entry.anchored().features and again.pointer is entry.pointer
+        return super().write(state, again if not entry.scores.prompted else entry, outcome)
+
+    def entries(self, state: Bank) -> tuple[Entry, ...]:
+        return ()
+
+
+@dataclass(frozen=True)
+class LateHoarder(Hoarder):
+    def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
+        entry.anchored()
+        return Sam2.write(self, state, entry, outcome)
+
+
+def test_anchored_is_made_once_and_only_in_write() -> None:
+    network = scripted()
+    trackers = {"a": Tracker(network, LateHoarder()), "b": Tracker(network, LateHoarder())}
+    results = run(trackers, video({0: {1: PROMPT}}))["a"]
+    assert [result.work.memories for result in results[1:]] == [2] * (LENGTH - 1)
+    assert run({"a": Tracker(scripted(), Hoarder())}, video({0: {1: PROMPT}}))["a"]
+
+
+def test_interleaved_videos_do_not_meet() -> None:
+    frames = video({0: {1: PROMPT}})
+    apart = [run({"": Tracker(scripted(seed=seed), Sam2())}, frames)[""] for seed in (1, 2)]
+    trackers = [Tracker(scripted(seed=seed), Sam2()) for seed in (1, 2)]
+    states = [tracker.init() for tracker in trackers]
+    found: list[list[Result]] = [[], []]
+    for index, frame in enumerate(frames):
+        for which, tracker in enumerate(trackers):
+            features = tracker.network.encode(frame.image, index, LENGTH)
+            states[which], result = tracker.step(states[which], features, frame.prompts)
+            found[which].append(result)
+    assert [summary(results) for results in found] == [summary(results) for results in apart]
+
+
+def test_exclusive_objects_do_not_overlap() -> None:
+    frames = video({0: {1: square(4), 2: square(6)}})
+    masks = run({"": Tracker(scripted(), Sam2(), exclusive=True)}, frames)[""][0].masks()
+    shared = run({"": Tracker(scripted(), Sam2())}, frames)[""][0].masks()
+    assert not (masks[1] & masks[2]).any() and (shared[1] & shared[2]).any()
+    assert torch.equal(masks[1] | masks[2], shared[1] | shared[2])
