@@ -20,13 +20,14 @@ demo: .venv/.ready
 	$(BIN)/python -m experiments.ablate +experiment=demo
 
 test: .venv/.ready
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8
 
 test-slow: .venv/.ready
 	$(BIN)/python -m pytest -m slow
 
 lint: .venv/.ready
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
