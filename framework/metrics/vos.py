@@ -61,6 +61,8 @@ def boundary_f(
     n_predicted, n_true = int(predicted.sum()), int(true.sum())
     if n_predicted == 0 or n_true == 0:
         return 1.0 if n_predicted == n_true else 0.0
+    x, y, width, height = cv2.boundingRect((predicted | true).astype(np.uint8))
+    predicted, true = (edges[y : y + height, x : x + width] for edges in (predicted, true))
     near_true = cv2.dilate(true.astype(np.uint8), disk) > 0
     near_predicted = cv2.dilate(predicted.astype(np.uint8), disk) > 0
     precision = int((predicted & near_true).sum()) / n_predicted
