@@ -5,7 +5,7 @@ nothing to download. The val, test and long splits are fixed lists; the train sp
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
@@ -13,6 +13,7 @@ from jaxtyping import Bool, Integer, UInt8
 from framework.data.levels import COMMON, HELD_OUT, LEVELS, Cast, compose
 from framework.data.scene import Rendering
 from framework.errors import InputError
+from framework.types import Prompt, Size
 
 VERSION = 1
 COUNTS = {"train": 1_000_000, "val": 200, "test": 1_000, "long": 50}  # train indices may go beyond
@@ -40,6 +41,10 @@ class Attributes:
     small: bool  # visible area below 2 % of the frame
     long: bool  # 1,000 frames or more
 
+    def names(self) -> frozenset[str]:
+        """Those that hold."""
+        return frozenset(entry.name for entry in fields(self) if getattr(self, entry.name))
+
 
 def generator(version: int, split: str, index: int, level: str) -> np.random.Generator:
     """The random generator of one video: seeded by a hash, so no two splits share a seed."""
@@ -58,7 +63,7 @@ class ProceduralSequence:
     _recent: dict[int, Rendering] = field(default_factory=dict, repr=False, compare=False)
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> Size:
         """Height and width in pixels."""
         return self.cast.scene.size, self.cast.scene.size
 
@@ -76,35 +81,39 @@ class ProceduralSequence:
         """Masks of the objects to track; all False where one is absent."""
         return {identity: self.mask(t, identity) for identity in self.targets}
 
-    def prompts(self) -> dict[int, dict[int, Bool[np.ndarray, "H W"]]]:
-        """Masks per prompted frame: each object on the first frame that shows it."""
-        prompts: dict[int, dict[int, np.ndarray]] = {}
+    def prompts(self) -> dict[int, dict[int, Prompt]]:
+        """Each object's mask on the first frame that shows it."""
+        prompts: dict[int, dict[int, Prompt]] = {}
         for identity in self.targets:
             start = next((t for t in range(self.length) if self.visible(t, identity)), 0)
-            prompts.setdefault(start, {})[identity] = self.mask(start, identity)
+            prompts.setdefault(start, {})[identity] = Prompt(mask=self.mask(start, identity))
         return prompts
+
+    def attributes(self, t: int) -> frozenset[str]:
+        """Names of the attributes that hold for the first object."""
+        return self.hardness(t).names()
 
     def visible(self, t: int, object_id: int = 1) -> bool:
         return bool(self.mask(t, object_id).any())
 
-    def attributes(self, t: int, object_id: int = 1) -> Attributes:
+    def hardness(self, t: int, object_id: int = 1) -> Attributes:
         scene, rendering = self.cast.scene, self._rendering(t)
         sprite = scene.sprites[object_id - 1]
         area, shown = rendering.area[object_id - 1], np.bincount(rendering.owner.ravel(), minlength=256)
-        covered = 1 - shown[object_id] / area if area else 0.0
+        covered = float(1 - shown[object_id] / area) if area else 0.0
         visible = bool(shown[object_id])
-        place, radius = scene.position(object_id, t), sprite.radius * sprite.grown(t)
+        place, radius = scene.position(object_id, float(t)), sprite.radius * sprite.grown(float(t))
         gaps = {
-            other: float(np.linalg.norm(scene.position(other, t) - place))
+            other: float(np.linalg.norm(scene.position(other, float(t)) - place))
             - radius
-            - scene.sprites[other - 1].radius * scene.sprites[other - 1].grown(t)
+            - scene.sprites[other - 1].radius * scene.sprites[other - 1].grown(float(t))
             for other in self.cast.objects
             if other != object_id and shown[other]
         }
         alike = {1, *self.cast.look_alikes} if object_id in (1, *self.cast.look_alikes) else set()
-        growth = sprite.grown(t) / sprite.grown(0)
+        growth = sprite.grown(float(t)) / sprite.grown(0.0)
         turned = np.mod(sprite.spin * t + np.pi, 2 * np.pi) - np.pi
-        step = np.linalg.norm(place - scene.position(object_id, t - 1))
+        step = np.linalg.norm(place - scene.position(object_id, float(t - 1)))
         return Attributes(
             distractor_near=any(gap < 1.5 * radius for other, gap in gaps.items() if other in alike),
             crossing=visible and any(gap < -0.15 * radius for gap in gaps.values()),
@@ -115,7 +124,7 @@ class ProceduralSequence:
             returned=visible and not all(self.visible(s, object_id) for s in range(max(t - RETURN, 0), t)),
             scale_change=bool(abs(np.log(growth)) > np.log(1.3)),
             rotation=bool(abs(turned) > np.pi / 4),
-            appearance_change=bool(np.abs(sprite.toned(t) / sprite.toned(0) - 1).max() > 0.1),
+            appearance_change=bool(np.abs(sprite.toned(float(t)) / sprite.toned(0.0) - 1).max() > 0.1),
             fast_motion=bool(step > 0.5 * radius),
             camera_shake=bool(scene.shake.any()),
             clutter=self.cast.cluttered,
@@ -130,7 +139,7 @@ class ProceduralSequence:
         if t not in self._recent:
             while len(self._recent) > RETURN + 1:
                 self._recent.pop(next(iter(self._recent)))
-            self._recent[t] = self.cast.scene.render(t)
+            self._recent[t] = self.cast.scene.render(float(t))
         return self._recent[t]
 
 
@@ -166,6 +175,11 @@ class Procedural:
             raise InputError(f"a procedural video needs size >= 32 and length >= 1, not {self.size} and {self.length}")
         if self.split == "long" and self.frames < LONG:
             raise InputError(f"videos of the long split have {LONG} frames or more, not {self.frames}")
+
+    @property
+    def name(self) -> str:
+        """Part of every result's identity."""
+        return f"procedural-v{self.version}-{self.level}-{self.split}-{self.frames}x{self.size}"
 
     @property
     def frames(self) -> int:

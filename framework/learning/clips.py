@@ -120,7 +120,7 @@ class ClipStream(IterableDataset):
         frames = []
         for i, t in enumerate(times):
             hidden = {int(rng.choice(tracked))} if i and rng.random() < 2 * hide else set()
-            frames.append(scene.render(int(t), hidden))
+            frames.append(scene.render(float(t), hidden))
         return np.stack([f.image for f in frames]), np.stack([f.owner for f in frames]), tracked, times
 
     @staticmethod

@@ -6,9 +6,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def mask_loss(
-    logits: Float[Tensor, "R M h w"], truth: Float[Tensor, "R h w"], balance: float
-) -> Float[Tensor, "R M"]:
+def mask_loss(logits: Float[Tensor, "R M h w"], truth: Float[Tensor, "R h w"], balance: float) -> Float[Tensor, "R M"]:
     """Dice plus cross-entropy per mask.
 
     The cross-entropy blends from one that gives object and background equal weight (`balance` 1; without it nothing

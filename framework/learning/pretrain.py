@@ -29,7 +29,6 @@ from framework.learning.unroll import (
     encode,
     memorise,
     point_to,
-    tokens_covered,
     upsample,
 )
 
@@ -151,12 +150,14 @@ class Pretraining(pl.LightningModule):
         now = time.monotonic()
         self.spent += now - (self._tick or now)
         self._tick = now
-        progress = min(self.spent / (60 * self.minutes), 1.0)
+        # Every process must take the same step, so they agree on the time.
+        spent = self.trainer.strategy.reduce(torch.tensor(self.spent, dtype=torch.float32), reduce_op="mean")
+        progress = min(float(spent) / (60 * self.minutes), 1.0)
         self.progress.fill_(progress)
-        rate = self.peak * min((self.global_step + 1) / self.warmup, 1.0) * (0.02 + 0.49 * (1 + np.cos(np.pi * progress)))
+        fading = 0.02 + 0.49 * (1 + np.cos(np.pi * progress))
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = self.peak * min((self.global_step + 1) / self.warmup, 1.0) * fading
         if progress >= 1:
             self.trainer.should_stop = True
 
@@ -191,7 +192,7 @@ class Pretraining(pl.LightningModule):
         middle = (scene.frames - 1) // 2
         first, second = list(range(1, 1 + middle)), list(range(1 + middle, scene.frames))
         rounds: list[Memory] = []
-        bank, decoded = self._query(scene, first, [(prompt, PROMPTED_SLOT)], rng, terms)
+        _, decoded = self._query(scene, first, [(prompt, PROMPTED_SLOT)], rng, terms)
         own = rng.random() < 0.6 * progress
         for i, t in enumerate(first):
             row = slice(i * scene.rows, (i + 1) * scene.rows)
@@ -327,9 +328,7 @@ class Pretraining(pl.LightningModule):
         Pointers are those of the bank unless given; the prompt's is always read.
         """
         rows = torch.arange(scene.rows, device=scene.video.device).repeat(len(frames))
-        pyramid = scene.pyramid.pick(
-            torch.cat([scene.video * scene.frames + t for t in frames])
-        )
+        pyramid = scene.pyramid.pick(torch.cat([scene.video * scene.frames + t for t in frames]))
         time_now = torch.cat([scene.times[:, t] for t in frames])
         # Videos are far longer than clips: the prompt may lie any number of frames back.
         far = int(np.exp(rng.uniform(0, np.log(1000)))) if rng.random() < 0.4 else 0
@@ -443,9 +442,11 @@ class ProceduralClips(pl.LightningDataModule):
         self.size, self.videos, self.frames, self.workers, self.seed = size, videos, frames, workers, seed
 
     def train_dataloader(self) -> DataLoader:
-        module, step = self.trainer.lightning_module, self.trainer.global_step
-        stream = ClipStream(module.progress, module.curriculum, self.size, self.seed, step)
-        return DataLoader(stream, batch_size=None, num_workers=self.workers, prefetch_factor=3 if self.workers else None)
+        module, trainer = self.trainer.lightning_module, self.trainer
+        seed = self.seed * trainer.world_size + trainer.global_rank
+        stream = ClipStream(module.progress, module.curriculum, self.size, seed, trainer.global_step)
+        ahead = 3 if self.workers else None
+        return DataLoader(stream, batch_size=None, num_workers=self.workers, prefetch_factor=ahead)
 
     def val_dataloader(self) -> DataLoader:
         return DataLoader(_HeldOut(self.size, self.videos, self.frames), batch_size=None)

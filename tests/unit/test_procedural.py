@@ -1,0 +1,144 @@
+"""The procedural benchmark: determinism, exact masks, disjoint splits, attributes."""
+
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from framework.data.levels import COMMON, HELD_OUT, LEVELS
+from framework.data.procedural import COUNTS, VERSION, Procedural, generator
+from framework.data.sequence import DataSet, VideoSequence
+from framework.data.textures import HELD_OUT_SHAPES, HELD_OUT_TEXTURES, OUTLINES, PATTERNS, rgb
+from framework.errors import InputError
+
+DIGEST = """
+import hashlib
+from framework.data.procedural import Procedural
+sequence = Procedural("val", "hard").sequence(3)
+pixels = sequence.frame(41).tobytes() + sequence.ids(41).tobytes()
+print(hashlib.sha256(pixels).hexdigest())
+"""
+
+
+@pytest.fixture(scope="module", params=sorted(LEVELS))
+def sequence(request):
+    return Procedural("val", request.param).sequence(1)
+
+
+def test_another_process_draws_the_same_frame():
+    drawn = subprocess.run([sys.executable, "-c", DIGEST], capture_output=True, text=True, check=True).stdout.strip()
+    sequence = Procedural("val", "hard").sequence(3)
+    assert drawn == hashlib.sha256(sequence.frame(41).tobytes() + sequence.ids(41).tobytes()).hexdigest()
+
+
+def test_any_order_gives_the_same_frames():
+    data = Procedural("val", "hard")
+    forward, backward = data.sequence(0), data.sequence(0)
+    for t in range(60):
+        forward.frame(t)
+    for t in (59, 7, 30, 0, 58):
+        np.testing.assert_array_equal(forward.frame(t), backward.frame(t))
+        np.testing.assert_array_equal(forward.ids(t), backward.ids(t))
+
+
+def test_no_two_splits_share_a_seed():
+    def seeds(split):
+        return {
+            tuple(generator(VERSION, split, index, level).integers(2**63, size=2))
+            for index in range(50)
+            for level in LEVELS
+        }
+
+    drawn = [seeds(split) for split in COUNTS]
+    assert len(set().union(*drawn)) == sum(len(part) for part in drawn) == 50 * len(LEVELS) * len(COUNTS)
+
+
+def test_some_families_appear_in_the_test_split_alone():
+    assert not {*COMMON.shapes} & {*HELD_OUT_SHAPES} and not {*COMMON.patterns} & {*HELD_OUT_TEXTURES}
+    assert {*HELD_OUT.shapes} == {*OUTLINES} and {*HELD_OUT.patterns} == {*PATTERNS}
+
+
+def test_sequences_are_what_the_evaluation_reads(sequence):
+    assert isinstance(sequence, VideoSequence) and isinstance(Procedural(), DataSet)
+    assert sequence.size == (128, 128) and sequence.length == 60
+    assert sequence.frame(0).shape == (128, 128, 3) and sequence.frame(0).dtype == np.uint8
+    prompt = sequence.prompts()[0][1]
+    np.testing.assert_array_equal(prompt.mask, sequence.truth(0)[1])
+    assert prompt.mask.sum() > 60
+
+
+def test_masks_partition_the_frame_and_agree_with_visibility(sequence):
+    for t in range(0, 60, 5):
+        ids = sequence.ids(t)
+        everything = range(len(sequence.cast.scene.sprites) + 1)
+        assert sum(sequence.mask(t, i).sum() for i in everything) == ids.size
+        hardness = sequence.hardness(t)
+        assert sequence.visible(t) == sequence.mask(t).any()
+        assert sequence.visible(t) == (not hardness.full_occlusion and not hardness.out_of_view)
+        assert sequence.attributes(t) == hardness.names()
+
+
+def test_a_mask_is_where_leaving_the_object_out_changes_the_frame():
+    sequence = Procedural("val", "calm").sequence(2)
+    scene = sequence.cast.scene
+    without = scene.render(10.0, {1})
+    assert not (without.owner == 1).any()
+    changed = np.abs(sequence.frame(10).astype(int) - without.image).max(axis=2) > 24
+    mask = sequence.mask(10)
+    assert (changed & mask).sum() > 0.5 * mask.sum()
+    assert (changed & ~mask).sum() < 0.35 * mask.sum()  # its soft rim and the blur
+
+
+def test_every_attribute_occurs_and_levels_get_harder():
+    seen, absent = set(), {}
+    for level in LEVELS:
+        data = Procedural("val", level)
+        shown = []
+        for index in range(12):
+            video = data.sequence(index)
+            for t in range(0, 60, 3):
+                seen |= video.attributes(t)
+                shown.append(video.visible(t))
+        absent[level] = 1 - np.mean(shown)
+    seen |= Procedural("long", "calm").sequence(0).attributes(1_100)
+    assert seen == {*Procedural().sequence(0).hardness(0).__slots__}
+    assert absent["calm"] == 0 and absent["distractors"] < 0.1 < absent["occlusion"] and absent["hard"] > 0.1
+
+
+def test_the_first_object_starts_visible_and_uncovered():
+    for level in LEVELS:
+        for index in range(15):
+            hardness = Procedural("test", level).sequence(index).hardness(0)
+            assert not (hardness.full_occlusion or hardness.out_of_view), (level, index)
+
+
+def test_another_size_shows_the_same_scene():
+    small, large = (Procedural("val", "calm", size=size).sequence(4) for size in (64, 128))
+    shrunk = large.mask(20)[::2, ::2]
+    overlap = (shrunk & small.mask(20)).sum() / (shrunk | small.mask(20)).sum()
+    assert overlap > 0.8
+
+
+def test_rgb_matches_the_definition():
+    np.testing.assert_allclose(rgb((0.0, 1.0, 1.0)), [255, 0, 0])
+    np.testing.assert_allclose(rgb((1 / 3, 1.0, 0.5)), [0, 127.5, 0], atol=1e-9)
+    np.testing.assert_allclose(rgb((0.2, 0.0, 1.0)), [255, 255, 255])
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"split": "dev"}, {"level": "easy"}, {"size": 8}, {"split": "long", "length": 60}, {"version": 99}]
+)
+def test_wrong_options_are_named(wrong):
+    with pytest.raises(InputError) as error:
+        Procedural(**wrong)
+    assert "\n" not in str(error.value)
+
+
+def test_frames_and_videos_out_of_range_are_named():
+    with pytest.raises(InputError, match="frames 0 to 59"):
+        Procedural().sequence(0).frame(60)
+    with pytest.raises(InputError, match="0 to 199"):
+        Procedural().sequence(200)
+    assert Procedural("train").sequence(10**9).length == 60
