@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from framework.types import Entry
+from framework.types import Entry, Outcome
 from policies.skip_absent import SkipAbsent
 
 
@@ -17,5 +17,5 @@ class EveryNth(SkipAbsent):
         if self.interval < 1:
             raise ValueError("every_nth needs interval >= 1")
 
-    def keeps(self, entry: Entry) -> bool:
+    def keeps(self, entry: Entry, outcome: Outcome) -> bool:
         return entry.frame % self.interval == 0

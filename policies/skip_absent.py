@@ -29,10 +29,10 @@ class SkipAbsent(Sam2):
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
         if entry.scores.prompted:
             return state.anchor(entry)
-        if not self.keeps(entry):
+        if not self.keeps(entry, outcome):
             return state
         return state.keep(thin((*state.recent, entry), self.slots, self.pointers))
 
-    def keeps(self, entry: Entry) -> bool:
+    def keeps(self, entry: Entry, outcome: Outcome) -> bool:
         """Whether this frame is worth remembering."""
         return entry.scores.presence > self.presence

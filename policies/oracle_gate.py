@@ -1,0 +1,25 @@
+"""The write gate nobody has: remember a frame only if its mask is truly right. An upper bound for learned gates."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from framework.types import Entry, Outcome
+from policies.skip_absent import SkipAbsent
+
+
+@dataclass(frozen=True)
+class OracleGate(SkipAbsent):
+    """Remembers a frame when the chosen mask has an IoU above `iou` (0..1) with the true one.
+
+    Sees the truth, so it is a bound and not a method. Frames without the object or without annotation are not kept.
+    """
+
+    privileged: ClassVar[bool] = True
+    iou: float = 0.7
+
+    def keeps(self, entry: Entry, outcome: Outcome) -> bool:
+        if outcome.truth is None:
+            return False
+        mask, truth = outcome.mask().cpu(), outcome.truth.cpu()
+        union = int((mask | truth).sum())
+        return bool(truth.any()) and int((mask & truth).sum()) > self.iou * union
