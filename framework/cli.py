@@ -242,6 +242,8 @@ def _describe(wanted: Any) -> str:
     if typing.get_origin(wanted) in (typing.Union, types.UnionType):
         return " or ".join(_describe(choice) for choice in choices)
     if inspect.isclass(typing.get_origin(wanted)) and issubclass(typing.get_origin(wanted), Sequence):
-        return f"a list of {_describe(choices[0]).removeprefix('a ')}" if choices else "a list"
+        return (
+            f"a list of {_describe(choices[0]).removeprefix('a ')}" if choices and choices[0] is not Any else "a list"
+        )
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "text", type(None): "null"}
     return names.get(wanted) or str(wanted).replace("typing.", "")

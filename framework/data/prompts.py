@@ -63,9 +63,9 @@ class Schedule:
 
 def read_prompts(
     mask: str | None = None,
-    box: Sequence[float] | None = None,
-    points: Sequence[Sequence[float]] | None = None,
-    labels: Sequence[int] | None = None,
+    box: Sequence[Any] | None = None,
+    points: Sequence[Any] | None = None,
+    labels: Sequence[Any] | None = None,
     frame: int = 0,
     file: str | None = None,
 ) -> list[Placed]:

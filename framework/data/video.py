@@ -29,10 +29,10 @@ def open_container(path: Path | str, **options: str) -> InputContainer:
         container = av.open(str(path), options=options)
     except (av.FFmpegError, OSError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or "unreadable"
-        raise InputError(f"{path}: cannot be opened as a video ({reason}); is it one, and complete?") from error
+        raise InputError(f"{path}: cannot be opened as a video ({reason}); is it a complete video?") from error
     if not container.streams.video:
         container.close()
-        raise InputError(f"{path}: holds no video stream; give a video")
+        raise InputError(f"{path}: holds no video stream; is it a complete video?")
     container.streams.video[0].thread_type = "AUTO"
     return container
 
