@@ -1,6 +1,6 @@
 """The memory bank most policies keep: conditioning memories apart from recent ones, and the reads made of it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from framework.types import ANCHOR, Entry, Query
@@ -69,4 +69,13 @@ def thin(recent: Sequence[Entry], spatial: int, pointers: int) -> tuple[Entry, .
     return tuple(
         entry.pointer_only() if index < whole and entry.features is not None else entry
         for index, entry in enumerate(kept)
+    )
+
+
+def reduced(entries: Sequence[Entry], whole: Collection[Entry], oldest: int) -> tuple[Entry, ...]:
+    """Entries in `whole` as they are, others from frame `oldest` on for their pointer alone."""
+    return tuple(
+        entry if entry in whole or entry.features is None else entry.pointer_only()
+        for entry in entries
+        if entry in whole or entry.frame >= oldest
     )

@@ -1,0 +1,37 @@
+"""Boxes of mask hypotheses on the network grid."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from framework.types import Size
+
+Corners = tuple[float, float, float, float]
+"""xmin, ymin, xmax, ymax of the foreground pixels, all inclusive: one pixel has width 0."""
+
+NOWHERE: Corners = (0.0, 0.0, 0.0, 0.0)
+"""What published code measures on an empty mask."""
+
+
+def foreground(logits: Float[Tensor, "M h w"], size: Size) -> list[UInt8[np.ndarray, "H W"]]:
+    """0/1 mask of every hypothesis at `size`, bilinear like `framework.types.upsample`."""
+    host = logits.detach().float().cpu().numpy()
+    return [(cv2.resize(mask, size[::-1], interpolation=cv2.INTER_LINEAR) > 0).view(np.uint8) for mask in host]
+
+
+def corners(mask: UInt8[np.ndarray, "H W"]) -> Corners | None:
+    """Around the foreground; None when there is none."""
+    x, y, width, height = cv2.boundingRect(mask)
+    return (float(x), float(y), float(x + width - 1), float(y + height - 1)) if width else None
+
+
+def overlap(a: Corners, b: Corners | None) -> float:
+    """Intersection over union of two rectangles; 0 where there is nothing to compare."""
+    if b is None:
+        return 0.0
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
+    return shared / union if union > 0 else 0.0

@@ -1,0 +1,79 @@
+"""SAMURAI's memory: the most recent frames that mask, object score and motion all vouch for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from framework.interfaces import MemoryPolicy
+from framework.types import Entry, Outcome, Query, Read
+from policies.bank import (
+    POINTERS,
+    SLOTS,
+    Bank,
+    anchored,
+    pointers_by_age,
+    pointers_of_anchors,
+    ranked,
+    reduced,
+    span,
+)
+
+
+@dataclass(frozen=True)
+class Samurai(MemoryPolicy[Bank]):
+    """Motion-aware memory selection (Yang et al., 2024, arXiv:2411.11922, section 4.2).
+
+    Reads the prompts and the last `slots` frames with predicted IoU above `min_iou`, object score above `min_presence`
+    (a logit) and, where the motion model spoke, agreement above `min_motion` (None does not ask); frame t-1 is always
+    among them. Slots count ranks. Pointers are those of the last frames, unselected. To be used with
+    `motion.kalman.Kalman` and a presence threshold of -1.
+
+    Published with ``quirks=True``: frame 1 is never selected, and is read as t-1 only.
+    """
+
+    slots: int = SLOTS
+    pointers: int = POINTERS
+    min_iou: float = 0.5
+    min_presence: float = 0.0
+    min_motion: float | None = 0.0
+    quirks: bool = False
+
+    def init(self) -> Bank:
+        return Bank()
+
+    def read(self, state: Bank, query: Query) -> Read:
+        reach = span(query, self.pointers)
+        return Read(
+            spatial=(*anchored(state.anchors), *ranked(self.recent(state, query))),
+            pointers=(
+                *pointers_of_anchors(state.anchors, query),
+                *pointers_by_age(state.recent, query, reach),
+            ),
+            pointer_span=reach,
+        )
+
+    def recent(self, state: Bank, query: Query) -> Sequence[Entry]:
+        """Frames to read beside the prompts, oldest first."""
+        trusted = self._trusted(state.recent)
+        last = [entry for entry in state.recent[-1:] if entry.frame == query.frame - 1 and entry not in trusted]
+        return [*trusted, *last][-self.slots :] if self.slots else []
+
+    def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
+        if entry.scores.prompted:
+            return state.anchor(entry)
+        known = (*state.recent, entry)
+        readable = {*self._trusted(known), entry}
+        return state.keep(reduced(known, readable, entry.frame - self.pointers + 1))
+
+    def entries(self, state: Bank) -> Sequence[Entry]:
+        return state.entries()
+
+    def trusts(self, entry: Entry) -> bool:
+        """Whether the frame may stay in memory when it is no longer the last one."""
+        scores = entry.scores
+        moved_well = self.min_motion is None or scores.motion is None or scores.motion > self.min_motion
+        late = not self.quirks or entry.frame >= 2
+        return scores.iou > self.min_iou and scores.presence > self.min_presence and moved_well and late
+
+    def _trusted(self, entries: Sequence[Entry]) -> list[Entry]:
+        whole = [entry for entry in entries if entry.features is not None and self.trusts(entry)]
+        return whole[-self.slots :] if self.slots else []

@@ -1,0 +1,52 @@
+"""SAMURAI's memory and filter, decision by decision, against traces of the published code."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from framework.tracker import Tracker
+from motion.kalman import Kalman
+from policies.samurai import Samurai
+from tests.traces import check_encodings, check_read, load, replay, scripted, traces
+
+
+@pytest.mark.parametrize("path", traces("samurai"), ids=lambda path: path.stem)
+def test_trace(path: Path) -> None:
+    trace = load(path)
+    config = json.loads(str(trace["cfg"]))
+    network = scripted(trace)
+    tracker = Tracker(
+        network,
+        Samurai(
+            min_iou=config["memory_bank_iou_threshold"],
+            min_presence=config["memory_bank_obj_score_threshold"],
+            min_motion=config["memory_bank_kf_score_threshold"],
+            quirks=True,
+        ),
+        Kalman(
+            weight=config["kf_score_weight"],
+            stable_frames=config["stable_frames_threshold"],
+            stable_iou=config["stable_ious_threshold"],
+            quirks=True,
+        ),
+        presence_threshold=float(config["min_obj_score_logits"]),
+    )
+    for step in replay(trace, tracker, int(trace["T"])):
+        frame, where = step.frame, f"frame {step.frame}"
+        assert int(step.track.mask(network.video_size).sum()) == int(trace["area_video"][frame]), where
+        if frame == 0:
+            continue
+        check_read(trace, step.asked[0], network, frame)
+        assert step.track.choice == int(trace["chosen"][frame]), where
+        assert step.track.scores.area == int(trace["area_low"][frame]), where
+        assert step.track.scores.iou == pytest.approx(float(trace["best_iou"][frame]), abs=1e-7), where
+        score = float(trace["kf_score"][frame])
+        assert step.track.scores.motion == (None if np.isnan(score) else pytest.approx(score, abs=1e-6)), where
+        assert step.motion.stable == int(trace["stable_frames"][frame]), where
+        np.testing.assert_allclose(step.motion.belief.mean, trace["kf_mean"][frame], atol=1e-6, err_msg=where)
+        covariance = trace["kf_cov"][frame]
+        np.testing.assert_allclose(step.motion.belief.covariance, covariance, rtol=1e-6, atol=1e-6, err_msg=where)
+    np.testing.assert_allclose(step.motion.belief.covariance, trace["kf_final_cov"], atol=1e-6)
+    check_encodings(trace, network)
