@@ -4,7 +4,9 @@ The configurations packaged with sam2 are read as plain files and instantiated, 
 Hiera-T is the common ground of the other two families too: they differ in the trunk, the neck and the cross-attention.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -72,15 +74,26 @@ def network(
     Raises:
         InputError: an unknown name, size, dtype or device, or weights that are missing or do not fit.
     """
+
+    def weighted() -> SAM2Base:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            built = model(name, image_size, dynamic_multimask)
+        if checkpoint != "random":
+            checkpoints.load(built, name, checkpoint, layout)
+        return built
+
+    return facade(weighted, dtype, device, compile)
+
+
+def facade(
+    build: Callable[[], SAM2Base], dtype: str = "float32", device: str = "auto", compile: bool = False
+) -> Sam2Network:
+    """What `build` makes, frozen, behind the facade; the other arguments as in `network`, and checked first."""
     if dtype not in DTYPES:
         raise InputError(f"backbone.dtype {dtype!r} is not one of {', '.join(DTYPES)}")
     target = _device(device)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        built = model(name, image_size, dynamic_multimask)
-    if checkpoint != "random":
-        checkpoints.load(built, name, checkpoint, layout)
-    built = built.requires_grad_(False).to(target)
+    built = build().eval().requires_grad_(False).to(target)
     if compile:
         built.image_encoder.compile()
         built.memory_attention.compile(dynamic=True)  # the number of memories varies
@@ -149,6 +162,7 @@ def edgetam_model(image_size: int | None = None, dynamic_multimask: bool = True)
     return _build(config, image_size, dynamic_multimask, multiple_of=256)
 
 
+@cache
 def layout(name: str) -> dict[str, tuple[int, ...]]:
     """Name and shape of every entry of a backbone's state, in order, without allocating it."""
     with torch.device("meta"):

@@ -17,6 +17,11 @@ from sam2.modeling.sam.transformer import RoPEAttention
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 
+from framework.errors import InputError
+from framework.networks import checkpoints
+from framework.networks.build import facade
+from framework.networks.sam2 import Sam2Network
+
 WEIGHTS = Path(__file__).parent / "weights" / "micro.pt"
 
 
@@ -158,3 +163,35 @@ def micro(
         multimask_max_pt_num=1,
         use_mlp_for_obj_ptr_proj=True,
     )
+
+
+def network(
+    checkpoint: str | None = None, dtype: str = "float32", device: str = "auto", compile: bool = False, seed: int = 0
+) -> Sam2Network:
+    """The embedded network with its weights, frozen, behind the facade.
+
+    Args:
+        checkpoint: a file; None for the embedded weights; "random" for untrained ones from `seed`.
+        dtype, device, compile: as in `framework.networks.build.network`.
+
+    Raises:
+        InputError: weights that are missing or do not fit.
+    """
+
+    def weighted() -> SAM2Base:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            built = micro()
+        if checkpoint != "random":
+            path = WEIGHTS if checkpoint is None else Path(checkpoint).expanduser()
+            if not path.is_file():
+                raise InputError(
+                    f"checkpoint {path} does not exist: train it with experiments.pretrain, or name a file"
+                )
+            try:
+                built.load_state_dict(checkpoints.read(path))
+            except RuntimeError as error:
+                raise InputError(f"{path} does not fit the embedded network") from error
+        return built
+
+    return facade(weighted, dtype, device, compile)
