@@ -1,0 +1,50 @@
+"""Cost of a backbone and of running policies in lockstep, on this machine: `-m backbone=micro,edgetam threads=1`."""
+
+import torch
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from framework.benchmark import components, locksteps
+from framework.cli import build, check, command
+from framework.types import Frame
+from framework.variants import variants
+
+
+def table(title: str, *columns: str) -> Table:
+    made = Table(title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        made.add_column(column, justify="right" if index else "left")
+    return made
+
+
+@command("bench")
+def main(config: DictConfig) -> None:
+    """Prints the cost of each component, and the gain of lockstep over separate runs."""
+    check(config, frames=int, repeats=int, threads=int | None)
+    console = Console()
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    network = build(config.backbone)
+    trackers = {variant.name: variant.tracker(network) for variant in variants(config)}
+    video = build(config.data).sequence(0)
+    prompts = video.prompts()
+    frames = [Frame(video.frame(index), prompts.get(index, {})) for index in range(min(config.frames, video.length))]
+    with torch.inference_mode():
+        costs = components(network, config.repeats)
+        whole = sum(cost.milliseconds for cost in costs)
+        title = f"{config.backbone.get('name', 'micro')}, {network.input_size[0]} px, {network.device}"
+        made = table(title, "component", "parameters", "GFLOP", "ms", "share")
+        for c in costs:
+            share = f"{c.milliseconds / whole:.0%}"
+            made.add_row(c.component, f"{c.parameters:,}", f"{c.gigaflops:.2f}", f"{c.milliseconds:.1f}", share)
+        console.print(made)
+        made = table("lockstep", "trackers", "ms/frame", "apart", "gain", "rows asked", "computed")
+        for k in locksteps(trackers, frames, config.repeats):
+            times = f"{k.together:.1f}", f"{k.apart:.1f}", f"{k.apart / k.together:.2f}x"
+            made.add_row(str(k.trackers), *times, str(k.rows_asked), str(k.rows_computed))
+        console.print(made)
+
+
+if __name__ == "__main__":
+    main()
