@@ -29,9 +29,9 @@ class NoLog:
     def check(self) -> None:
         """Whether logging will be possible, before hours of tracking; raises InputError when not."""
 
-    def log(self, report: Report) -> Path | None:
-        """Logs a finished comparison; where it was written, when that is a folder."""
-        return None
+    def log(self, report: Report) -> list[Path]:
+        """Logs a finished comparison; the folders it was written to, if any."""
+        return []
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class WandbLog(NoLog):
             except wandb.errors.Error as error:
                 raise _refused(error) from error
 
-    def log(self, report: Report) -> Path | None:
+    def log(self, report: Report) -> list[Path]:
         wandb, folder = _wandb(), Path(self.folder)
         folder.mkdir(parents=True, exist_ok=True)
         group = self.group or f"{report.comparison.data}-{report.name}"
@@ -61,7 +61,7 @@ class WandbLog(NoLog):
                 self._log_variant(wandb, report, index, group)
         except wandb.errors.Error as error:
             raise _refused(error) from error
-        return folder / "wandb" if self.mode == "offline" else None
+        return [folder / "wandb"] if self.mode == "offline" else []
 
     def _log_variant(self, wandb: ModuleType, report: Report, index: int, group: str) -> None:
         comparison, run, row = report.comparison, report.comparison.runs[index], report.rows[index]

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 
 from framework.data.sequence import DataSet
+from framework.errors import InputError
 from framework.evaluation import Comparison
 from framework.identity import run_hash
 from framework.report import html, pictures, plots, table
@@ -49,21 +50,38 @@ class Report:
         return [folder / name for name in files]
 
 
-def make(comparison: Comparison, data: DataSet, metric: str, seed: int, drawn: int, configuration: str) -> Report:
-    """Counts and draws; `drawn` is how many of the most different sequences get a picture.
+@dataclass(frozen=True)
+class Reporter:
+    """Counts and draws comparisons.
 
-    Raises InputError for an unknown metric.
+    Args:
+        metric: a field of `TrackingScores`.
+        seed: of the bootstrap.
+        pictures: how many of the sequences on which variants differ most are drawn.
     """
-    rows = tuple(table.rows(comparison, metric, seed))
-    chosen = pictures.most_different(comparison, metric, drawn)
-    videos = {video.name: video for video in map(data.sequence, range(len(data))) if video.name in chosen}
-    grids = {}
-    for name in chosen:
-        records = {run.name: run.folder.load(name) for run in comparison.runs}
-        grids[name] = png(pictures.grid(videos[name], records))
-    figures = {"Per sequence": plots.differences(comparison, metric)} if len(rows) > 1 else {}
-    figures["Over the course of the videos"] = plots.over_time(comparison)
-    return Report(comparison, metric, rows, figures, grids, configuration)
+
+    metric: str = "jaccard"
+    seed: int = 0
+    pictures: int = 3
+
+    def __post_init__(self) -> None:
+        if self.metric not in table.METRICS:
+            raise InputError(f"metric '{self.metric}' is unknown: choose one of {', '.join(table.METRICS)}")
+        if self.pictures < 0 or self.seed < 0:
+            raise InputError("seed and pictures are whole numbers, 0 or more")
+
+    def report(self, comparison: Comparison, data: DataSet, configuration: str) -> Report:
+        """The report of a comparison; `data` gives the frames to draw on."""
+        rows = tuple(table.rows(comparison, self.metric, self.seed))
+        chosen = pictures.most_different(comparison, self.metric, self.pictures)
+        videos = {video.name: video for video in map(data.sequence, range(len(data))) if video.name in chosen}
+        grids = {}
+        for name in chosen:
+            records = {run.name: run.folder.load(name) for run in comparison.runs}
+            grids[name] = png(pictures.grid(videos[name], records))
+        figures = {"Per sequence": plots.differences(comparison, self.metric)} if len(rows) > 1 else {}
+        figures["Over the course of the videos"] = plots.over_time(comparison)
+        return Report(comparison, self.metric, rows, figures, grids, configuration)
 
 
 def png(picture: pictures.Picture) -> bytes:
