@@ -3,15 +3,18 @@
 Memory features and pointers carry codes instead of content, so a test sees which memories were really read.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framework.types import ABSENT_LOGIT, Candidates, Features, Prompt, Query, Read, upsample
+from framework.interfaces import MemoryPolicy
+from framework.types import ABSENT_LOGIT, Candidates, Entry, Features, Outcome, Prompt, Query, Read, upsample
 
 POINTER_WIDTH = 4
 PROMPT_HYPOTHESIS = 9
@@ -47,6 +50,36 @@ class Asked:
     """Hypothesis behind each pointer; 9 a prompt, -1 the absent pointer."""
     span: int
     gain: tuple[float, ...] | None = None
+    forward: int = 0
+    """Which forward pass of the frame this was."""
+    forwards: tuple[int, ...] = ()
+    """Forward pass that made each pointer."""
+
+
+@dataclass(frozen=True)
+class InPasses(MemoryPolicy[Any]):
+    """Numbers the rows of a frame, so that each is answered by a pass of its own, even where two read the same.
+
+    The number travels as an attention bias. Rows of one object in one tracker only.
+    """
+
+    inner: MemoryPolicy[Any]
+    count: Counter[int] = field(default_factory=Counter)
+
+    def init(self) -> Any:
+        return self.inner.init()
+
+    def read(self, state: Any, query: Query) -> Read:
+        read = self.inner.read(state, query)
+        forward = self.count[query.frame]
+        self.count[query.frame] += 1
+        return replace(read, bias=torch.full((len(read.spatial) + len(read.pointers),), float(forward)))
+
+    def write(self, state: Any, entry: Entry, outcome: Outcome) -> Any:
+        return self.inner.write(state, entry, outcome)
+
+    def entries(self, state: Any) -> Sequence[Entry]:
+        return self.inner.entries(state)
 
 
 @dataclass(frozen=True)
@@ -96,7 +129,8 @@ class ScriptedNetwork:
     def condition(self, features: Features, reads: Sequence[Read]) -> Tensor:
         frame = features.query.frame
         rows = self.asked.setdefault(self.source(frame), [])
-        for read in reads:
+        forwards = [len(rows) + at if read.bias is None else int(read.bias[0]) for at, read in enumerate(reads)]
+        for forward, read in zip(forwards, reads, strict=True):
             rows.append(
                 Asked(
                     spatial=tuple((self.source(entry.features.frame), slot) for entry, slot in read.spatial),
@@ -105,9 +139,11 @@ class ScriptedNetwork:
                     hypotheses=tuple(int(entry.pointer[1]) for entry, _ in read.pointers),
                     span=read.pointer_span,
                     gain=None if read.gain is None else tuple(read.gain.tolist()),
+                    forward=forward,
+                    forwards=tuple(int(entry.pointer[2]) for entry, _ in read.pointers),
                 )
             )
-        return torch.arange(len(rows) - len(reads), len(rows)).float()[:, None, None, None]
+        return torch.tensor(forwards).float()[:, None, None, None]
 
     def measure(self, features: Features, reads: Sequence[Read]) -> tuple[Tensor, Tensor]:
         items = len(reads[0].spatial) + len(reads[0].pointers)
@@ -125,6 +161,7 @@ class ScriptedNetwork:
         pointers = torch.full((len(at), hypotheses, POINTER_WIDTH), float(frame))
         pointers[..., 1] = torch.arange(hypotheses)
         pointers[~visible, :, 1] = -1
+        pointers[..., 2] = torch.tensor(at)[:, None]
         return Candidates(
             torch.where(visible[:, None, None, None], logits, ABSENT_LOGIT),
             torch.from_numpy(self.script.iou[frame, at]),
@@ -154,7 +191,7 @@ class ScriptedNetwork:
                 ]
             )
         pointers = torch.full((len(rows), 1, POINTER_WIDTH), float(self.source(features.query.frame)))
-        pointers[..., 1] = PROMPT_HYPOTHESIS
+        pointers[..., 1], pointers[..., 2] = PROMPT_HYPOTHESIS, 0
         return Candidates(torch.stack(rows), torch.ones(len(rows), 1), pointers, torch.full((len(rows),), 10.0))
 
     def memorise(self, features: Features, logits: Tensor, presence: Tensor, prompted: Tensor) -> list[ScriptedMemory]:

@@ -1,0 +1,74 @@
+"""SAM2Long's memory: frames that scored well, weighted by how surely the object was seen on them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from framework.interfaces import MemoryPolicy
+from framework.types import Entry, Outcome, Query, Read
+from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_of_anchors, ranked, reduced, span
+
+
+@dataclass(frozen=True)
+class Sam2Long(MemoryPolicy[Bank]):
+    """Object-aware memory of one pathway (Ding et al., 2024, arXiv:2410.16268, section 3.3); use with `policies.beam.Beam`.
+
+    Reads the prompts and the last `slots` frames with predicted IoU above `min_iou` and a positive object score;
+    frame t-1 is always among them. Slots and pointer distances count ranks in that list. Keys of memories and, apart
+    from them, of pointers are scaled by `low` ... `high` in the order of their object scores; a prompt counts as
+    `anchor_presence`.
+
+    Published with ``quirks=True``: the pointer of the oldest of the frames is never read.
+    """
+
+    slots: int = SLOTS
+    pointers: int = POINTERS
+    min_iou: float = 0.1
+    low: float = 0.95
+    high: float = 1.05
+    anchor_presence: float = 10.0
+    quirks: bool = False
+
+    def init(self) -> Bank:
+        return Bank()
+
+    def read(self, state: Bank, query: Query) -> Read:
+        recent = self._listed(state, query)
+        spatial = (*anchored(state.anchors), *ranked(recent[-self.slots :] if self.slots else ()))
+        ranks = tuple((entry, rank) for rank, entry in enumerate(reversed(recent), start=1))
+        reach = min(self.pointers, len(recent) - 1 if self.quirks else len(recent))
+        pointers = (*pointers_of_anchors(state.anchors, query), *ranks[: max(reach, 0)])
+        gain = None
+        if len(spatial) > 1:
+            gain = torch.cat([self._gain([entry for entry, _ in items]) for items in (spatial, pointers)])
+        return Read(spatial, pointers, span(query, self.pointers), gain)
+
+    def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
+        if entry.scores.prompted:
+            return state.anchor(entry)
+        trusted = [known for known in (*state.recent, entry) if self._trusts(known)]
+        held = trusted[-max(self.slots, self.pointers, 1) :]
+        if not self._trusts(entry):
+            held.append(entry)
+        whole = {*trusted[-self.slots :], entry} if self.slots else {entry}
+        return state.keep(reduced(held, whole, oldest=0))
+
+    def entries(self, state: Bank) -> Sequence[Entry]:
+        return state.entries()
+
+    def _listed(self, state: Bank, query: Query) -> list[Entry]:
+        """Trusted frames and the last one, oldest first."""
+        last = query.frame - 1
+        return [entry for entry in state.recent if self._trusts(entry) or entry.frame == last]
+
+    def _trusts(self, entry: Entry) -> bool:
+        return entry.scores.iou > self.min_iou and entry.scores.presence > 0
+
+    def _gain(self, entries: Sequence[Entry]) -> Float[Tensor, " n"]:
+        """Weights by rank of the object score, the surest entry the largest."""
+        presence = [self.anchor_presence if e.scores.prompted else e.scores.presence for e in entries]
+        order = sorted(range(len(entries)), key=presence.__getitem__)
+        return torch.linspace(self.low, self.high, len(entries))[[order.index(i) for i in range(len(entries))]]

@@ -1,0 +1,56 @@
+"""SAM2Long's pathways and memory, decision by decision, against traces of the published code."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from framework.tracker import Tracker
+from policies.beam import Beam
+from policies.sam2long import Sam2Long
+from tests.scripted import InPasses
+from tests.traces import check_encodings, check_read, load, replay, row, scripted, traces
+
+
+@pytest.mark.parametrize("path", traces("sam2long"), ids=lambda path: path.stem)
+def test_trace(path: Path) -> None:
+    trace = load(path)
+    network = scripted(trace)
+    width = int(trace["num_pathway"])
+    tracker = Tracker(
+        network,
+        InPasses(Sam2Long(min_iou=float(trace["iou_thre"]), quirks=True)),
+        selector=Beam(width=width, uncertainty=float(trace["uncertainty"])),
+    )
+    for step in replay(trace, tracker, int(trace["T"])):
+        frame, where = step.frame, f"frame {step.frame}"
+        if frame == 0:
+            continue
+        asked = sorted(step.asked, key=lambda read: read.forward)
+        assert len(asked) == int(trace["n_calls"][frame]), where
+        first = [memory.frame for memory in network.encoded].index
+        for branch, read in enumerate(asked):
+            check_read(trace, read, network, frame, branch)
+            branches = tuple(memory.order - first(memory.frame) for memory in read.memories)
+            assert branches == row(trace, "mem_branch", frame, branch), where
+            assert read.forwards == row(trace, "ptr_slot", frame, branch), where
+            weights = [trace[key][frame, branch] for key in ("frame_weights", "ptr_weights")]
+            gain = np.concatenate([column[~np.isnan(column)] for column in weights])
+            assert (read.gain or (1.0,) * len(gain)) == pytest.approx(gain.tolist(), abs=1e-6), where
+        branches = step.state.objects[1]
+        kept = int(trace["num_branches"][frame])
+        assert len(branches) == width, where
+        tracks = [branch.past.track for branch in branches][:kept]
+        assert [track.choice for track in tracks] == trace["topk_hyp"][frame, :kept].tolist(), where
+        assert [branch.total for branch in branches] == pytest.approx(trace["acc_score"][frame].tolist(), abs=1e-5)
+        assert [track.scores.iou for track in tracks] == pytest.approx(trace["topk_iou"][frame, :kept].tolist())
+        assert [track.scores.presence for track in tracks] == pytest.approx(trace["topk_obj"][frame, :kept].tolist())
+        assert [track.scores.area for track in tracks] == trace["area_low"][frame, :kept].tolist(), where
+    check_encodings(trace, network)
+
+    final = tracker.hindsight(step.state)[1]
+    assert sorted(final) == list(range(int(trace["T"])))
+    for frame in range(1, int(trace["T"])):
+        assert final[frame].choice == int(trace["chosen"][frame]), f"frame {frame}"
+        area = int(final[frame].mask(network.video_size).sum())
+        assert area == int(trace["area_video_final"][frame]), f"frame {frame}"
