@@ -28,8 +28,8 @@ class Clips:
     """Whether the clip is to be tracked frame by frame on the network's own memories."""
 
     def to(self, device: torch.device) -> "Clips":
-        moved = (part.to(device, non_blocking=True) for part in (self.images, self.owners, self.objects, self.times))
-        return Clips(*moved, self.sequential)
+        images, owners, objects, times = (p.to(device) for p in (self.images, self.owners, self.objects, self.times))
+        return Clips(images, owners, objects, times, self.sequential)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class ClipStream(IterableDataset):
         plan = self.curriculum
         sequential = progress >= plan.sequential_from
         videos = plan.sequence_videos if sequential else plan.videos
-        clips = []
+        clips: list[tuple[np.ndarray, ...]] = []
         while len(clips) < videos:
             level = str(rng.choice(self.LEVELS, p=self.SHARES))
             index = (step * 64 + len(clips)) * 64 + self.seed % 64

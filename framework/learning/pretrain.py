@@ -199,10 +199,11 @@ class Pretraining(pl.LightningModule):
             part = Decoded(decoded.logits[row], decoded.iou[row], decoded.tokens[row], decoded.presence[row])
             rounds.append(self._remember(scene, t, part, own=own))
         kept = [memory for memory in rounds if rng.random() < 0.8]
-        slots = np.sort(rng.choice(PROMPTED_SLOT, len(kept), replace=False))[::-1] if rng.random() < 0.5 else None
-        slots = range(len(kept))[::-1] if slots is None else slots
-        recent = [(memory, int(slot)) for memory, slot in zip(kept, slots, strict=True)]
-        self._query(scene, second, [(prompt, PROMPTED_SLOT), *recent[::-1]], rng, terms)
+        slots = list(range(len(kept)))  # the newest first; policies may also leave frames out
+        if rng.random() < 0.5:
+            slots = sorted(rng.choice(PROMPTED_SLOT, len(kept), replace=False).tolist())
+        recent = list(zip(kept[::-1], slots, strict=True))
+        self._query(scene, second, [(prompt, PROMPTED_SLOT), *recent], rng, terms)
 
     def _sequence(self, batch: Clips, rng: np.random.Generator, terms: Terms) -> None:
         """Frame by frame on its own masks: the first half only to drift, the second half to learn."""
@@ -442,7 +443,10 @@ class ProceduralClips(pl.LightningDataModule):
         self.size, self.videos, self.frames, self.workers, self.seed = size, videos, frames, workers, seed
 
     def train_dataloader(self) -> DataLoader:
-        module, trainer = self.trainer.lightning_module, self.trainer
+        trainer = self.trainer
+        assert trainer is not None
+        module = trainer.lightning_module
+        assert isinstance(module, Pretraining)
         seed = self.seed * trainer.world_size + trainer.global_rank
         stream = ClipStream(module.progress, module.curriculum, self.size, seed, trainer.global_step)
         ahead = 3 if self.workers else None
@@ -482,7 +486,7 @@ class Export(pl.Callback):
         self.path = Path(path)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.sanity_checking:
+        if not trainer.sanity_checking and trainer.is_global_zero and isinstance(pl_module, Pretraining):
             save_weights(pl_module.network.state_dict(), self.path)
 
 

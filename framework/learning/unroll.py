@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from sam2.modeling.position_encoding import apply_rotary_enc
+from sam2.modeling.sam.transformer import RoPEAttention
 from sam2.modeling.sam2_base import SAM2Base
 from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
@@ -163,7 +164,7 @@ def condition(
 
 
 def _read(
-    attention: torch.nn.Module,
+    attention: RoPEAttention,
     queries: Float[Tensor, "R q C"],
     keys: Float[Tensor, "R k C"],
     values: Float[Tensor, "R k C"],
@@ -178,11 +179,6 @@ def _read(
     space = weight[..., :turning]
     mass = (space @ coverage[..., None])[..., 0] / space.sum(dim=-1).clamp_min(1e-6)
     return attention.out_proj(weight @ v), mass
-
-
-def tokens_covered(network: SAM2Base, mask: Bool[Tensor, "R H W"]) -> Float[Tensor, "R tokens"]:
-    """Share of every token that the mask covers."""
-    return F.avg_pool2d(mask.float()[:, None], network.backbone_stride).flatten(1)
 
 
 def upsample(logits: Float[Tensor, "R h w"], size: int) -> Float[Tensor, "R H W"]:

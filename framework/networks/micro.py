@@ -53,19 +53,20 @@ class ConvTrunk(nn.Module):
 
     Args:
         widths: channels at strides 2, 4 and 8.
-        depths: residual blocks at each stride.
+        depths: residual blocks at strides 4 and 8.
     """
 
-    def __init__(self, widths: tuple[int, int, int] = (32, 48, 96), depths: tuple[int, int, int] = (0, 1, 3)) -> None:
+    def __init__(self, widths: tuple[int, int, int] = (32, 48, 96), depths: tuple[int, int] = (1, 3)) -> None:
         super().__init__()
-        before = (3, *widths[:2])
+        half, quarter, eighth = widths
         self.stages = nn.ModuleList(
-            nn.Sequential(_halve(narrow, wide), *(Residual(wide) for _ in range(depth)))
-            for narrow, wide, depth in zip(before, widths, depths, strict=True)
+            [
+                nn.Sequential(_halve(3, half), nn.Conv2d(half, half, 3, padding=1), nn.ReLU()),
+                nn.Sequential(_halve(half, quarter), *(Residual(quarter) for _ in range(depths[0]))),
+                nn.Sequential(_halve(quarter, eighth), *(Residual(eighth) for _ in range(depths[1]))),
+            ]
         )
-        self.stages[0].append(nn.Conv2d(widths[0], widths[0], 3, padding=1))
-        self.stages[0].append(nn.ReLU())
-        self.channel_list = list(widths[::-1])  # coarsest first, as `FpnNeck` wants it
+        self.channel_list = [eighth, quarter, half]  # coarsest first, as `FpnNeck` wants it
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
         maps = []
@@ -100,7 +101,7 @@ def micro(
     layers: int = 2,
     feedforward: int = 256,
     trunk_widths: tuple[int, int, int] = (32, 48, 96),
-    trunk_depths: tuple[int, int, int] = (0, 1, 3),
+    trunk_depths: tuple[int, int] = (1, 3),
 ) -> SAM2Base:
     """The network without its weights, flags as in sam2.1 (configs/sam2.1/sam2.1_hiera_t.yaml).
 
@@ -113,7 +114,7 @@ def micro(
     """
     stride = 8
     tokens = image_size // stride
-    trunk = ConvTrunk(tuple(trunk_widths), tuple(trunk_depths))
+    trunk = ConvTrunk(trunk_widths, trunk_depths)
     neck = FpnNeck(_sine(width), width, trunk.channel_list, fpn_interp_model="nearest")
     layer = MemoryAttentionLayer(
         activation="relu",

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from framework.data.describe import census, contact_sheet
 from framework.data.levels import COMMON, HELD_OUT, LEVELS
 from framework.data.procedural import COUNTS, VERSION, Procedural, generator
 from framework.data.sequence import DataSet, VideoSequence
@@ -142,3 +143,21 @@ def test_frames_and_videos_out_of_range_are_named():
     with pytest.raises(InputError, match="0 to 199"):
         Procedural().sequence(200)
     assert Procedural("train").sequence(10**9).length == 60
+
+
+def test_a_census_counts_frames_and_videos():
+    data = Procedural("val", "hard", length=20, limit=3)
+    counts = census(data, videos=5, every=5)
+    assert (counts.videos, counts.frames) == (3, 12)
+    by_hand = [data.sequence(i).attributes(t) for i in range(3) for t in range(0, 20, 5)]
+    assert counts.frames_with == {name: sum(name in seen for seen in by_hand) for name in set().union(*by_hand)}
+    assert all(1 <= videos <= 3 for videos in counts.videos_with.values())
+
+
+def test_the_contact_sheet_outlines_the_tracked_object():
+    video = Procedural("val", "calm").sequence(0)
+    sheet = contact_sheet([video], columns=3)
+    assert sheet.shape == (128, 384, 3)
+    drawn = (sheet[:, :128] != video.frame(0)).any(axis=2)
+    mask = video.mask(0)
+    assert drawn.any() and (drawn & mask).sum() == drawn.sum()

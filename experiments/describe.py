@@ -1,0 +1,34 @@
+"""Counts a data set's attributes and draws a contact sheet: `python -m experiments.describe data=distractors`."""
+
+from pathlib import Path
+
+import cv2
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from framework.cli import build, check, command
+from framework.data.describe import census, contact_sheet
+
+
+@command("describe")
+def main(config: DictConfig) -> None:
+    """Prints one line per attribute and writes a picture."""
+    check(config, videos=int, every=int, rows=int, output=str)
+    data = build(config.data)
+    counts = census(data, config.videos, config.every)
+    table = Table("attribute", "frames", "share", "videos", title=f"{data.name}: {counts.videos} videos")
+    for name in sorted(counts.frames_with):
+        frames = counts.frames_with[name]
+        table.add_row(name, f"{frames}", f"{frames / counts.frames:.3f}", f"{counts.videos_with[name]}")
+    Console().print(table)
+    sheet = contact_sheet([data.sequence(index) for index in range(min(config.rows, len(data)))])
+    path = Path(config.output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), sheet[..., ::-1]):
+        raise OSError(f"{path} could not be written")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()
