@@ -244,7 +244,7 @@ def run_identity(tracker: Tracker, data: DataSet, protocol: EvaluationProtocol) 
         "tracker": identity.describe(tracker),
         "data": data.name,
         "protocol": identity.describe(protocol),
-        "code": identity.code_digest(tracker.policy, tracker.motion, tracker.selector),
+        "code": identity.code_digest(__name__, tracker, data),
     }
 
 

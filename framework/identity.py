@@ -4,8 +4,8 @@ Identity is read off the objects themselves, so it is the same from the command 
 configuration spelled out or left to defaults:
 
 * a dataclass is its class and its fields, a module is its class, its plain settings and a digest of its weights;
-* code is the source of the engine (framework/ without what only displays or trains) and of the policy, motion model
-  and selector in use with the siblings they import. A new or edited policy leaves the results of all others valid.
+* code is the source of the classes in use and of what they import from their own package and from framework/. So an
+  edited policy, plot or document leaves the results of all other policies valid, an edited engine leaves none.
 
 Device, library versions and the git commit are recorded beside results but are not identity.
 """
@@ -13,12 +13,10 @@ Device, library versions and the git commit are recorded beside results but are 
 import ast
 import hashlib
 import importlib.util
-import inspect
 import json
 import math
 import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -28,9 +26,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-ENGINE = Path(__file__).parent
-NOT_DECIDING = ("learning", "report", "cli.py", "errors.py", "statistics.py", "variants.py", "wandb_log.py")
-"""Parts of framework/ that cannot change a mask or a score."""
+CHECKOUT = Path(__file__).parents[1]
+OURS = ("framework", "policies", "motion")
+"""Packages whose source counts also when they are installed."""
 
 
 def describe(value: Any) -> Any:
@@ -67,14 +65,14 @@ def run_hash(identity: Mapping[str, Any]) -> str:
 
 
 def code_digest(*parts: object) -> str:
-    """Digest of the engine's source and of the source of the classes of `parts` (policy, motion model ...)."""
-    paths = set(_engine_sources())
-    for part in parts:
-        _add_source(type(part).__module__, paths)
+    """Digest of the source of the classes that `parts` are made of, and of the modules that `parts` name."""
+    modules: set[str] = set()
+    for name in _modules_in(parts):
+        _follow(name, modules)
     digest = hashlib.sha256()
-    for path in sorted(paths):
-        digest.update(path.name.encode())
-        digest.update(_source(path))
+    for name in sorted(modules):
+        digest.update(name.encode())
+        digest.update(_source(name))
     return digest.hexdigest()[:16]
 
 
@@ -84,11 +82,11 @@ def commit() -> str | None:
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", *arguments], cwd=ENGINE.parent, capture_output=True, text=True, check=True, timeout=10
+            ["git", *arguments], cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=10
         ).stdout.strip()
 
     try:
-        if Path(git("rev-parse", "--show-toplevel")) != ENGINE.parent.resolve():
+        if Path(git("rev-parse", "--show-toplevel")) != CHECKOUT.resolve():
             return None
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
@@ -126,29 +124,62 @@ def _digest(arrays: list[tuple[str, Any]]) -> str:
     return digest.hexdigest()[:16]
 
 
-@cache
-def _engine_sources() -> tuple[Path, ...]:
-    return tuple(path for path in ENGINE.rglob("*.py") if path.relative_to(ENGINE).parts[0] not in NOT_DECIDING)
+def _modules_in(value: Any) -> Iterator[str]:
+    """Names of the Python modules that define the classes in a nested value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _modules_in(item)
+    elif isinstance(value, nn.Module):
+        yield from sorted({type(part).__module__ for part in value.modules()})
+    elif is_dataclass(value) and not isinstance(value, type):
+        yield type(value).__module__
+        inner = [getattr(value, field.name) for field in fields(value)]
+        yield from _modules_in([item for item in inner if is_dataclass(item) or isinstance(item, nn.Module)])
+    elif value is not None:
+        yield type(value).__module__
 
 
-@cache
-def _source(path: Path) -> bytes:
-    """Read once: what runs is what was there when the process began, as nearly as can be told."""
-    return path.read_bytes()
-
-
-def _add_source(module: str, paths: set[Path]) -> None:
-    """The module's file and those of the siblings (same top-level package) it imports, directly or not."""
-    package = module.partition(".")[0]
-    loaded = sys.modules.get(module)
-    spec = importlib.util.find_spec(module) if loaded is None else None
-    file = (inspect.getsourcefile(loaded) if loaded is not None else spec.origin if spec else None) if package else None
-    if file is None or package == "framework" or Path(file) in paths:
+def _follow(module: str, found: set[str]) -> None:
+    """Adds a module and what it imports from its own top-level package and from framework/, directly or not."""
+    if module in found or _path(module) is None:
         return
-    paths.add(Path(file))
-    for node in ast.walk(ast.parse(_source(Path(file)))):
-        names = [node.module] if isinstance(node, ast.ImportFrom) and node.module and not node.level else []
-        names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        for name in names:
-            if name.partition(".")[0] == package:
-                _add_source(name, paths)
+    found.add(module)
+    own = {module.partition(".")[0], "framework"}
+    for name in _imports(module):
+        if name.partition(".")[0] in own:
+            _follow(name, found)
+
+
+@cache
+def _path(module: str) -> Path | None:
+    """Source file of a module of the project; None for installed libraries, whose versions are recorded instead."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    path = Path(spec.origin)
+    installed = {"site-packages", "dist-packages"} & set(path.parts) or path.is_relative_to(Path(ast.__file__).parent)
+    return None if installed and module.partition(".")[0] not in OURS else path
+
+
+@cache
+def _source(module: str) -> bytes:
+    """Read once: what runs is what was there when the process began, as nearly as can be told."""
+    path = _path(module)
+    return path.read_bytes() if path else b""
+
+
+def _imports(module: str) -> Iterable[str]:
+    """Everything that may be a module in the import statements of a module."""
+    for node in ast.walk(ast.parse(_source(module))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = module.split(".")[: -node.level] if node.level else []
+            package = ".".join([*above, *([node.module] if node.module else [])])
+            yield package
+            yield from (f"{package}.{alias.name}" for alias in node.names)

@@ -69,8 +69,8 @@ def rows(comparison: Comparison, metric: str = "jaccard", seed: int = 0) -> list
     return [replace(row, p=p) for row, p in zip(table, corrected, strict=True)]
 
 
-COMPARED, P = 2, 4
-"""Columns of the difference and of its p-value."""
+COMPARED, SCORE, P = 2, 3, 4
+"""Columns of the difference, of wins and losses, and of the p-value."""
 
 
 def header(baseline: str, metric: str) -> list[str]:
@@ -119,13 +119,13 @@ def rich_table(comparison: Comparison, table: Sequence[Row], metric: str) -> Tab
     """For a terminal of 80 columns, without p; differences whose interval leaves zero out are bold."""
     titles = header("first", metric)
     shown = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for index, title in enumerate(titles):
-        if index != P:
-            shown.add_column(Text(title), justify="left" if index == 0 else "right", overflow="fold")
+    kept = [index for index in range(len(titles)) if index != P and (len(table) > 1 or index not in (COMPARED, SCORE))]
+    for index in kept:
+        shown.add_column(Text(titles[index]), justify="left" if index == 0 else "right", overflow="fold")
     for row in table:
         bold = "bold" if row.difference is not None and row.difference.clear else ""
         line = [Text(text, style=bold if index == COMPARED else "") for index, text in enumerate(cells(row))]
-        shown.add_row(*line[:P], *line[P + 1 :])
+        shown.add_row(*(line[index] for index in kept))
     return shown
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scripted import First, Latest, Peeking, ScriptedNetwork, Square, Squares
+from squares import First, Latest, Peeking, ScriptedNetwork, Square, Squares
 
 from framework import identity, results
 from framework.errors import InputError
@@ -132,7 +132,7 @@ SCRIPT = textwrap.dedent(
     """
     import sys, time
     from pathlib import Path
-    from scripted import First, Latest, ScriptedNetwork, Square, Squares
+    from squares import First, Latest, ScriptedNetwork, Square, Squares
     from framework.evaluation import Watch, evaluate
     from framework.tracker import Tracker
 
@@ -292,7 +292,25 @@ def test_code_identity_follows_a_policy_and_its_siblings(tmp_path, monkeypatch):
     (package / "base.py").write_text("WIDTH = 2\n")
     identity._source.cache_clear()
     assert identity.code_digest(Mine()) != before
+    (package / "other.py").write_text("HEIGHT = 2\n")
     identity._source.cache_clear()
+    assert identity.code_digest("framework.evaluation", Mine()) == identity.code_digest(
+        Mine(), "framework.tracker", "framework.evaluation"
+    )
+
+
+def test_code_identity_is_the_engine_without_what_only_shows_or_trains():
+    modules: set[str] = set()
+    for name in ("framework.evaluation", "framework.networks.micro"):
+        identity._follow(name, modules)
+    assert {
+        "framework.tracker",
+        "framework.rows",
+        "framework.metrics.tracking",
+        "framework.networks.attention",
+    } <= modules
+    shown = ("framework.report", "framework.learning", "framework.cli", "framework.statistics", "framework.wandb_log")
+    assert not [name for name in modules if name.startswith(shown)]
 
 
 def test_results_of_another_configuration_are_refused(tmp_path):
