@@ -199,14 +199,14 @@ def _build(config: DictConfig, image_size: int | None, dynamic_multimask: bool, 
             "dynamic_multimask_stability_delta": 0.05,
             "dynamic_multimask_stability_thresh": 0.98,
         }
-    with _ReadableSchedule():
+    with _TablesOnCpu():
         return instantiate(config).eval()
 
 
-class _ReadableSchedule(TorchFunctionMode):
-    """Hiera reads its drop-path schedule back as numbers, which the meta device cannot; keep `linspace` on the CPU."""
+class _TablesOnCpu(TorchFunctionMode):
+    """Constant tables stay real on the meta device: Hiera reads its drop-path schedule back as numbers."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.linspace:
+        if func in (torch.linspace, torch.arange):
             kwargs = {**(kwargs or {}), "device": "cpu"}
         return func(*args, **(kwargs or {}))

@@ -111,7 +111,8 @@ def read(path: Path) -> dict[str, Tensor]:
         InputError: truncated, holding pickled code, or not a checkpoint.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # the one line below says it better
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if _is_checkpoint_file(path):
             raise InputError(

@@ -2,7 +2,8 @@
 
 Three scenarios: a mask prompt with the configuration as published ("mask"), a box prompt with the predictor's
 post-processing ("box"), and a mask prompt with weights that never see the object again ("absent"). Memories pass
-through bfloat16, where one float32 ulp can flip a rounding: hence tolerances far above those of single modules.
+through bfloat16, where one float32 ulp can flip a rounding: hence tolerances far above those of single modules. (A
+rotary code left out of the cross-attention moves these numbers by a third to a half of their spread.)
 """
 
 from dataclasses import dataclass, field
@@ -70,22 +71,33 @@ def track(name: str, scenario: str, frames: int) -> tuple[Observed, list[Result]
     return network, [result[""] for result in results]
 
 
-def close(found: Tensor, expected: np.ndarray, atol: float, what: str, spread: np.ndarray | None = None) -> None:
-    """Within `atol` everywhere, and within a thousandth of the spread (the expected values' own) on average.
+@dataclass(frozen=True)
+class Comparison:
+    """Differences that rounding explains, times `slack`."""
 
-    The box's mask is binarised before it is remembered, where 1e-5 in one logit flips a pixel: three times that.
-    """
-    slack = 3 if what.startswith("box") else 1
-    found = found.detach().float().reshape(expected.shape).numpy()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=slack * atol, err_msg=what)
-    scale = (expected if spread is None else spread).std()
-    if scale > 0:
-        assert np.sqrt(np.mean((found - expected) ** 2)) <= slack * 1e-3 * scale, what
+    slack: float
+
+    def __call__(
+        self, found: Tensor, expected: np.ndarray, atol: float, what: str, spread: np.ndarray | None = None
+    ) -> None:
+        """Within `atol` everywhere, and within a thousandth of the spread (the expected values' own) on average."""
+        found = found.detach().float().reshape(expected.shape).numpy()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=self.slack * atol, err_msg=what)
+        scale = (expected if spread is None else spread).std()
+        if scale > 0:
+            assert np.sqrt(np.mean((found - expected) ** 2)) <= self.slack * 1e-3 * scale, what
+
+
+def comparison(name: str, scenario: str) -> Comparison:
+    # A box's mask is binarised before it is remembered, where 1e-5 in one logit flips a pixel. On Hiera the official
+    # predictor itself moves by more than the plain tolerance between two kinds of CPU.
+    return Comparison(slack=(3.0 if scenario == "box" else 1.0) * (4.0 if name == "sam2.1_hiera_t" else 1.0))
 
 
 @pytest.mark.parametrize(("name", "scenario", "frames"), CASES)
 def test_video(name: str, scenario: str, frames: int) -> None:
     network, results = track(name, scenario, frames)
+    close = comparison(name, scenario)
     with np.load(GOLDENS / f"{name}.npz") as file:
         golden = {key: file[key] for key in file.files if key.startswith(f"{scenario}/")}
     for t, result in enumerate(results):
