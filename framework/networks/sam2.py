@@ -127,7 +127,7 @@ class Sam2Network:
         tokens, positions, owner = [], [], []
         for item in range(spatial):
             entries, slots = zip(*(read.spatial[item] for read in reads), strict=True)
-            features = torch.stack([entry.features for entry in entries]).to(self.device)
+            features = torch.stack([entry.features for entry in entries]).to(model.maskmem_tpos_enc)  # device, dtype
             tokens.append(_tokens(features))
             temporal = model.maskmem_tpos_enc[list(slots), 0]
             positions.append(self._memory_position + temporal)

@@ -118,6 +118,15 @@ def test_unit_gain_and_zero_bias_change_nothing(small: Sam2Network, count: int) 
         torch.testing.assert_close(small.condition(features, [read]), plain, rtol=0, atol=1e-5)
 
 
+def test_memories_alone_can_be_read(small: Sam2Network) -> None:
+    """They are stored in bfloat16, which no float32 pointer promotes here."""
+    features, entries = observe(small, 2)
+    read = reading(entries, pointers=0)
+    plain = small.condition(features, [read])
+    assert plain.dtype == torch.float32 and plain.isfinite().all()
+    torch.testing.assert_close(small.measure(features, [read])[0], plain, rtol=0, atol=1e-5)
+
+
 def test_a_very_negative_bias_forgets_an_item(small: Sam2Network) -> None:
     features, entries = observe(small, 3)
     bias = torch.tensor([0.0, -1e4, 0.0, 0.0])
