@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from framework.types import Prompt, Size
+from framework.types import Box, Prompt, Size
 
 
 @runtime_checkable
@@ -50,3 +50,23 @@ class DataSet(Protocol):
 
     def sequence(self, index: int) -> VideoSequence:
         """Sequence by position, 0 <= index < len."""
+
+
+@runtime_checkable
+class BoxedSequence(VideoSequence, Protocol):
+    """A video whose truth is boxes."""
+
+    def truth_boxes(self, index: int) -> Mapping[int, Box | None]:
+        """True box of every annotated object, None where it is absent; {} on frames without annotation."""
+
+
+@runtime_checkable
+class ReleasedSequence(VideoSequence, Protocol):
+    """A video of a public data set, whose results have file names that the official tools look for."""
+
+    @property
+    def object_names(self) -> Mapping[int, str]:
+        """What the data call the objects, where that is not their number."""
+
+    def frame_name(self, index: int) -> str | None:
+        """File name of a frame, without its suffix; None for a frame that no result is asked for."""
