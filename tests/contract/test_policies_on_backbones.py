@@ -1,0 +1,48 @@
+"""Every memory policy on every family of networks: several objects, one lockstep, untrained weights.
+
+Numbers mean nothing here; what is checked is that no policy depends on how a network lays out its memories.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from framework.networks.build import network
+from framework.tracker import Tracker, lockstep
+from framework.types import Frame, Prompt
+from tests.deterministic_weights import frame
+
+CONF = Path(__file__).parents[2] / "conf"
+POLICIES = {path.stem: path for path in sorted((CONF / "policy").glob("*.yaml"))}
+BACKBONES = {"sam2.1_hiera_t": 64, "sam2_hiera_t": 64, "efficienttam_ti": 64, "efficienttam_ti_1": 64, "edgetam": 256}
+FRAMES = 6
+
+
+def video() -> list[Frame]:
+    """Two prompted boxes, the second a frame later; truth for the policies that may see it."""
+    masks = np.zeros((2, 96, 128), dtype=bool)
+    masks[0, 20:60, 30:80] = masks[1, 50:90, 70:120] = True
+    prompts = {0: {1: Prompt(mask=masks[0])}, 1: {2: Prompt(box=(70.0, 50.0, 120.0, 90.0))}}
+    truth = {1: torch.from_numpy(masks[0]), 2: torch.from_numpy(masks[1])}
+    return [Frame(frame(t, 128)[16:112], prompts.get(t, {}), truth=truth) for t in range(FRAMES)]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", BACKBONES)
+def test_all_policies_in_one_lockstep(name: str) -> None:
+    net = network(name, checkpoint="random", image_size=BACKBONES[name], device="cpu")
+    trackers = {key: Tracker(net, instantiate(OmegaConf.load(path))) for key, path in POLICIES.items()}
+    together = list(lockstep(trackers, video(), length=FRAMES))
+    for t, results in enumerate(together):
+        for key, result in results.items():
+            assert list(result.tracks) == ([1] if t == 0 else [1, 2]), key
+            assert all(track.logits.isfinite().all() for track in result.tracks.values()), key
+            assert result.work.encodings == 1
+    alone = list(lockstep({"sam2": trackers["sam2"]}, video(), length=FRAMES))
+    for results, own in zip(together, alone, strict=True):
+        for key, track in own["sam2"].tracks.items():
+            torch.testing.assert_close(results["sam2"].tracks[key].logits, track.logits, rtol=0, atol=1e-3)
