@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,7 +32,7 @@ from framework.data.prompts import Schedule
 from framework.data.sources import Source
 from framework.errors import InputError
 from framework.evaluation import mask_box
-from framework.report.overlay import memory_strip, overlay, palette
+from framework.report.overlay import legible, memory_strip, overlay, palette
 from framework.report.video import VideoWriter
 from framework.results import encode_mask, write_atomic
 from framework.tracker import Tracker
@@ -67,6 +67,7 @@ def follow(tracker: Tracker, source: Source, schedule: Schedule) -> Iterator[Sho
         yield Shot(image, result, dict(zip(found, host, strict=True)))
 
 
+@runtime_checkable
 class Writer(Protocol):
     """One of the outputs."""
 
@@ -200,7 +201,8 @@ class OverlayVideo:
         result = shot.result
         of = "" if self._length is None else f" / {self._length}"
         labels = {key: f"{key}  {track.scores.iou:.2f}" for key, track in result.tracks.items()}
-        picture = overlay(shot.image, shot.masks, [f"{self._name}   {result.frame}{of}"], labels=labels)
+        caption = [f"{self._name}   {result.frame}{of}"]
+        picture = overlay(shot.image, shot.masks, caption, labels=labels, zoom=legible(result.size))
         memory = {
             key: result.tracks[key].memory if key in result.tracks else MemoryUse() for key in sorted(self._prompted)
         }

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from framework.types import ANCHOR, Box, MemoryUse
+from framework.types import ANCHOR, Box, MemoryUse, Size
 
 Colour = tuple[int, int, int]
 
@@ -27,6 +27,8 @@ COLOURS: tuple[Colour, ...] = (
 """Objects take these in turn; told apart by most colour-blind readers too, by lightness if not by hue."""
 
 OPACITY = 0.45
+LEGIBLE = 240
+"""Pixels that the shorter side of a picture needs for letters."""
 INK: Colour = (245, 245, 245)
 FAINT: Colour = (120, 124, 132)
 GROUND: Colour = (24, 26, 30)
@@ -52,12 +54,17 @@ def overlay(
     caption: Sequence[str] = (),
     boxes: Mapping[int, Box] | None = None,
     labels: Mapping[int, str] | None = None,
-) -> UInt8[np.ndarray, "Hv Wv 3"]:
+    zoom: int = 1,
+) -> UInt8[np.ndarray, "Hp Wp 3"]:
     """The image with tinted, outlined masks and, where given, boxes; `image` itself is left as it is.
 
     `labels` (object id -> text, such as its score) are written at each object; `caption` lines in the upper left
-    corner. Line widths and letters grow with the image.
+    corner. Line widths and letters grow with the image. `zoom` enlarges all of it (see `legible`).
     """
+    if zoom > 1:
+        image = cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC)
+        masks = {key: _enlarged(mask, zoom) for key, mask in masks.items()}
+        boxes = {key: (zoom * x0, zoom * y0, zoom * x1, zoom * y1) for key, (x0, y0, x1, y1) in (boxes or {}).items()}
     height, width = image.shape[:2]
     thick = max(1, round(min(height, width) / 360))
     picture = image.copy()
@@ -72,7 +79,7 @@ def overlay(
         cv2.drawContours(picture, outlines, -1, colour(key), thick, cv2.LINE_AA)
     for key, (xmin, ymin, xmax, ymax) in (boxes or {}).items():
         corners = (round(xmin), round(ymin)), (round(xmax) - 1, round(ymax) - 1)
-        cv2.rectangle(picture, *corners, colour(key), thick, cv2.LINE_AA)
+        cv2.rectangle(picture, *corners, colour(key), thick)
     if not caption and not labels:
         return picture
     drawn = Image.fromarray(picture)
@@ -83,6 +90,11 @@ def overlay(
     if caption:
         _caption(pen, caption, size, GROUND)
     return np.asarray(drawn)
+
+
+def legible(size: Size) -> int:
+    """How much a picture of this size is enlarged so that labels can be read on it; 1 for most videos."""
+    return max(1, -(-LEGIBLE // min(size)))
 
 
 def memory_strip(
@@ -99,7 +111,7 @@ def memory_strip(
     The strip spans the whole video, or its last `WINDOW` frames (what is older sits at the left edge) when it is longer
     than `LONG` or `length` is None.
     """
-    row, gutter = max(22, width // 48), max(34, width // 20)
+    row, gutter = max(22, width // 48), max(26, width // 20)
     whole = length if length is not None and length <= LONG else None
     first = 0 if whole else max(0, frame - WINDOW + 1)
     last = (whole or first + WINDOW) - 1
@@ -112,7 +124,7 @@ def memory_strip(
 
     bar = max(1.0, min(5.0, span / max(1, last - first + 1) * 0.7))
     for line, (key, use) in enumerate(memory.items()):
-        top, middle, bottom = line * row + 3, line * row + row / 2, (line + 1) * row - 4
+        top, middle, bottom = line * row + 3.0, (line + 0.5) * row, (line + 1) * row - 4.0
         pen.text((row / 3, middle), str(key), colour(key), _font(round(row * 0.55)), anchor="lm")
         pen.line((gutter + row / 2, middle, gutter + row / 2 + span, middle), FAINT, 1)
         for held in use.held:
@@ -135,6 +147,10 @@ def memory_strip(
 def _bar(pen: ImageDraw.ImageDraw, x: float, width: float, top: float, bottom: float, ink: Colour) -> None:
     left = x - width / 2  # PIL paints the last column and row too
     pen.rectangle((left, top, max(left, left + width - 1), bottom), ink)
+
+
+def _enlarged(mask: Bool[np.ndarray, "Hv Wv"], zoom: int) -> Bool[np.ndarray, "Hp Wp"]:
+    return cv2.resize(mask.astype(np.float32), None, fx=zoom, fy=zoom, interpolation=cv2.INTER_LINEAR) > 0.5
 
 
 def _faded(ink: Colour) -> Colour:
