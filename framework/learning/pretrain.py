@@ -496,3 +496,9 @@ def save_weights(state: Mapping[str, Any], path: Path) -> None:
     draft = path.with_suffix(f".{os.getpid()}.tmp")
     torch.save({"model": {name: value.detach().cpu().contiguous() for name, value in state.items()}}, draft)
     draft.replace(path)
+
+
+def halved(network: SAM2Base) -> dict[str, Tensor]:
+    """The state with parameters in float16, as the package ships it; buffers (positional codes) stay as they are."""
+    parameters = {name for name, _ in network.named_parameters()}
+    return {name: value.half() if name in parameters else value for name, value in network.state_dict().items()}
