@@ -6,8 +6,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from framework.cli import build, command
-from framework.errors import InputError
+from framework.cli import build, check, command
 from framework.evaluation import evaluate
 from framework.report.sequence_progress import SequenceProgress
 from framework.report.table import caption, rich_table
@@ -17,9 +16,8 @@ from framework.variants import variants
 
 def compare(config: DictConfig) -> None:
     """Tracks what is not on disk yet, prints the table and writes the report. Interrupt it at will."""
+    check(config, threads=int | None, output=str)
     if config.threads is not None:
-        if not isinstance(config.threads, int) or config.threads < 1:
-            raise InputError(f"threads={config.threads}: give a whole number from 1 up, or null")
         torch.set_num_threads(config.threads)
     console, output, chosen = Console(), Path(config.output), variants(config)
     data, protocol, reporter, logger = (build(config[part]) for part in ("data", "protocol", "report", "logger"))

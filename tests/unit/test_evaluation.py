@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from squares import First, Latest, Peeking, ScriptedNetwork, Square, Squares
 
 from framework import identity, results
 from framework.errors import InputError
 from framework.evaluation import EvaluationProtocol, Watch, evaluate, mask_box, run_identity
 from framework.results import RunFolder, decode_mask, encode_mask, from_json, to_json
 from framework.tracker import Tracker
+from tests.squares import First, Latest, Peeking, ScriptedNetwork, Square, Squares
 
 NETWORK = ScriptedNetwork()
 
@@ -132,7 +132,7 @@ SCRIPT = textwrap.dedent(
     """
     import sys, time
     from pathlib import Path
-    from squares import First, Latest, ScriptedNetwork, Square, Squares
+    from tests.squares import First, Latest, ScriptedNetwork, Square, Squares
     from framework.evaluation import Watch, evaluate
     from framework.tracker import Tracker
 
@@ -151,11 +151,9 @@ SCRIPT = textwrap.dedent(
 
 
 def start(folder, pause):
-    here = Path(__file__).parent
-    path = os.pathsep.join([str(here), str(here.parents[1])])
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT, str(folder), str(pause)],
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         text=True,
     )

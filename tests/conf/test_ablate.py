@@ -1,0 +1,133 @@
+"""The command line of comparisons: what it prints and writes, and one line for whatever a user gets wrong."""
+
+import csv
+import io
+import json
+import sys
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from experiments import ablate, evaluate
+
+QUICK = ("backbone.checkpoint=random", "data.limit=2", "data.length=5", "logger=none", "pictures=1", "threads=1")
+
+
+def call(main, *arguments):
+    """Runs an entry point in this process; returns its exit code."""
+    GlobalHydra.instance().clear()
+    sys.argv = [main.__module__, *arguments]
+    try:
+        main()
+    except SystemExit as exit_:
+        return exit_.code
+    finally:
+        GlobalHydra.instance().clear()
+    return 0
+
+
+@pytest.fixture(autouse=True)
+def arguments(monkeypatch):
+    monkeypatch.setattr(sys, "argv", sys.argv)
+
+
+def test_a_comparison_prints_a_table_and_says_where_the_rest_is(tmp_path, capsys):
+    variants = 'variants=[sam2,keep_first,"every_nth policy.interval=2"]'
+    assert call(ablate.main, f"output={tmp_path}", variants, *QUICK) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("sam2", "keep_first", "every_nth"))
+    assert "10 encodings for 10 frames" in shown and "30 asked" in shown
+    (page,) = tmp_path.rglob("report.html")
+    (picture,) = tmp_path.rglob("*.png")
+    assert str(page) in shown and str(picture) in shown
+    with (page.parent / "table.csv").open() as file:
+        first = list(csv.DictReader(file))
+    assert [row["variant"] for row in first] == ["sam2", "keep_first", "every_nth policy.interval=2"]
+    assert len(list(tmp_path.rglob("*.json.gz"))) == 6 and not list(tmp_path.rglob("*.log"))
+
+    # Once more: nothing is tracked again, and the table is the same, timings included.
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json.gz")}
+    assert call(ablate.main, f"output={tmp_path}", variants, *QUICK) == 0
+    assert "2 of 2 sequences are on disk already" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json.gz")} == stamps
+    assert list(csv.DictReader(io.StringIO((page.parent / "table.csv").read_text()))) == first
+
+    # One of them alone finds its results too: identity does not depend on how a variant was asked for.
+    assert call(evaluate.main, f"output={tmp_path}", "policy=every_nth", "policy.interval=2", *QUICK) == 0
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json.gz")} == stamps
+
+
+def test_multirun_tracks_every_choice(tmp_path, capsys):
+    assert call(evaluate.main, "-m", f"output={tmp_path}", "policy=sam2,no_memory", *QUICK) == 0
+    names = {json.loads(path.read_text())["notes"]["name"] for path in tmp_path.rglob("run.json")}
+    assert names == {"sam2", "no_memory"}
+
+
+BAD = {
+    "unknown variant": (
+        ["variants=[sam2,skip_absnt]"],
+        "unknown variant 'skip_absnt': did you mean skip_absent? (valid: ",
+    ),
+    "unknown option of a variant": (
+        ['variants=["every_nth policy.intervall=3"]'],
+        "variant 'every_nth policy.intervall=3': unknown option 'policy.intervall': did you mean interval?",
+    ),
+    "wrong type in a variant": (
+        ['variants=["every_nth policy.interval=often"]'],
+        "variant 'every_nth policy.interval=often': policy.interval=often is of a wrong type: give a whole number",
+    ),
+    "refused value in a variant": (
+        ['variants=["every_nth policy.interval=0"]'],
+        "variant 'every_nth policy.interval=0': policy: every_nth needs interval >= 1",
+    ),
+    "shared option in a variant": (
+        ['variants=["sam2 data.length=3"]'],
+        "variant 'sam2 data.length=3': data.length=3 is not an option of policy, motion, selector, tracker, method",
+    ),
+    "listed twice": (["variants=[sam2,sam2]"], "variant 'sam2' is listed twice"),
+    "no variants": (["variants=[]"], "variants is a list of names, the baseline first"),
+    "variants of a wrong type": (["variants=3"], "variants is a list of names, the baseline first"),
+    "policy beside variants": (["policy=sam2"], "policy=sam2 has no effect on a list of variants"),
+    "unknown data": (["data=distractor"], "unknown data 'distractor': choose one of "),
+    "unknown data option": (["data.limitt=3"], "unknown option 'data.limitt': did you mean limit?"),
+    "wrong data type": (["data.length=ten"], "data.length=ten is of a wrong type: give a whole number or null"),
+    "unknown motion": (["motion=kalmann"], "unknown motion 'kalmann': choose one of "),
+    "unknown metric": (["metric=iou"], "report: metric 'iou' is unknown: choose one of jaccard, success"),
+    "unknown protocol": (
+        ["protocol.prompt=circle"],
+        "protocol.prompt=circle is of a wrong type: give one of mask, box",
+    ),
+    "unknown logger": (["logger=tensorboard"], "unknown logger 'tensorboard': choose one of "),
+    "wrong thread count": (["threads=many"], "threads=many is of a wrong type: give a whole number or null"),
+    "unknown top-level option": (["varients=[sam2]"], "unknown option 'varients': did you mean variants?"),
+    "unquoted list": (["variants=sam2,random"], "Ambiguous value for argument 'variants=sam2,random'"),
+    "missing checkpoint": (["backbone.checkpoint=nowhere.pt"], "nowhere.pt does not exist"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line(case, tmp_path, capsys):
+    options, message = BAD[case]
+    output = tmp_path / "out"
+    assert call(ablate.main, f"output={output}", *QUICK, *options) == 2
+    line = capsys.readouterr().err.strip()
+    assert message in line and "\n" not in line
+    assert not output.exists() or not any(path.is_file() for path in output.rglob("*"))
+
+
+def test_an_output_that_cannot_be_written(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert call(ablate.main, f"output={tmp_path}/file/out", *QUICK) == 2
+    line = capsys.readouterr().err.strip()
+    assert "file" in line and "\n" not in line
+    assert (tmp_path / "file").read_text() == ""
+
+
+def test_results_of_another_configuration(tmp_path, capsys):
+    assert call(evaluate.main, f"output={tmp_path}", "policy=sam2", *QUICK) == 0
+    (about,) = tmp_path.rglob("run.json")
+    about.write_text(about.read_text().replace('"slots": 6', '"slots": 5'))
+    capsys.readouterr()
+    assert call(evaluate.main, f"output={tmp_path}", "policy=sam2", *QUICK) == 2
+    line = capsys.readouterr().err.strip()
+    assert line == f"{about.parent} holds another configuration's results: remove it or choose another output="

@@ -1,0 +1,152 @@
+"""Every configuration file composes, and what it describes can be made."""
+
+import inspect
+from pathlib import Path
+
+import hydra
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from framework.cli import build
+from framework.data.sequence import DataSet, VideoSequence
+from framework.evaluation import EvaluationProtocol
+from framework.interfaces import MemoryPolicy, MotionModel, Selector
+from framework.report.report import Reporter
+from framework.tracker import Tracker
+from framework.variants import variants
+from framework.wandb_log import NoLog
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def choices(group):
+    return sorted(
+        path.stem if "." not in path.stem else path.name[: -len(".yaml")] for path in (CONF / group).glob("*.yaml")
+    )
+
+
+@pytest.fixture(autouse=True)
+def composition():
+    GlobalHydra.instance().clear()  # importing sam2 leaves it initialised
+    with initialize_config_module(config_module="conf", version_base="1.3"):
+        yield
+    GlobalHydra.instance().clear()
+
+
+def composed(name, *overrides):
+    """As an entry point sees it."""
+    config = compose(name, overrides=list(overrides), return_hydra_config=True)
+    HydraConfig.instance().set_config(config)
+    return compose(name, overrides=list(overrides))
+
+
+def made(config):
+    """Trackers of a composed configuration on the embedded network with random weights."""
+    network = build(config.backbone)
+    return {variant.name: variant.tracker(network) for variant in variants(config)}
+
+
+@pytest.mark.parametrize("name", choices("policy"))
+def test_policies(name):
+    assert isinstance(build(composed("evaluate", f"policy={name}").policy), MemoryPolicy)
+
+
+@pytest.mark.parametrize("name", choices("motion"))
+def test_motion_models(name):
+    node = composed("evaluate", f"motion={name}").motion
+    if needs_files(node):
+        assert_options_exist(node)
+    else:
+        assert isinstance(build(node), MotionModel)
+
+
+@pytest.mark.parametrize("name", choices("selector"))
+def test_selectors(name):
+    assert isinstance(build(composed("evaluate", f"selector={name}").selector), Selector)
+
+
+@pytest.mark.parametrize("name", choices("method"))
+def test_methods_make_a_tracker_and_cross_with_options(name):
+    config = composed("evaluate", f"method={name}", "backbone=micro", "backbone.checkpoint=random")
+    if not needs_files(config.motion):
+        assert isinstance(next(iter(made(config).values())), Tracker)
+    crossed = composed("evaluate", f"method={name}", "motion=none", "selector=greedy")
+    assert crossed.motion._target_ == "framework.defaults.NoMotion"
+
+
+@pytest.mark.parametrize("name", choices("data"))
+def test_data_sets(name):
+    node = composed("evaluate", f"data={name}").data
+    if needs_files(node):
+        assert_options_exist(node)
+        return
+    data = build(node)
+    assert isinstance(data, DataSet) and len(data) > 0 and isinstance(data.sequence(0), VideoSequence)
+    assert f"{data.sequence(0).length}" in data.name
+
+
+@pytest.mark.parametrize("name", choices("backbone"))
+def test_backbones_take_their_options(name):
+    assert_options_exist(composed("evaluate", f"backbone={name}").backbone)
+
+
+@pytest.mark.parametrize("name", choices("protocol"))
+def test_protocols(name):
+    assert isinstance(build(composed("evaluate", f"protocol={name}").protocol), EvaluationProtocol)
+
+
+@pytest.mark.parametrize("name", choices("logger"))
+def test_loggers(name):
+    assert isinstance(build(composed("evaluate", f"logger={name}").logger), NoLog)
+
+
+@pytest.mark.parametrize("name", choices("experiment"))
+def test_experiments_can_be_made(name):
+    config = composed("ablate", f"+experiment={name}", "backbone=micro", "backbone.checkpoint=random")
+    trackers = made(config)
+    assert list(trackers) == list(config.variants)
+    assert len({id(tracker.network) for tracker in trackers.values()}) == 1
+    assert isinstance(build(config.report), Reporter)
+    if not needs_files(config.data):
+        assert len(build(config.data)) > 0
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("*.yaml")))
+def test_entry_points_compose(name):
+    config = compose(name)
+    assert isinstance(config, DictConfig)
+    for missing in OmegaConf.missing_keys(config):
+        assert missing, "what is missing must be asked of the user"
+
+
+def test_variants_take_options_and_share_the_command_line():
+    config = composed(
+        "ablate",
+        "variants=[sam2,'every_nth policy.interval=7 tracker.presence_threshold=-1.0']",
+        "tracker.fill_hole_area=8",
+        "backbone.checkpoint=random",
+    )
+    sam2, every_nth = made(config).values()
+    assert every_nth.policy.interval == 7
+    assert (sam2.presence_threshold, every_nth.presence_threshold) == (0.0, -1.0)
+    assert sam2.fill_hole_area == every_nth.fill_hole_area == 8
+
+
+def test_evaluate_is_one_variant_named_after_its_choice():
+    config = composed("evaluate", "policy=random", "policy.seed=3", "backbone.checkpoint=random")
+    ((name, tracker),) = made(config).items()
+    assert name == "random" and tracker.policy.seed == 3
+
+
+def needs_files(node):
+    """Whether making it reads weights or data that a test machine does not have."""
+    return any(key in node for key in ("root", "checkpoint", "weights"))
+
+
+def assert_options_exist(node):
+    target = hydra.utils.get_object(node._target_)
+    given = {key: value for key, value in node.items() if key not in ("_target_", "_partial_", "_convert_")}
+    inspect.signature(target).bind(**given)

@@ -1,0 +1,116 @@
+"""The command that tracks one video, with the embedded network: untrained, since only its plumbing is at stake."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pycocotools import mask as rle
+
+from experiments import track
+from tests.colour import square_mask, write_folder, write_video
+from tests.conf.test_ablate import call
+
+MICRO = "backbone.checkpoint=random"
+
+
+@pytest.fixture(autouse=True)
+def workplace(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    write_video(tmp_path / "clip.mp4", 8)
+
+
+def test_tracks_a_video_into_its_own_folder(capsys):
+    threads = torch.get_num_threads()
+    assert call(track.main, "source=clip.mp4", "prompt.box=[0,16,16,32]", MICRO) == 0
+    shown = capsys.readouterr()
+    assert "8 frames at" in shown.out and "outputs/track/clip-sam2" in shown.out and not shown.err
+    output = Path("outputs/track/clip-sam2")
+    assert len(json.loads((output / "masks.json").read_text())) == 8
+    assert json.loads((output / "run.json").read_text())["configuration"]["tracker"]["policy"]["slots"] == 6
+    assert sorted(path.name for path in Path().iterdir()) == ["clip.mp4", "outputs"]
+    assert threads == torch.get_num_threads()
+
+
+def test_policies_prompts_and_outputs_are_chosen(tmp_path):
+    write_folder(tmp_path / "frames", 6)
+    prompts = [{"object": 2, "box": [0, 16, 16, 32]}, {"object": 4, "frame": 3, "points": [[10, 20]]}]
+    (tmp_path / "p.json").write_text(json.dumps(prompts))
+    options = ["source=frames", "prompts=p.json", "policy=keep_first", "outputs=[memory.json,masks.json]", "output=o"]
+    assert call(track.main, *options, MICRO) == 0
+    memory = json.loads(Path("o/memory.json").read_text())
+    assert [(item["frame"], item["object"]) for item in memory] == [(0, 2), (1, 2), (2, 2)] + [
+        (frame, key) for frame in (3, 4, 5) for key in (2, 4)
+    ]
+    assert {tuple(map(tuple, item["spatial"])) for item in memory if item["frame"] > 3} == {((0, -1),), ((3, -1),)}
+    assert sorted(path.name for path in Path("o").iterdir()) == ["masks.json", "memory.json", "run.json"]
+
+
+def test_a_mask_prompt_is_shown_as_it_was_given(tmp_path):
+    from PIL import Image
+
+    Image.fromarray(square_mask(0)).save(tmp_path / "m.png")
+    assert call(track.main, "source=clip.mp4", "prompt.mask=m.png", "frames=2", "output=o", MICRO) == 0
+    first = json.loads(Path("o/masks.json").read_text())[0]
+    mask = rle.decode(first["segmentation"]).astype(bool)
+    assert (mask & square_mask(0)).sum() / (mask | square_mask(0)).sum() > 0.8
+
+
+def test_a_sweep_has_one_folder_per_policy():
+    options = ["source=clip.mp4", "prompt.box=[0,16,16,32]", "frames=2", "outputs=[boxes.csv]", MICRO]
+    assert call(track.main, "-m", "policy=sam2,no_memory", *options) == 0
+    assert sorted(path.parent.name for path in Path("outputs/track").glob("*/boxes.csv")) == [
+        "clip-no_memory",
+        "clip-sam2",
+    ]
+
+
+def test_a_broken_video_is_tracked_up_to_there(tmp_path, capsys):
+    write_video(tmp_path / "cut.mp4", 40)
+    content = (tmp_path / "cut.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(content[: len(content) * 6 // 10])
+    assert call(track.main, "source=cut.mp4", "prompt.box=[0,16,16,32]", "output=o", MICRO) == 2
+    line = capsys.readouterr().err.strip()
+    frames = len(json.loads(Path("o/masks.json").read_text()))
+    assert "\n" not in line and f"frame {frames} of 40" in line and 5 < frames < 40
+    assert json.loads(Path("o/run.json").read_text())["ended"] == line
+
+
+def run(*options: str, before: str = "") -> subprocess.CompletedProcess[str]:
+    """A process of its own, with `before` run first in it."""
+    code = f"import sys; sys.argv = ['track', *{options!r}]; {before}\nfrom experiments.track import main; main()"
+    root = Path(track.__file__).parents[1]
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": str(root)})
+
+
+def test_as_a_process_of_its_own():
+    done = subprocess.run(
+        [sys.executable, "-m", "experiments.track", "source=clip.mp4", "prompt.box=[0,16,16,32]", "output=o", MICRO],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(Path(track.__file__).parents[1])},
+    )
+    assert (done.returncode, done.stderr) == (0, "") and "8 frames at" in done.stdout
+    masks = json.loads(Path("o/masks.json").read_text())
+    assert np.mean([item["area"] for item in masks]) > 0
+
+
+def test_a_disk_that_fills_up():
+    """Files may not grow beyond 20 kB here, which the operating system enforces as it does a full disk."""
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))"
+    options = (
+        "source=clip.mp4",
+        "prompt.box=[0,16,16,32]",
+        "loop=400",
+        "outputs=[overlay.mp4,boxes.csv]",
+        "output=o",
+        MICRO,
+    )
+    done = run(*options, before=limit)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "choose a folder that can be written and has room" in done.stderr
+    assert not Path("o").exists()
