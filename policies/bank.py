@@ -62,6 +62,11 @@ def pointers_by_age(recent: Sequence[Entry], query: Query, reach: int) -> tuple[
     )
 
 
+def newest(recent: Sequence[Entry], count: int) -> Sequence[Entry]:
+    """The last `count`, which may be 0."""
+    return recent[max(len(recent) - count, 0) :]
+
+
 def thin(recent: Sequence[Entry], spatial: int, pointers: int) -> tuple[Entry, ...]:
     """The last `pointers` entries, of which the last `spatial` keep their spatial memory."""
     kept = recent[-max(spatial, pointers) :]

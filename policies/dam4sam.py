@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_by_age, ranked, reduced, span
+from policies.bank import POINTERS, SLOTS, Bank, anchored, newest, pointers_by_age, ranked, reduced, span
 from policies.regions import Mask, corners, foreground, largest_component, relative_size, remembered, rivals
 
 
@@ -94,13 +94,12 @@ class Dam4Sam(MemoryPolicy[DamState]):
         others = others[: self.anchors - 1]
         return [*others[:1], *first, *others[1:]]
 
-    def _recent(self, known: Sequence[Entry], fresh: Sequence[Entry], count: int) -> list[Entry]:
+    def _recent(self, known: Sequence[Entry], fresh: Sequence[Entry], count: int) -> Sequence[Entry]:
         """Oldest first: the last frame in view (`fresh` is a waiting anchor) after the spaced ones before it."""
         whole = [entry for entry in known if entry.features is not None]
-        newest = [*whole, *fresh][-1:] if self.last else []
-        limit = newest[0].frame if newest else None
-        spaced = [e for e in whole if e.frame % self.interval == 0 and (limit is None or e.frame < limit)]
-        return [*spaced, *newest][-count:] if count > 0 else []
+        last = [*whole, *fresh][-1:] if self.last else []
+        spaced = [e for e in whole if e.frame % self.interval == 0 and (not last or e.frame < last[0].frame)]
+        return newest([*spaced, *last], max(count, 0))
 
     def _with_anchor(self, bank: Bank, entry: Entry) -> Bank:
         """One more anchor; those too old to be read leave their pointer."""
@@ -114,7 +113,7 @@ class Dam4Sam(MemoryPolicy[DamState]):
         """Keeps the newest frame and the latest spaced ones whole, and the pointers within reach."""
         known = (*bank.recent, entry) if visible else bank.recent
         whole = [old for old in known if old.features is not None]
-        spaced = [old for old in whole if old.frame % self.interval == 0][-self.slots :]
+        spaced = newest([old for old in whole if old.frame % self.interval == 0], self.slots)
         return bank.keep(reduced(known, {*spaced, *whole[-1:]}, entry.frame - self.pointers + 1))
 
     def _judge(self, state: DamState, entry: Entry, outcome: Outcome) -> tuple[tuple[int, ...], bool]:

@@ -9,12 +9,12 @@ from torch import Tensor
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_of_anchors, ranked, reduced, span
+from policies.bank import POINTERS, SLOTS, Bank, anchored, newest, pointers_of_anchors, ranked, reduced, span
 
 
 @dataclass(frozen=True)
 class Sam2Long(MemoryPolicy[Bank]):
-    """Object-aware memory of one pathway (Ding et al., 2024, arXiv:2410.16268, section 3.3); use with `policies.beam.Beam`.
+    """Object-aware memory of one pathway (Ding et al., 2024, arXiv:2410.16268, section 3.3), for `policies.beam.Beam`.
 
     Reads the prompts and the last `slots` frames with predicted IoU above `min_iou` and a positive object score;
     frame t-1 is always among them. Slots and pointer distances count ranks in that list. Keys of memories and, apart
@@ -37,7 +37,7 @@ class Sam2Long(MemoryPolicy[Bank]):
 
     def read(self, state: Bank, query: Query) -> Read:
         recent = self._listed(state, query)
-        spatial = (*anchored(state.anchors), *ranked(recent[-self.slots :] if self.slots else ()))
+        spatial = (*anchored(state.anchors), *ranked(newest(recent, self.slots)))
         ranks = tuple((entry, rank) for rank, entry in enumerate(reversed(recent), start=1))
         reach = min(self.pointers, len(recent) - 1 if self.quirks else len(recent))
         pointers = (*pointers_of_anchors(state.anchors, query), *ranks[: max(reach, 0)])
@@ -50,11 +50,9 @@ class Sam2Long(MemoryPolicy[Bank]):
         if entry.scores.prompted:
             return state.anchor(entry)
         trusted = [known for known in (*state.recent, entry) if self._trusts(known)]
-        held = trusted[-max(self.slots, self.pointers, 1) :]
-        if not self._trusts(entry):
-            held.append(entry)
-        whole = {*trusted[-self.slots :], entry} if self.slots else {entry}
-        return state.keep(reduced(held, whole, oldest=0))
+        held = newest(trusted, max(self.slots, self.pointers))
+        last = () if self._trusts(entry) and held else (entry,)
+        return state.keep(reduced((*held, *last), {*newest(trusted, self.slots), entry}, oldest=0))
 
     def entries(self, state: Bank) -> Sequence[Entry]:
         return state.entries()

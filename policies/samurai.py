@@ -10,6 +10,7 @@ from policies.bank import (
     SLOTS,
     Bank,
     anchored,
+    newest,
     pointers_by_age,
     pointers_of_anchors,
     ranked,
@@ -53,15 +54,15 @@ class Samurai(MemoryPolicy[Bank]):
 
     def recent(self, state: Bank, query: Query) -> Sequence[Entry]:
         """Frames to read beside the prompts, oldest first."""
-        trusted = self._trusted(state.recent)
+        trusted = self.trusted(state.recent)
         last = [entry for entry in state.recent[-1:] if entry.frame == query.frame - 1 and entry not in trusted]
-        return [*trusted, *last][-self.slots :] if self.slots else []
+        return newest([*trusted, *last], self.slots)
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
         if entry.scores.prompted:
             return state.anchor(entry)
         known = (*state.recent, entry)
-        readable = {*self._trusted(known), entry}
+        readable = {*newest(self.trusted(known), self.held), entry}
         return state.keep(reduced(known, readable, entry.frame - self.pointers + 1))
 
     def entries(self, state: Bank) -> Sequence[Entry]:
@@ -74,6 +75,11 @@ class Samurai(MemoryPolicy[Bank]):
         late = not self.quirks or entry.frame >= 2
         return scores.iou > self.min_iou and scores.presence > self.min_presence and moved_well and late
 
-    def _trusted(self, entries: Sequence[Entry]) -> list[Entry]:
-        whole = [entry for entry in entries if entry.features is not None and self.trusts(entry)]
-        return whole[-self.slots :] if self.slots else []
+    def trusted(self, entries: Sequence[Entry]) -> list[Entry]:
+        """Those that are trusted and still have their spatial memory."""
+        return [entry for entry in entries if entry.features is not None and self.trusts(entry)]
+
+    @property
+    def held(self) -> int:
+        """Trusted frames to keep whole."""
+        return self.slots

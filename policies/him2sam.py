@@ -1,0 +1,238 @@
+"""HiM2SAM's memory: long-term frames told apart from a rival, and spaced short-term ones."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import pi, sqrt
+
+import cv2
+import numpy as np
+
+from framework.interfaces import MemoryPolicy
+from framework.types import Entry, Outcome, Query, Read
+from policies.bank import (
+    POINTERS,
+    SLOTS,
+    Bank,
+    anchored,
+    newest,
+    pointers_by_age,
+    pointers_of_anchors,
+    reduced,
+    span,
+)
+from policies.regions import (
+    Mask,
+    corners,
+    foreground,
+    largest_component,
+    relative_size,
+    remembered,
+    rivals,
+)
+from policies.samurai import Samurai
+
+SCALE = 4
+"""Masks are judged on the network grid, where a cell of the mask-logit grid is 4 pixels."""
+
+
+@dataclass(frozen=True)
+class Distinction(ABC):
+    """When a frame shows the target told apart from a rival and may enter long-term memory.
+
+    Tracking must be reliable: predicted IoU above `min_iou`, size within `size_change` of the typical one.
+    """
+
+    min_iou: float = 0.8
+    size_change: float = 0.25
+
+    def admits(self, outcome: Outcome, chosen: Mask, sizes: Sequence[int]) -> bool:
+        """`sizes` are those of the last masks, the chosen one's included."""
+        typical = relative_size(sizes)
+        return (
+            typical is not None
+            and outcome.scores.iou > self.min_iou
+            and 1 - self.size_change <= typical <= 1 + self.size_change
+            and self.rivalled(outcome, chosen)
+        )
+
+    @abstractmethod
+    def rivalled(self, outcome: Outcome, chosen: Mask) -> bool:
+        """Whether another hypothesis holds something else. `chosen` is not empty."""
+
+
+@dataclass(frozen=True)
+class ContourDistance(Distinction):
+    """The largest region of a rival reaches further from the chosen mask's contour than `distance` diameters.
+
+    A diameter is that of the disc of equal area. The best predicted IoU must be more than `lead` times the second,
+    and the agreement with the motion model, where it spoke, above `min_motion`.
+    """
+
+    distance: float = 2.0
+    lead: float = 1.5
+    min_motion: float = 0.8
+
+    def rivalled(self, outcome: Outcome, chosen: Mask) -> bool:
+        *_, second, first = 0.0, *sorted(outcome.candidates.iou[0].tolist())
+        motion = outcome.scores.motion
+        if not first > self.lead * second or (motion is not None and not motion > self.min_motion):
+            return False
+        limit = self.distance * 2 * sqrt(int(chosen.sum()) / pi)
+        return any(_contours_apart(chosen, largest_component(rival)[0]) > limit for rival in rivals(outcome, chosen))
+
+
+@dataclass(frozen=True)
+class BoxOverlap(Distinction):
+    """The box of the chosen mask overlaps the one around it and a rival's largest region by `max_overlap` at most.
+
+    Published with ``quirks=True``: a rival is all of its non-zero logits, so nearly every frame passes.
+    """
+
+    size_change: float = 0.2
+    max_overlap: float = 0.7
+    quirks: bool = False
+
+    def rivalled(self, outcome: Outcome, chosen: Mask) -> bool:
+        own = corners(chosen)
+        joint = [own.joined(largest_component(rival)[1]).area for rival in rivals(outcome, chosen, loose=self.quirks)]
+        return any(area > 0 and own.area / area <= self.max_overlap for area in joint)
+
+
+def _contours_apart(chosen: Mask, rival: Mask) -> float:
+    """Directed Hausdorff distance from the rival's contour to the chosen mask's, in pixels."""
+    around = corners(chosen).joined(corners(rival))
+    window = (
+        slice(max(around.top - 1, 0), around.bottom + 2),
+        slice(max(around.left - 1, 0), around.right + 2),
+    )
+    square = np.ones((3, 3), np.uint8)
+    contours = [cv2.morphologyEx(mask[window], cv2.MORPH_GRADIENT, square) for mask in (chosen, rival)]
+    if not all(contour.any() for contour in contours):
+        return 0.0
+    away = cv2.distanceTransform((contours[0] == 0).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return float(away[contours[1] > 0].max())
+
+
+@dataclass(frozen=True, slots=True)
+class HimState:
+    """`sizes` are in pixels of the network grid."""
+
+    bank: Bank = Bank()
+    long: tuple[Entry, ...] = ()
+    sizes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Him2Sam(MemoryPolicy[HimState]):
+    """Long- and short-term memory (Chen et al., 2025, arXiv:2507.07603, section 3.3); see `motion.hierarchical`.
+
+    Long-term: the last `long` frames that `rule` admitted, at least `interval` frames apart, read as anchors.
+    Short-term fills the rest of `slots`: back from t-1, frames more than `stride` apart with predicted IoU above
+    `min_iou` and object score above `min_presence`.
+
+    Corrected here and published with ``quirks=True``:
+
+    * short-term slots run backwards: the oldest frame is read as the newest; here the newest has slot 0;
+    * pointers and their distances count from the newest short-term frame (or the newest long-term one), so what is
+      newer is never read; here from the current frame.
+
+    Other published defects are options of the parts: most published files name a rule that does not exist (``rule:
+    null``), the base+ file reads like `Delayed`, and box overlap counts all non-zero logits.
+    """
+
+    rule: Distinction | None = ContourDistance()
+    slots: int = SLOTS
+    pointers: int = POINTERS
+    long: int = 1
+    interval: int = 5
+    stride: int = 2
+    min_iou: float = 0.5
+    min_presence: float = 0.0
+    quirks: bool = False
+
+    def init(self) -> HimState:
+        return HimState()
+
+    def read(self, state: HimState, query: Query) -> Read:
+        short = self._short(state)
+        slots = range(len(short) - 1, -1, -1) if self.quirks else range(len(short))
+        base, reach = self._base(state, short, query), span(query, self.pointers)
+        bank = state.bank
+        return Read(
+            spatial=(*anchored(bank.anchors), *zip(short, slots, strict=True), *anchored(state.long)),
+            pointers=(*pointers_of_anchors(bank.anchors, base), *pointers_by_age(bank.recent, base, reach)),
+            pointer_span=reach,
+        )
+
+    def write(self, state: HimState, entry: Entry, outcome: Outcome) -> HimState:
+        if entry.scores.prompted:
+            return replace(state, bank=state.bank.anchor(entry))
+        sizes, admitted = self._judge(state, entry, outcome)
+        long = tuple(newest((*state.long, entry), self.long)) if admitted else state.long
+        known = (*state.bank.recent, entry)
+        trusted = self._trusted(known)
+        readable = {*newest(trusted, (self.slots - 1) * (self.stride + 1) + 1 + self.long)}
+        bases = [entry.frame + 1]
+        if self.quirks:
+            bases += [base.frame for base in (*newest(trusted, self.long + 1), *long)]
+        near = {old for old in known for base in bases if 1 <= base - old.frame <= self.pointers}
+        kept = [old for old in known if old in readable or old in near]
+        return HimState(state.bank.keep(reduced(kept, readable, oldest=0)), long, sizes)
+
+    def entries(self, state: HimState) -> Sequence[Entry]:
+        return tuple(dict.fromkeys((*state.bank.entries(), *state.long)))
+
+    def _trusted(self, entries: Sequence[Entry]) -> list[Entry]:
+        return [
+            entry
+            for entry in entries
+            if entry.features is not None
+            and entry.scores.iou > self.min_iou
+            and entry.scores.presence > self.min_presence
+        ]
+
+    def _short(self, state: HimState) -> list[Entry]:
+        """Short-term frames, newest first."""
+        short: list[Entry] = []
+        for entry in reversed(self._trusted(state.bank.recent)):
+            spaced = not short or entry.frame < short[-1].frame - self.stride
+            if spaced and entry not in state.long and len(short) < self.slots - len(state.long):
+                short.append(entry)
+        return short
+
+    def _base(self, state: HimState, short: Sequence[Entry], query: Query) -> Query:
+        """What pointer distances count from."""
+        read = [*state.long, *short[:1]]
+        return replace(query, frame=read[-1].frame) if self.quirks and read else query
+
+    def _judge(self, state: HimState, entry: Entry, outcome: Outcome) -> tuple[tuple[int, ...], bool]:
+        """Sizes with this frame's, and whether it enters long-term memory."""
+        if self.rule is None:
+            return state.sizes, False
+        logits = outcome.candidates.logits[0, outcome.choice]
+        chosen = foreground(logits, (SCALE * logits.shape[0], SCALE * logits.shape[1]))
+        sizes = remembered(state.sizes, int(chosen.sum()))
+        due = not state.long or state.long[-1].frame + self.interval <= entry.frame
+        return sizes, due and self.rule.admits(outcome, chosen, sizes)
+
+
+@dataclass(frozen=True)
+class Delayed(Samurai):
+    """The bank of HiM2SAM's published file for LaSOT and base+, where selection is off.
+
+    SAMURAI's, without its motion threshold, and with a defect: from frame 3 on, frame t-1 is not read.
+    """
+
+    min_motion: float | None = None
+    quirks: bool = True
+
+    def recent(self, state: Bank, query: Query) -> Sequence[Entry]:
+        if query.frame <= 2:
+            return super().recent(state, query)
+        older = [entry for entry in state.recent if entry.frame < query.frame - 1]
+        return newest(self.trusted(older), self.slots)
+
+    @property
+    def held(self) -> int:
+        return self.slots + 1
