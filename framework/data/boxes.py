@@ -42,6 +42,16 @@ class BoxTruth:
         return BoxTruth(rows)
 
 
+def box_of(truth: BoxTruth, index: int) -> dict[int, Box | None]:
+    """The object's box on a frame, None where it is absent; {} where it is unknown."""
+    x, y, width, height = truth.rows[index].tolist()
+    if truth.visible is not None and not truth.visible[index]:
+        return {TARGET: None}
+    if np.isnan(truth.rows[index]).any():
+        return {}
+    return {TARGET: (x, y, x + width, y + height) if width > 0 and height > 0 else None}
+
+
 @dataclass(frozen=True)
 class BoxSequence(ImageSequence):
     """One video with the box of one object."""
@@ -55,13 +65,7 @@ class BoxSequence(ImageSequence):
         return self.read().until(self.length, self.name)
 
     def truth_boxes(self, index: int) -> Mapping[int, Box | None]:
-        truth = self.annotation
-        x, y, width, height = truth.rows[index].tolist()
-        if truth.visible is not None and not truth.visible[index]:
-            return {TARGET: None}
-        if np.isnan(truth.rows[index]).any():
-            return {}
-        return {TARGET: (x, y, x + width, y + height) if width > 0 and height > 0 else None}
+        return box_of(self.annotation, index)
 
     def prompts(self) -> Mapping[int, Mapping[int, Prompt]]:
         if self.init_mask is not None:
