@@ -90,8 +90,8 @@ class Comparison:
 
 def comparison(name: str, scenario: str) -> Comparison:
     # A box's mask is binarised before it is remembered, where 1e-5 in one logit flips a pixel. On Hiera the official
-    # predictor itself moves by more than the plain tolerance between two kinds of CPU.
-    return Comparison(slack=(3.0 if scenario == "box" else 1.0) * (4.0 if name == "sam2.1_hiera_t" else 1.0))
+    # predictor itself moves by five tolerances (by twenty under a box) between two kinds of CPU.
+    return Comparison(slack=(3.0 if scenario == "box" else 1.0) * (10.0 if name == "sam2.1_hiera_t" else 1.0))
 
 
 @pytest.mark.parametrize(("name", "scenario", "frames"), CASES)
