@@ -22,7 +22,7 @@ def axial_table(dim: int, side: int, theta: float, device: torch.device) -> Comp
         return compute_axial_cis(dim, side, side, theta).to(device)
 
 
-def rotate(x: Float[Tensor, "B heads N D"], table: Complex[Tensor, "N D/2"]) -> Float[Tensor, "B heads N D"]:
+def rotate(x: Float[Tensor, "A B N D"], table: Complex[Tensor, "N D/2"]) -> Float[Tensor, "A B N D"]:
     """Each token turned by the angle of its grid position."""
     return apply_rotary_enc(x, x[:, :, :0], table)[0]
 
@@ -80,8 +80,8 @@ class RotaryCrossAttention(RoPEAttention):
 
     def _rotate_each(self, maps: Float[Tensor, "R heads S D"], tokens: int) -> Float[Tensor, "R heads S D"]:
         """Consecutive groups of `tokens` keys, each rotated on its own square grid."""
-        table = self._table(math.isqrt(tokens), maps)
-        return rotate(maps, table.repeat(maps.shape[2] // tokens, 1))
+        grids = maps.reshape(-1, maps.shape[2] // tokens, tokens, maps.shape[3])
+        return rotate(grids, self._table(math.isqrt(tokens), maps)).reshape(maps.shape)
 
     def _table(self, side: int, like: Tensor) -> Complex[Tensor, "N half"]:
         return axial_table(self.internal_dim // self.num_heads, side, self.rope_theta, like.device)
