@@ -1,0 +1,34 @@
+"""Write finished results for an official tool or server: run=outputs/<data set>/<run hash> data=lasot format=lasot."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from framework.cli import build, check, command, unknown
+from framework.exports import FORMATS, export, problems
+from framework.exports.writing import open_run
+
+
+def write(config: DictConfig) -> None:
+    """Prints the path of the export; with only_check, one line per problem."""
+    check(config, run=str, format=str, tracker=str, output=str, only_check=bool)
+    if config.format not in FORMATS:
+        raise unknown("format", config.format, FORMATS)
+    data = build(config.data)
+    folder, empty = open_run(Path(config.run), data)
+    if config.only_check:
+        found = problems(folder, data)
+        print(*(found or [f"{len(data)} sequences of {data.name} are complete"]), sep="\n")
+        if found:
+            raise SystemExit(1)
+        return
+    print(export(FORMATS[config.format], folder, data, Path(config.output), config.tracker, empty))
+
+
+@command("export")
+def main(config: DictConfig) -> None:
+    write(config)
+
+
+if __name__ == "__main__":
+    main()
