@@ -68,7 +68,7 @@ def network(
         image_size: side of the network input in pixels; None for the published one.
         dtype: what the network computes in, float32 or bfloat16 (autocast; the weights stay float32).
         device: as torch names it; "auto" takes CUDA, then MPS, then the CPU.
-        compile: torch.compile the modules that run on every frame; the first frames are slow.
+        compile: torch.compile the image encoder, as sam2's own option does; the first frame is slow.
         dynamic_multimask: see `model`.
 
     Raises:
@@ -96,9 +96,6 @@ def facade(
     built = build().eval().requires_grad_(False).to(target)
     if compile:
         built.image_encoder.compile()
-        built.memory_attention.compile(dynamic=True)  # the number of memories varies
-        built.memory_encoder.compile()
-        built.sam_mask_decoder.compile(dynamic=True)
     return Sam2Network(built, autocast=DTYPES[dtype])
 
 
