@@ -1,0 +1,96 @@
+"""RMem's restricted memory bank: a few frames, those the network attends to and those not tried yet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import log, sqrt
+from typing import ClassVar
+
+from framework.interfaces import MemoryPolicy
+from framework.types import Entry, Outcome, Query, Read
+from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_by_age, pointers_of_anchors, ranked, reduced, span
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A memory and what came of reading it."""
+
+    entry: Entry
+    mass: float = 0.0
+    """Running mean of its share of the attention that the spatial memories received, 0..1."""
+    reads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RMemState:
+    """`bank` holds the anchors and, as pointers, the last frames."""
+
+    bank: Bank = Bank()
+    tried: tuple[Tried, ...] = ()
+    """Oldest first."""
+
+
+@dataclass(frozen=True)
+class RMem(MemoryPolicy[RMemState]):
+    """Relevance and freshness as an upper confidence bound (Zhou et al., CVPR 2024, arXiv:2406.08476, section 3.3).
+
+    Holds at most `slots` frames beside the prompts. When one more arrives, the one with the lowest
+    ``mass + bonus * sqrt(log(all reads) / (reads + prior))`` leaves, where mass is an exponential mean (`decay`) of the
+    attention it received; the newest frame never does. Slots count ranks; pointers are those of the last frames.
+    """
+
+    measures: ClassVar[bool] = True
+
+    slots: int = SLOTS
+    pointers: int = POINTERS
+    decay: float = 0.8
+    bonus: float = 1.5
+    prior: float = 8.0
+
+    def __post_init__(self) -> None:
+        if self.slots < 1 or self.prior <= 0:
+            raise ValueError("rmem needs slots >= 1 and prior > 0")
+
+    def init(self) -> RMemState:
+        return RMemState()
+
+    def read(self, state: RMemState, query: Query) -> Read:
+        reach = span(query, self.pointers)
+        bank = state.bank
+        return Read(
+            spatial=(*anchored(bank.anchors), *ranked([memory.entry for memory in state.tried])),
+            pointers=(*pointers_of_anchors(bank.anchors, query), *pointers_by_age(bank.recent, query, reach)),
+            pointer_span=reach,
+        )
+
+    def write(self, state: RMemState, entry: Entry, outcome: Outcome) -> RMemState:
+        if entry.scores.prompted:
+            tried = tuple(memory for memory in state.tried if memory.entry.frame != entry.frame)
+            return RMemState(state.bank.anchor(entry), tried)
+        recent = reduced((*state.bank.recent, entry), (), entry.frame - self.pointers + 1)
+        tried = (*self._measured(state, outcome), Tried(entry))
+        return RMemState(state.bank.keep(recent), self._without_worst(tried) if len(tried) > self.slots else tried)
+
+    def entries(self, state: RMemState) -> Sequence[Entry]:
+        return (*state.bank.entries(), *(memory.entry for memory in state.tried))
+
+    def _measured(self, state: RMemState, outcome: Outcome) -> tuple[Tried, ...]:
+        """Memories with the attention they received on this frame."""
+        if outcome.reading is None:
+            return state.tried
+        first = len(state.bank.anchors)
+        shares = outcome.reading[: first + len(state.tried)].tolist()
+        total = sum(shares) or 1.0
+        return tuple(
+            replace(
+                memory,
+                mass=self.decay * memory.mass + (1 - self.decay) * share / total,
+                reads=memory.reads + 1,
+            )
+            for memory, share in zip(state.tried, shares[first:], strict=True)
+        )
+
+    def _without_worst(self, tried: tuple[Tried, ...]) -> tuple[Tried, ...]:
+        total = max(sum(memory.reads for memory in tried), 1)
+        bounds = [memory.mass + self.bonus * sqrt(log(total) / (memory.reads + self.prior)) for memory in tried[:-1]]
+        worst = min(range(len(bounds)), key=bounds.__getitem__, default=0)
+        return (*tried[:worst], *tried[worst + 1 :])

@@ -1,0 +1,130 @@
+"""What every memory policy owes: the configuration folder is the list of those it is checked on."""
+
+import dataclasses
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from framework.interfaces import MemoryPolicy
+from framework.tracker import Tracker, lockstep
+from framework.types import ANCHOR, Frame, Prompt, Read
+from tests.scripted import Script, ScriptedNetwork
+from tests.synthetic import Video, live
+
+CONF = Path(__file__).parents[2] / "conf/policy"
+SLOTS = 7
+"""Temporal positions a SAM2 network knows, the anchor's included."""
+MOST = 128
+"""Entries that a bounded policy may hold."""
+
+
+@pytest.fixture(params=sorted(CONF.glob("*.yaml")), ids=lambda path: path.stem, scope="module")
+def policy(request) -> MemoryPolicy:
+    made = instantiate(OmegaConf.load(request.param))
+    assert isinstance(made, MemoryPolicy)
+    return made
+
+
+def numbers(read: Read):
+    """A read without its tensors and objects."""
+    weights = tuple(None if w is None else tuple(w.tolist()) for w in (read.gain, read.bias))
+    spatial = tuple((entry.frame, entry.features, slot) for entry, slot in read.spatial)
+    return spatial, tuple((entry.frame, ago) for entry, ago in read.pointers), read.pointer_span, weights
+
+
+def check(read: Read, frame: int) -> None:
+    items = len(read.spatial) + len(read.pointers)
+    slots = [slot for _, slot in read.spatial if slot != ANCHOR]
+    assert len(set(slots)) == len(slots) and all(0 <= slot < SLOTS - 1 for slot in slots), f"frame {frame}: {slots}"
+    assert all(entry.features is not None for entry, _ in read.spatial), f"frame {frame} reads a bare pointer"
+    assert all(entry.frame < frame for entry, _ in (*read.spatial, *read.pointers)), f"frame {frame}"
+    for part in (read.spatial, read.pointers):
+        frames = [entry.frame for entry, _ in part]
+        assert len(set(frames)) == len(frames), f"frame {frame} reads {frames}"
+    assert all(isinstance(ago, int) and ago >= 0 for _, ago in read.pointers), f"frame {frame}"
+    assert read.pointer_span >= 1
+    assert all(weights is None or weights.shape == (items,) for weights in (read.gain, read.bias))
+
+
+def test_bounded_and_readable_over_2000_frames(policy):
+    """The target is lost for most of the video, and found again."""
+    before: set[int] = set()
+    held, weight = [], []
+    for step in live(policy, Video(1, 2000, lost=300, found=1600)):
+        check(step.read, step.frame)
+        assert {entry.frame for entry, _ in (*step.read.spatial, *step.read.pointers)} <= before
+        before = {entry.frame for entry in policy.entries(step.state)}
+        held.append(len(policy.entries(step.state)))
+        if step.frame % 50 == 49:
+            weight.append(len(pickle.dumps(step.state)))
+    assert max(held) <= MOST
+    assert max(held[1000:]) <= max(held[:1000]), "still growing"
+    assert max(weight[20:]) <= 1.1 * max(weight[:20]) + 256, "the state grows beside its entries"
+
+
+def test_deterministic_without_state_on_the_policy(policy):
+    before = pickle.dumps(policy)
+    first, second = ([numbers(step.read) for step in live(policy, Video(3, 120, 60, 80))] for _ in range(2))
+    assert first == second
+    assert pickle.dumps(policy) == before
+    if dataclasses.is_dataclass(policy):
+        for field in dataclasses.fields(policy):
+            with pytest.raises(dataclasses.FrozenInstanceError):
+                setattr(policy, field.name, None)
+
+
+def test_interleaved_videos_are_independent(policy):
+    videos = Video(4, 80, 30, 50), Video(5, 80, 10, 20)
+    alone = [[numbers(step.read) for step in live(policy, video)] for video in videos]
+    together = zip(*(live(policy, video) for video in videos), strict=True)
+    mixed = [[numbers(step.read) for step in steps] for steps in together]
+    assert [list(steps) for steps in zip(*mixed, strict=True)] == alone
+
+
+def test_a_forked_state_continues_the_same_way_twice(policy):
+    whole = list(live(policy, Video(6, 100, 40, 60)))
+    fork = whole[49].state
+    futures = [[numbers(s.read) for s in live(policy, Video(6, 100, 40, 60), fork, 50)] for _ in range(2)]
+    assert futures[0] == futures[1] == [numbers(step.read) for step in whole[50:]]
+    other = [numbers(step.read) for step in live(policy, Video(7, 100), fork, 50)]
+    assert len(other) == 50
+    assert [numbers(s.read) for s in live(policy, Video(6, 100, 40, 60), fork, 50)] == futures[0]
+
+
+def test_objects_and_trackers_do_not_see_each_other(policy):
+    """Two objects in lockstep with another tracker remember what they remember alone."""
+    length, grid = 24, 16
+    random = np.random.default_rng(0)
+    logits = np.full((length, 1, 3, grid, grid), -6.0, dtype=np.float32)
+    logits[..., 5:11, 4:10] = 6.0
+    logits[:, :, 2, 12:, 12:] = 6.0
+    script = Script(
+        logits + random.normal(0, 0.5, logits.shape).astype(np.float32),
+        random.uniform(0.3, 1, (length, 1, 3)).astype(np.float32),
+        random.normal(2, 2, (length, 1)).astype(np.float32),
+    )
+    image, mask = torch.zeros(3, 64, 64), np.zeros((30, 40), dtype=bool)
+    mask[10:20, 10:25] = True
+    truth = {key: torch.from_numpy(mask) for key in (1, 2)}
+
+    def run(keys, *others):
+        net = ScriptedNetwork(script, (64, 64), (30, 40))
+        start = {0: {1: Prompt(mask=mask)}, 5: {2: Prompt(mask=mask)}}
+        frames = []
+        for t in range(length):
+            prompts = {key: prompt for key, prompt in start.get(t, {}).items() if key in keys}
+            frames.append(Frame(image, prompts, truth=truth))
+        trackers = {"it": Tracker(net, policy), **{str(i): Tracker(net, other) for i, other in enumerate(others)}}
+        return [results["it"].tracks for results in lockstep(trackers, frames)]
+
+    both = run({1, 2}, instantiate(OmegaConf.load(CONF / "sam2.yaml")))
+    for key in (1, 2):
+        alone = run({key})
+        assert [tracks[key].memory for tracks in both if key in tracks] == [
+            tracks[key].memory for tracks in alone if key in tracks
+        ]
