@@ -55,12 +55,16 @@ class Curriculum:
     def gaps(self, rng: np.random.Generator, progress: float) -> np.ndarray:
         """Frames between neighbours of a clip: consecutive at first, then with ever longer gaps."""
         if progress >= self.sequential_from:
-            gaps = np.full(self.sequence_frames - 1, int(rng.choice([1, 1, 1, 2, 3])))
-            if rng.random() < 0.3:
-                gaps[rng.integers(gaps.size)] += int(rng.integers(3, 12))
-            return gaps
-        longest = 2 + 14 * min(progress / (0.6 * self.sequential_from), 1.0) * rng.random() ** 2
-        return 1 + rng.integers(0, max(int(longest), 1), self.frames - 1)
+            gaps = np.full(self.sequence_frames - 1, int(rng.choice([1, 1, 2, 3])))
+            stale = 0.4
+        else:
+            reach = progress / self.sequential_from
+            longest = 2 + 14 * min(reach / 0.6, 1.0) * rng.random() ** 2
+            gaps = 1 + rng.integers(0, max(int(longest), 1), self.frames - 1)
+            stale = 0.5 * reach
+        if rng.random() < stale:  # what is remembered lies long ago: only its appearance helps
+            gaps[rng.integers(gaps.size)] += int(rng.integers(5, 45))
+        return gaps
 
 
 class ClipStream(IterableDataset):

@@ -192,7 +192,8 @@ class Pretraining(pl.LightningModule):
         middle = (scene.frames - 1) // 2
         first, second = list(range(1, 1 + middle)), list(range(1 + middle, scene.frames))
         rounds: list[Memory] = []
-        _, decoded = self._query(scene, first, [(prompt, PROMPTED_SLOT)], rng, terms)
+        anchor = (prompt, torch.full_like(scene.video, PROMPTED_SLOT))
+        decoded = self._query(scene, first, [anchor], rng, terms)
         own = rng.random() < 0.6 * progress
         for i, t in enumerate(first):
             row = slice(i * scene.rows, (i + 1) * scene.rows)
@@ -202,31 +203,41 @@ class Pretraining(pl.LightningModule):
         slots = list(range(len(kept)))  # the newest first; policies may also leave frames out
         if rng.random() < 0.5:
             slots = sorted(rng.choice(PROMPTED_SLOT, len(kept), replace=False).tolist())
-        recent = list(zip(kept[::-1], slots, strict=True))
-        self._query(scene, second, [(prompt, PROMPTED_SLOT), *recent], rng, terms)
+        recent = [(m, torch.full_like(scene.video, slot)) for m, slot in zip(kept[::-1], slots, strict=True)]
+        self._query(scene, second, [anchor, *recent], rng, terms)
 
     def _sequence(self, batch: Clips, rng: np.random.Generator, terms: Terms) -> None:
         """Frame by frame on its own masks: the first half only to drift, the second half to learn."""
         begin = batch.images.shape[1] // 2
         scene = self._scene(batch, slice(begin, None))
         prompt = self._prompt(scene, rng, terms)
-        drifted = torch.from_numpy(rng.random(scene.rows) < 0.2)
-        style = rng.choice(["recent", "spaced", "random"], p=[0.6, 0.2, 0.2])
-        reach = int(rng.choice([1, 3, 6, 6, 6]))
+        drifted = torch.from_numpy(rng.random(scene.rows) < 0.2).to(scene.video.device)
+        style = rng.choice(["recent", "right", "random", "spaced"], p=[0.5, 0.25, 0.15, 0.1])
+        reach, every = int(rng.choice([1, 3, 6, 6, 6])), int(rng.integers(2, 4))
         past: list[Memory] = []
+        kept: list[Bool[Tensor, " R"]] = []
         for t in range(1, scene.frames):
-            pool = past[::-1]
-            if style == "spaced":
-                pool = pool[:1] + pool[1:][:: int(rng.integers(2, 4))]
-            if style == "random":
-                pool = [memory for memory in pool if rng.random() < 0.6]
-            recent = [(memory, slot) for slot, memory in enumerate(pool[:reach])]
-            pointers = past[::-1][: int(rng.integers(0, 16))]
+            bank = [(prompt, torch.full_like(scene.video, PROMPTED_SLOT)), *_recall(prompt, past, kept, reach)]
+            pointers = past[::-1][: int(rng.integers(0, 16))] if style == "recent" else None
             with torch.set_grad_enabled(t >= begin and torch.is_grad_enabled()):
-                bank = [(prompt, PROMPTED_SLOT), *recent]
-                _, decoded = self._query(scene, [t], bank, rng, terms if t >= begin else None, pointers)
+                decoded = self._query(scene, [t], bank, rng, terms if t >= begin else None, pointers)
                 wrong = drifted & (rng.random() < 0.5) if begin - 3 <= t < begin else None
                 past.append(self._remember(scene, t, decoded, own=True, wrong=wrong))
+            # What policies keep: everything, only what is right (as an oracle would), a sample, every n-th frame.
+            everything = torch.ones_like(drifted)
+            keeping = {
+                "recent": everything,
+                "right": self._right(scene, t, decoded, wrong),
+                "random": everything & (rng.random() < 0.6),
+                "spaced": everything & (t % every == 0),
+            }
+            kept.append(keeping[str(style)])
+
+    def _right(self, scene: Scene, t: int, decoded: Decoded, wrong: Bool[Tensor, " R"] | None) -> Bool[Tensor, " R"]:
+        """Rows whose memory of frame `t` truly shows the object."""
+        overlap = iou(decoded.logit(decoded.best()) > 0, scene.low[:, t] > 0.5)
+        right = (overlap > 0.7) & scene.visible(t) & (decoded.presence > 0)
+        return right if wrong is None else right & ~wrong
 
     # ---------------------------------------------------------------- their parts
 
@@ -319,11 +330,11 @@ class Pretraining(pl.LightningModule):
         self,
         scene: Scene,
         frames: list[int],
-        bank: list[tuple[Memory, int]],
+        bank: list[tuple[Memory, Int[Tensor, " R"]]],
         rng: np.random.Generator,
         terms: Terms | None,
         pointers: list[Memory] | None = None,
-    ) -> tuple[list[tuple[Memory, int]], Decoded]:
+    ) -> Decoded:
         """Track `frames` (all as one batch, frame-major) from the memories in `bank`; the first one is the prompt's.
 
         Pointers are those of the bank unless given; the prompt's is always read.
@@ -333,7 +344,7 @@ class Pretraining(pl.LightningModule):
         time_now = torch.cat([scene.times[:, t] for t in frames])
         # Videos are far longer than clips: the prompt may lie any number of frames back.
         far = int(np.exp(rng.uniform(0, np.log(1000)))) if rng.random() < 0.4 else 0
-        spatial = [(memory.pick(rows), torch.full_like(rows, slot)) for memory, slot in bank]
+        spatial = [(memory.pick(rows), slot[rows]) for memory, slot in bank]
         tail = [memory for memory, _ in bank[1:]] if pointers is None else pointers
         ago = [(time_now - bank[0][0].time[rows]).float() + far]
         ago += [(time_now - memory.time[rows]).float() for memory in tail]
@@ -345,7 +356,7 @@ class Pretraining(pl.LightningModule):
             covered = torch.cat([scene.covered[:, t] for t in frames])
             visible = torch.cat([scene.visible(t) for t in frames])
             self._judge(decoded, truth, covered, visible, readings, terms)
-        return bank, decoded
+        return decoded
 
     def _judge(
         self,
@@ -405,8 +416,10 @@ class Pretraining(pl.LightningModule):
         past: list[Memory] = []
         rows: list[Tensor] = []
         for t in range(1, scene.frames):
-            recent = [(memory, slot) for slot, memory in enumerate(past[::-1][:6])]
-            _, decoded = self._query(scene, [t], [(prompt, PROMPTED_SLOT), *recent], rng, None, past[::-1][:15])
+            slots = range(PROMPTED_SLOT)
+            recent = [(m, torch.full_like(scene.video, slot)) for slot, m in zip(slots, past[::-1], strict=False)]
+            anchor = (prompt, torch.full_like(scene.video, PROMPTED_SLOT))
+            decoded = self._query(scene, [t], [anchor, *recent], rng, None, past[::-1][:15])
             past.append(self._remember(scene, t, decoded, own=True))
             del past[:-15]
             token = decoded.best()
@@ -426,6 +439,28 @@ class Pretraining(pl.LightningModule):
         self.log(f"val/{name}/spearman", torch.corrcoef(ranks)[0, 1], batch_size=1)
         answer = {name: value for name, value in ignored.means().items() if name in ("box", "point")}
         self.log_dict({f"val/{name}/{key}_loss": value for key, value in answer.items()}, batch_size=1)
+
+
+def _recall(
+    prompt: Memory, past: list[Memory], kept: list[Bool[Tensor, " R"]], reach: int
+) -> list[tuple[Memory, Int[Tensor, " R"]]]:
+    """The newest `reach` memories that each row keeps, ranked into slots; a row that keeps fewer rereads its prompt."""
+    if not past:
+        return []
+    rows = torch.arange(len(prompt.time), device=prompt.time.device)
+    age = torch.arange(len(past), 0, -1, device=rows.device)  # 1 for the newest
+    order = torch.stack(kept) * (2 * len(past) - age[:, None])  # kept ones first, the newest of them first
+    newest = torch.sort(order, dim=0, descending=True)
+    bank = [prompt, *past]
+    features, pointers = torch.stack([m.features for m in bank]), torch.stack([m.pointer for m in bank])
+    coverage, times = torch.stack([m.coverage for m in bank]), torch.stack([m.time for m in bank])
+    items = []
+    for slot in range(min(reach, int(torch.stack(kept).sum(0).max()))):
+        held = newest.values[slot] > 0
+        index = torch.where(held, newest.indices[slot] + 1, 0)
+        memory = Memory(features[index, rows], pointers[index, rows], coverage[index, rows], times[index, rows])
+        items.append((memory, torch.where(held, slot, PROMPTED_SLOT)))
+    return items
 
 
 class ProceduralClips(pl.LightningDataModule):
@@ -477,17 +512,23 @@ class _HeldOut(torch.utils.data.Dataset):
 
 
 class Export(pl.Callback):
-    """Writes the weights that were just validated, atomically, as {"model": state dict}.
+    """Writes the weights after every validation and at the end, atomically, as {"model": state dict}.
 
-    Listed before `EMAWeightAveraging`, which takes its averaged weights back at the end of the validation.
+    Listed before `EMAWeightAveraging`, which takes its averaged weights back at the end of a validation.
     """
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not trainer.sanity_checking and trainer.is_global_zero and isinstance(pl_module, Pretraining):
-            save_weights(pl_module.network.state_dict(), self.path)
+        self._write(trainer, pl_module)
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._write(trainer, pl_module)  # by now the averaged weights are the module's own
+
+    def _write(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        if trainer.is_global_zero and not trainer.sanity_checking and isinstance(module, Pretraining):
+            save_weights(module.network.state_dict(), self.path)
 
 
 def save_weights(state: Mapping[str, Any], path: Path) -> None:
