@@ -1,0 +1,30 @@
+"""Score finished results as an official evaluator would: run=outputs/<data set>/<run hash> evaluator=davis2017."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from framework.cli import build, check, command, unknown
+from framework.exports.writing import open_run
+from framework.official import EVALUATORS, answers
+
+
+def score(config: DictConfig) -> None:
+    """Prints one line per measure."""
+    check(config, run=str, evaluator=str)
+    if config.evaluator not in EVALUATORS:
+        raise unknown("evaluator", config.evaluator, EVALUATORS)
+    data = build(config.data)
+    folder, empty = open_run(Path(config.run), data)
+    print(f"{config.evaluator} on {len(data)} sequences of {data.name}")
+    for name, value in EVALUATORS[config.evaluator](answers(folder, data), empty).items():
+        print(f"{name:12} {'-' if value is None else f'{value:.3f}'}")
+
+
+@command("score")
+def main(config: DictConfig) -> None:
+    score(config)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,271 @@
+"""From files on disk to official numbers: data sets are read, results stored, and scored as the official tools did."""
+
+import io
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+from PIL import Image
+
+from experiments.score import score
+from framework.data.boxes import Got10k, TrackingNet
+from framework.data.vos import Davis, Lvos, Mose, SaV
+from framework.data.vot import Vots, VotSt
+from framework.errors import InputError
+from framework.metrics.vots import Rectangle, Window, read_text
+from framework.official import EVALUATORS, answers, score_multistart
+from framework.results import ObjectRecord, RunFolder, SequenceRecord, encode_mask
+from framework.types import MemoryUse, Work
+
+ASSETS = Path(__file__).parents[1] / "assets/metrics"
+RUN = "0123456789abcdef"
+
+
+def unpacked(name, folder):
+    with zipfile.ZipFile(ASSETS / name) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def write_frames(folder, names, size):
+    """Black frames (width, height); all are the same file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content = io.BytesIO()
+    Image.new("RGB", size).save(content, "JPEG")
+    first, *others = (folder / f"{name}.jpg" for name in names)
+    first.write_bytes(content.getvalue())
+    for other in others:
+        os.link(first, other)
+
+
+def columns(masks, boxes=None):
+    """An object on every frame; without masks given, its boxes are all there is."""
+    count = len(masks)
+    return ObjectRecord(
+        prompted=[0],
+        frame=list(range(count)),
+        box=boxes or [None] * count,
+        mask=[encode_mask(mask) for mask in masks],
+        predicted_iou=[1.0] * count,
+        presence=[1.0] * count,
+        motion=[None] * count,
+        area=[0] * count,
+        choice=[0] * count,
+        iou=[None] * count,
+        visible=[None] * count,
+        memory=[MemoryUse()] * count,
+    )
+
+
+def results(data, objects):
+    """Sequence -> object -> columns, as a folder of results."""
+    identity = {"data": data.name, "protocol": {}}
+    folder = RunFolder.open(Path(data.root).parent / "out", data.name, RUN, identity, {})
+    for index in range(len(data)):
+        video = data.sequence(index)
+        found = objects(video)
+        folder.save(SequenceRecord(RUN, video.name, video.length, video.size, found, 1.0, "lockstep", 1, Work()))
+    return folder
+
+
+def scored(evaluator, data, objects):
+    return EVALUATORS[evaluator](answers(results(data, objects), data), "zeros")
+
+
+# ---- VOT
+
+
+def workspace(name, folder):
+    root = unpacked(f"vots/{name}_workspace.zip", folder / "workspace")
+    for path in (root / "sequences").glob("*/sequence"):
+        about = dict(line.split("=", 1) for line in path.read_text().split() if "=" in line)
+        names = [f"{number:08d}" for number in range(1, int(about["length"]) + 1)]
+        write_frames(path.parent / "color", names, (int(about["width"]), int(about["height"])))
+    return root
+
+
+def trajectories(root, tracker):
+    """What a tracker answered, as columns."""
+
+    def objects(video):
+        found, (height, width) = {}, video.size
+        for key in video.prompts()[0]:
+            path = root / f"results/{tracker}/baseline/{video.video}/{video.result_name(key)}.txt"
+            masks, boxes = [], []
+            for region in read_text(path.read_text()):
+                at = region if isinstance(region, Rectangle) and not region.empty else None
+                boxes.append(at and (at.x, at.y, at.x + at.width, at.y + at.height))
+                masks.append(region.raster(Window(0, 0, width - 1, height - 1)))
+            found[key] = columns(masks, boxes)
+        return found
+
+    return objects
+
+
+@pytest.mark.parametrize(
+    ("name", "tracker", "evaluator"), [("didi", "trkB", "vots"), ("vots", "trkA", "vots"), ("vots", "trkB", "didi")]
+)
+def test_vots_and_didi(tmp_path, name, tracker, evaluator):
+    data = Vots(str(workspace(name, tmp_path)))
+    want = json.loads((ASSETS / f"vots/{name}_expected.json").read_text())["overall"][tracker]
+    got = scored(evaluator, data, trajectories(tmp_path / "workspace", tracker))
+    assert got == pytest.approx({key: want[key] for key in got}, rel=1e-12)
+
+
+def test_multistart(tmp_path):
+    data = VotSt(str(workspace("multistart", tmp_path)))
+    want = json.loads((ASSETS / "vots/multistart_expected.json").read_text())["overall"]["trkA"]
+    folder = results(data, trajectories(tmp_path / "workspace", "trkA"))
+    got = score_multistart(answers(folder, data), "zeros", 20, 90)
+    assert got == pytest.approx({"EAO": want["EAO_20_90"], "A": want["A"], "R": want["R"]}, rel=1e-12)
+
+
+# ---- masks
+
+
+def read_png(path):
+    return np.array(Image.open(path))
+
+
+def labelled(root):
+    """Objects of the label images of a result."""
+
+    def objects(video):
+        blank = np.zeros(video.size, dtype=np.uint8)
+        paths = [root / video.name / f"{video.images.files[index].stem}.png" for index in range(video.length)]
+        labels = [read_png(path) if path.exists() else blank for path in paths]
+        return {key: columns([image == key for image in labels]) for key in video.starts}
+
+    return objects
+
+
+def test_davis(tmp_path):
+    root = unpacked("vos/davis_inputs.zip", tmp_path / "davis")
+    for folder in (root / "gt/Annotations/480p").iterdir():
+        names = sorted(path.stem for path in folder.glob("*.png"))
+        size = Image.open(folder / f"{names[0]}.png").size
+        write_frames(root / "gt/JPEGImages/480p" / folder.name, names, size)
+    data = Davis(str(root / "gt"))
+    want = json.loads((ASSETS / "vos/davis_expected.json").read_text())["davis2017"]["overall"]
+    got = scored("davis2017", data, labelled(root / "results"))
+    official = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
+    assert list(got.values()) == pytest.approx([100 * float(want[key]) for key in official], rel=1e-12)
+
+
+@pytest.mark.parametrize("variant", ["python", "cython"])
+def test_lvos(tmp_path, variant):
+    root = unpacked("vos/lvos_inputs.zip", tmp_path / "lvos")
+    (root / "gt").rename(root / "valid")
+    (root / "unseen_videos.txt").rename(root / "valid/unseen_videos.txt")
+    for folder in (root / "valid/Annotations").iterdir():
+        paths = sorted(folder.glob("*.png"))
+        names = [f"{number:08d}" for number in range(1, int(paths[-1].stem) + 1)]
+        write_frames(root / "valid/JPEGImages" / folder.name, names, Image.open(paths[0]).size)
+    want = json.loads((ASSETS / "vos/lvos_expected.json").read_text())[variant]["overall"]
+    got = scored(f"lvos/{variant}", Lvos(str(root)), labelled(root / "results"))
+    assert [got["J&F"], got["J"], got["F"]] == pytest.approx(
+        [100 * want[key] for key in ("J&F-Mean", "J-Mean", "F-Mean")], rel=1e-12
+    )
+
+
+def test_sav(tmp_path):
+    root = unpacked("vos/sav_inputs.zip", tmp_path / "sav")
+    (root / "gt").rename(root / "Annotations_6fps")
+    videos = sorted(path.name for path in (root / "Annotations_6fps").iterdir())
+    (root / "sav_val.txt").write_text("\n".join(videos))
+    for video in videos:
+        paths = sorted((root / "Annotations_6fps" / video).glob("*/*.png"))
+        last = max(int(path.stem) for path in paths)
+        names = [f"{number:05d}" for number in range(last + 1)]
+        write_frames(root / "JPEGImages_24fps" / video, names, Image.open(paths[0]).size)
+
+    def objects(video):
+        blank, found = np.zeros(video.size, dtype=bool), {}
+        for key, name in video.object_names.items():
+            paths = [root / "results" / video.name / name / f"{index:05d}.png" for index in range(video.length)]
+            found[key] = columns([read_png(path) > 0 if path.exists() else blank for path in paths])
+        return found
+
+    want = json.loads((ASSETS / "vos/sav_expected.json").read_text())["sav_evaluator"]
+    got = scored("sav", SaV(str(root)), objects)
+    assert got == pytest.approx({"J&F": want["JF"], "J": want["J"], "F": want["F"]}, rel=1e-12)
+
+
+# ---- boxes
+
+
+def test_got10k(tmp_path):
+    root = unpacked("got10k/inputs.zip", tmp_path / "got10k")
+    names = (root / "val/list.txt").read_text().split()
+    for name in names:
+        about = (root / f"val/{name}/meta_info.ini").read_text()
+        width, height = about.split("resolution: (")[1].split(")")[0].split(",")
+        count = len((root / f"val/{name}/groundtruth.txt").read_text().split())
+        write_frames(root / "val" / name, [f"{i:08d}" for i in range(1, count + 1)], (int(width), int(height)))
+
+    def objects(video):
+        text = (root / f"results/GOT-10k/trk/{video.name}/{video.name}_001.txt").read_text()
+        rows = [tuple(float(value) for value in line.split(",")) for line in text.split()]
+        boxes = [(x, y, x + w, y + h) for x, y, w, h in rows]
+        return {1: columns([np.zeros((1, 1), dtype=bool)] * len(rows), boxes)}
+
+    data = Got10k(str(root), split="val", only=[n for n in names if repetitions(root, n) == 1])
+    got = scored("got10k", data, objects)
+    want = json.loads((ASSETS / "got10k/expected.json").read_text())["main"]["per_seq"]
+    assert len(data) >= 3
+    per_sequence = []
+    for index in range(len(data)):
+        video = data.sequence(index)
+        single = Got10k(str(root), split="val", only=[video.name])
+        per_sequence.append(scored("got10k", single, objects)["AO"] / 100)
+        assert per_sequence[-1] == pytest.approx(want[video.name]["ao"], rel=1e-9)
+    assert min(per_sequence) <= got["AO"] / 100 <= max(per_sequence)
+
+
+def repetitions(root, name):
+    return len(list((root / f"results/GOT-10k/trk/{name}").glob("*_00?.txt")))
+
+
+# ---- what cannot be scored here
+
+
+def test_secret_truth_is_said_to_be_secret(tmp_path):
+    write_frames(tmp_path / "data/valid/JPEGImages/v", ["00000", "00001"], (8, 6))
+    (tmp_path / "data/valid/Annotations/v").mkdir(parents=True)
+    Image.fromarray(np.ones((6, 8), np.uint8)).save(tmp_path / "data/valid/Annotations/v/00000.png")
+    mose = Mose(str(tmp_path / "data"))
+    with pytest.raises(InputError, match="its masks are secret: export the results"):
+        scored("davis2017", mose, lambda video: {1: columns([np.ones((6, 8), dtype=bool)] * 2)})
+    write_frames(tmp_path / "boxes/TEST/frames/x", ["0", "1"], (8, 6))
+    (tmp_path / "boxes/TEST/anno").mkdir()
+    (tmp_path / "boxes/TEST/anno/x.txt").write_text("1,1,3,3\n")
+    net = TrackingNet(str(tmp_path / "boxes"))
+    blank = {1: columns([np.zeros((6, 8), dtype=bool)] * 2)}
+    for evaluator in ("trackingnet", "ope/official/lasot", "got10k"):
+        with pytest.raises(InputError, match="its boxes are secret"):
+            scored(evaluator, net, lambda video: blank)
+    with pytest.raises(InputError, match="is not annotated with label images"):
+        scored("davis2017", net, lambda video: blank)
+
+
+def test_from_the_command_line(tmp_path, capsys):
+    folder = tmp_path / "boxes/TRAIN_0"
+    write_frames(folder / "frames/x", ["0", "1", "2"], (8, 6))
+    (folder / "anno").mkdir()
+    (folder / "anno/x.txt").write_text("1,1,3,3\n" * 3)
+    data = TrackingNet(str(tmp_path / "boxes"), split="TRAIN_0")
+    kept = results(data, lambda video: {1: columns([np.zeros((6, 8), dtype=bool)] * 3, [(1.0, 1.0, 4.0, 4.0)] * 3)})
+    options = [f"run={kept.path}", "data=trackingnet", f"data.root={tmp_path / 'boxes'}", "data.split=TRAIN_0"]
+    with initialize_config_module("conf", version_base="1.3"):
+        config, wrong = (compose("score", [*options, f"evaluator={e}"]) for e in ("ope/official/lasot", "ope/lasot"))
+    score(config)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "ope/official/lasot on 1 sequences of trackingnet-train_0"
+    # No overlap is above 1, so 20 of the 21 thresholds are passed.
+    assert lines[1].split() == ["AUC", f"{100 * 20 / 21:.3f}"]
+    with pytest.raises(InputError, match="unknown evaluator 'ope/lasot'"):
+        score(wrong)
