@@ -296,7 +296,7 @@ class RunFolder:
         note = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "token": token}).encode()
         for _ in range(2):
             try:
-                handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+                handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
             except FileExistsError:
                 if not self._take_away(path):
                     return None

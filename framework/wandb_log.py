@@ -88,8 +88,8 @@ class WandbLog(NoLog):
             lines = [[name, *asdict(run.videos[name].scores).values(), run.videos[name].milliseconds] for name in names]
             logged.log({"sequences": wandb.Table(columns=columns, data=lines)})
             if index == 0:  # they show all variants
-                for name, png in {**report.figures, **report.pictures}.items():
-                    logged.log({f"pictures/{name}": wandb.Image(Image.open(io.BytesIO(png)), caption=name)})
+                for name, image in {**report.figures, **report.pictures}.items():
+                    logged.log({f"pictures/{name}": wandb.Image(Image.open(io.BytesIO(image)), caption=name)})
             logged.summary.update({name: getattr(row.scores, name) for name in METRICS})
             logged.summary.update({"ms per frame": row.milliseconds, "failed": row.failed, "sequences": len(names)})
             if row.difference is not None:

@@ -25,7 +25,7 @@ def page(
     pictures: Mapping[str, bytes],
     configuration: str,
 ) -> str:
-    """Table, figures (title -> PNG), overlay pictures (sequence -> PNG), all scores, failures and configuration."""
+    """Table, figures (title -> PNG), overlay pictures (sequence -> JPEG), all scores, failures and configuration."""
     title = f"{' · '.join(row.variant for row in table)} on {comparison.data}"
     parts = [
         f"<h1>{html.escape(title)}</h1>",
@@ -82,8 +82,9 @@ def _failures(comparison: Comparison) -> str:
     return "<h2>Failed</h2>" + _table(["variant", "sequence", "reason"], lines)
 
 
-def _figure(title: str, png: bytes) -> str:
-    data = base64.b64encode(png).decode("ascii")
+def _figure(title: str, image: bytes) -> str:
+    kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
+    data = base64.b64encode(image).decode("ascii")
     alt = html.escape(title, quote=True)
     caption_ = f"<figcaption>{html.escape(title)}</figcaption>"
-    return f'<figure><img src="data:image/png;base64,{data}" alt="{alt}">{caption_}</figure>'
+    return f'<figure><img src="data:image/{kind};base64,{data}" alt="{alt}">{caption_}</figure>'

@@ -14,7 +14,8 @@ from framework.results import SequenceRecord
 Picture = UInt8[np.ndarray, "Hp Wp 3"]
 
 TRUTH = (255, 255, 255)
-TILE = 240  # pixels, height of one frame
+TILE = 200  # pixels, height of one frame
+PALE = 0.4  # share of their colour that frames keep, so that tints stand out
 BAND = 22  # pixels, height of a line of text
 GAP = 4  # pixels between tiles
 
@@ -55,19 +56,24 @@ def grid(video: VideoSequence, records: Mapping[str, SequenceRecord], columns: i
     margin = max(_text_width(name) for name in records) + 12
     head = np.hstack([_label("", margin), *(_label(f"frame {index}", tile[0] + GAP) for index in frames)])
     lines = [head]
-    images = {index: cv2.resize(video.frame(index), tile, interpolation=cv2.INTER_CUBIC) for index in frames}
+    images = {index: _pale(cv2.resize(video.frame(index), tile, interpolation=cv2.INTER_CUBIC)) for index in frames}
     truths = {index: {k: _resize(mask, tile) for k, mask in video.truth(index).items()} for index in frames}
     for name, record in records.items():
         cells = [_label(name, margin, TILE)]
         for index in frames:
             masks = {k: _resize(one.mask_at(index, record.size), tile) for k, one in record.objects.items()}
-            picture = overlay(images[index], masks, labels=None)
+            picture = overlay(images[index], masks)
             for mask in truths[index].values():
                 outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
                 cv2.drawContours(picture, outlines, -1, TRUTH, 1, cv2.LINE_AA)
             cells.append(np.pad(_scored(picture, record, index), ((0, 0), (0, GAP), (0, 0))))
         lines.append(np.pad(np.hstack(cells), ((0, GAP), (0, 0), (0, 0))))
     return np.vstack(lines)
+
+
+def _pale(image: Picture) -> Picture:
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(image, PALE, grey, 1 - PALE, 0)
 
 
 def _resize(mask: Bool[np.ndarray, "H W"], tile: tuple[int, int]) -> Bool[np.ndarray, "h w"]:

@@ -25,7 +25,7 @@ class Report:
     figures: Mapping[str, bytes]
     """Title -> PNG."""
     pictures: Mapping[str, bytes]
-    """Sequence -> PNG of frames x variants."""
+    """Sequence -> JPEG of frames x variants."""
     configuration: str
     """As YAML."""
 
@@ -38,7 +38,7 @@ class Report:
         """Writes all files, the HTML page first; returns their paths."""
         page = html.page(self.comparison, self.rows, self.metric, self.figures, self.pictures, self.configuration)
         files = {"report.html": page.encode()}
-        files |= {f"{safe_name(name)}.png": png for name, png in self.pictures.items()}
+        files |= {f"{safe_name(name)}.jpg": image for name, image in self.pictures.items()}
         files |= {
             "table.md": table.markdown(self.comparison, self.rows, self.metric).encode(),
             "table.csv": table.csv_table(self.rows).encode(),
@@ -78,12 +78,12 @@ class Reporter:
         grids = {}
         for name in chosen:
             records = {run.name: run.folder.load(name) for run in comparison.runs}
-            grids[name] = png(pictures.grid(videos[name], records))
+            grids[name] = jpeg(pictures.grid(videos[name], records))
         figures = {"Per sequence": plots.differences(comparison, self.metric)} if len(rows) > 1 else {}
         figures["Over the course of the videos"] = plots.over_time(comparison)
         return Report(comparison, self.metric, rows, figures, grids, configuration)
 
 
-def png(picture: pictures.Picture) -> bytes:
-    """RGB picture as a PNG file."""
-    return cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+def jpeg(picture: pictures.Picture) -> bytes:
+    """RGB picture as a JPEG file."""
+    return cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()

@@ -38,7 +38,7 @@ def test_a_comparison_prints_a_table_and_says_where_the_rest_is(tmp_path, capsys
     assert all(name in shown for name in ("sam2", "keep_first", "every_nth"))
     assert "10 encodings for 10 frames" in shown and "30 asked" in shown
     (page,) = tmp_path.rglob("report.html")
-    (picture,) = tmp_path.rglob("*.png")
+    (picture,) = tmp_path.rglob("*.jpg")
     assert str(page) in shown and str(picture) in shown
     with (page.parent / "table.csv").open() as file:
         first = list(csv.DictReader(file))

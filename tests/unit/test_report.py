@@ -85,7 +85,8 @@ def test_the_report_is_self_contained_and_complete(comparison, tmp_path):
     files = report.write(tmp_path / "reports")
     assert [path.name for path in files[:1]] == ["report.html"] and all(path.stat().st_size for path in files)
     page = files[0].read_text()
-    assert page.count("data:image/png;base64,") == 2 + len(report.figures)
+    assert page.count("data:image/jpeg;base64,") == 2
+    assert page.count("data:image/png;base64,") == len(report.figures)
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page) and "http" not in page
     assert "&lt;script&gt;" in page and "<script" not in page
     assert "OSError: frame 2 cannot be read" in page

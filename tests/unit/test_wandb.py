@@ -64,7 +64,7 @@ def test_one_offline_run_per_variant(report, tmp_path, offline):
     assert len(runs) == 2
     assert all(list(run.glob("*.wandb")) for run in runs)
     media = [path.name for run in runs for path in run.rglob("*") if path.is_file()]
-    assert sum(name.endswith(".png") for name in media) == len(report.pictures) + len(report.figures)
+    assert sum(name.endswith((".png", ".jpg")) for name in media) == len(report.pictures) + len(report.figures)
     assert sum(name.endswith(".table.json") for name in media) == 2
     text = b"".join(path.read_bytes() for run in runs for path in run.glob("*.wandb"))
     assert all(run.folder.hash.encode() in text for run in report.comparison.runs)
