@@ -143,14 +143,15 @@ def _fetch(name: str, source: Source, cache: Path) -> Path:
     """Downloads an official file into the cache; interrupted hub downloads resume."""
     path = cache / source.file
     try:
-        cache.mkdir(parents=True, exist_ok=True)
         if source.repository is None:
+            cache.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(f"{source.page.replace('/tree/', '/raw/')}/{source.file}", str(path))
         else:
             import huggingface_hub as hub
 
-            hub.hf_hub_download(source.repository, source.file, local_dir=cache)
+            # Asked first: without a network this fails at once, where the download would retry for half a minute.
             published = hub.get_hf_file_metadata(hub.hf_hub_url(source.repository, source.file)).etag
+            hub.hf_hub_download(source.repository, source.file, local_dir=cache)
             if published and len(published) == 64 and published != sha256(path):
                 path.unlink()
                 raise OSError("the download differs from the published checksum")

@@ -50,7 +50,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(*args: object, **options: object) -> str:
         raise OSError("no route to host\nmore")
 
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", unreachable)
+    monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", unreachable)
     monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
 
 
@@ -110,24 +110,26 @@ def test_hub_downloads_are_compared_with_the_published_checksum(
     honest: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
+    published = official(tmp_path / "hub" / "file.pt", Net())
 
-    def download(repository: str, file: str, local_dir: Path) -> str:
+    def download(repository: str, file: str, local_dir: Path) -> None:
         asked.append((repository, file))
-        return str(official(Path(local_dir) / file, Net()))
+        local_dir.mkdir()
+        (local_dir / file).write_bytes(published.read_bytes())
 
     def metadata(url: str) -> Any:
         assert "facebook/sam2-hiera-base-plus" in url
-        digest = sha256(tmp_path / "sam2_hiera_base_plus.pt") if honest else "0" * 64
-        return type("Metadata", (), {"etag": digest})
+        return type("Metadata", (), {"etag": sha256(published) if honest else "0" * 64})
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     monkeypatch.setattr(huggingface_hub, "get_hf_file_metadata", metadata)
+    cache = tmp_path / "cache"
     if honest:
-        assert find("sam2_hiera_b+", None, tmp_path).exists()
-        find("sam2_hiera_b+", None, tmp_path)
+        assert find("sam2_hiera_b+", None, cache).read_bytes() == published.read_bytes()
+        find("sam2_hiera_b+", None, cache)  # not asked for again
     else:
-        assert "checksum" in refusal(find, "sam2_hiera_b+", None, tmp_path)
-        assert not list(tmp_path.iterdir())
+        assert "checksum" in refusal(find, "sam2_hiera_b+", None, cache)
+        assert not list(cache.iterdir())
     assert asked == [("facebook/sam2-hiera-base-plus", "sam2_hiera_base_plus.pt")]
 
 
