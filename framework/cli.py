@@ -107,7 +107,7 @@ def explain(error: BaseException) -> str | None:
     return " ".join(line.split())
 
 
-def build(config: DictConfig) -> Any:
+def build(config: Any) -> Any:
     """`hydra.utils.instantiate` after the options were checked against what the constructors take.
 
     Raises InputError for an option that a constructor does not know (naming those it knows), of a wrong type, or that
@@ -133,6 +133,13 @@ def check(config: DictConfig, **wanted: Any) -> None:
         plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         if not _accepts(annotation, plain):
             raise InputError(f"{key}={plain} is of a wrong type: give {_describe(annotation)}")
+
+
+def positive(name: str, value: int) -> int:
+    """`value`, which an option must have at least 1."""
+    if value < 1:
+        raise InputError(f"{name}={value} must be 1 or more")
+    return value
 
 
 def unknown(kind: str, name: object, valid: Iterable[object]) -> InputError:

@@ -121,7 +121,9 @@ def _open(text: str) -> Source:
         return LiveStream(text)
     path = Path(text).expanduser()
     if path.is_dir():
-        return ImageFolder(path)
+        folder = ImageFolder(path)
+        _ = folder.size  # a first frame that cannot be read is known at once
+        return folder
     if not path.exists():
         raise InputError(
             f"{path}: no such video or folder; give a video file, a folder of frames, a camera number or a URL"

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -38,7 +39,9 @@ class Meter:
 
 @contextmanager
 def frame_meter(name: str, length: int | None) -> Iterator[Meter]:
-    """A progress bar over `length` frames (None: an endless source). It is erased at the end."""
+    """A progress bar over `length` frames (None: an endless source). It is erased at the end,
+    and not drawn where the output is no terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as progress:
+    console = Console()
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         yield Meter(progress, progress.add_task(name, total=length))
