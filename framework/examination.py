@@ -1,0 +1,102 @@
+"""What a backbone brings to a memory policy: prompts it answers, confidence it can trust, alternatives it offers.
+
+Scores of whole trackers are the evaluation's business; this looks at what the network says along the way.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy.stats import spearmanr
+
+from framework.data.sequence import DataSet, VideoSequence
+from framework.evaluation import mask_box
+from framework.metrics.tracking import mask_iou
+from framework.tracker import Tracker, lockstep
+from framework.types import Box, Frame, Prompt, Track, upsample
+
+DIFFERENT = 0.7  # box IoU up to which an alternative counts as another answer
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """Per frame, over all videos looked at."""
+
+    box_prompt: list[float] = field(default_factory=list)
+    """IoU of what a box prompt on the first frame gives, one per video."""
+    overlap: list[float] = field(default_factory=list)
+    """True IoU on frames that show the object."""
+    predicted: list[float] = field(default_factory=list)
+    """Predicted IoU on the same frames."""
+    found: list[bool] = field(default_factory=list)
+    """On frames that show the object: the network says so."""
+    missed: list[bool] = field(default_factory=list)
+    """On frames without it: the network says so."""
+    alternative_near: list[bool] = field(default_factory=list)
+    """With a look-alike near: another hypothesis differs."""
+    alternative_far: list[bool] = field(default_factory=list)
+    """The same without one."""
+
+    def summary(self) -> dict[str, float]:
+        """Means, and Spearman's rank correlation of predicted and true IoU; NaN where nothing was seen."""
+        means: dict[str, list[float] | list[bool]] = {
+            "box prompt J": self.box_prompt,
+            "J, object visible": self.overlap,
+            "visible frames right": self.found,
+            "absent frames right": self.missed,
+            "alternative, look-alike near": self.alternative_near,
+            "alternative, none near": self.alternative_far,
+        }
+        summary = {
+            name: float(np.mean(np.asarray(values))) if values else float("nan") for name, values in means.items()
+        }
+        return summary | {"IoU calibration (Spearman)": float(spearmanr(self.predicted, self.overlap).statistic)}
+
+
+def examine(tracker: Tracker, data: DataSet, videos: int) -> Findings:
+    """Tracks the first object of the first `videos` videos from its mask."""
+    findings = Findings()
+    for index in range(min(videos, len(data))):
+        _video(tracker, data.sequence(index), findings)
+    return findings
+
+
+def _video(tracker: Tracker, video: VideoSequence, findings: Findings) -> None:
+    prompts = video.prompts()
+    first = min(prompts)
+    key, prompt = next(iter(prompts[first].items()))
+    truth = video.truth(first)[key]
+    box = mask_box(truth)
+    assert box is not None
+    features = tracker.network.encode(video.frame(first), first, video.length)
+    answer = tracker.network.prompt(features, [Prompt(box=box)])
+    findings.box_prompt.append(mask_iou((upsample(answer.logits[0, 0], video.size) > 0).cpu().numpy(), truth))
+    stream = (Frame(video.frame(t), {key: prompt} if t == first else {}) for t in range(first, video.length))
+    for t, results in enumerate(lockstep({"": tracker}, stream, video.length), start=first):
+        if t > first:
+            _frame(video, t, results[""].tracks[key], video.truth(t)[key], findings)
+
+
+def _frame(video: VideoSequence, t: int, track: Track, truth: np.ndarray, findings: Findings) -> None:
+    present = track.scores.presence > 0
+    if truth.any():
+        findings.overlap.append(mask_iou(track.mask(video.size).cpu().numpy(), truth))
+        findings.predicted.append(track.scores.iou)
+        findings.found.append(present)
+    else:
+        findings.missed.append(not present)
+    if present and track.box is not None and track.candidates is not None:
+        masks = (upsample(track.candidates.logits[0], video.size) > 0).cpu().numpy()
+        boxes = [mask_box(mask) for mask in masks]
+        others = [box for choice, box in enumerate(boxes) if choice != track.choice and box is not None]
+        differs = any(_box_iou(boxes[track.choice], other) <= DIFFERENT for other in others)
+        near = "distractor_near" in video.attributes(t)
+        (findings.alternative_near if near else findings.alternative_far).append(differs)
+
+
+def _box_iou(a: Box | None, b: Box) -> float:
+    if a is None:
+        return 0.0
+    width, height = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
+    both = max(width, 0.0) * max(height, 0.0)
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
+    return both / (sum(areas) - both)

@@ -1,0 +1,34 @@
+"""What the examination of a backbone reports."""
+
+import math
+
+import torch
+
+from framework.data.procedural import Procedural
+from framework.examination import Findings, examine
+from framework.networks.micro import network
+from framework.tracker import Tracker
+from policies.sam2 import Sam2
+
+
+def test_every_frame_is_counted_once():
+    data = Procedural("val", "occlusion", length=12)
+    with torch.no_grad():
+        findings = examine(Tracker(network("random"), Sam2()), data, 2)
+    videos = [data.sequence(i) for i in range(2)]
+    visible = sum(video.visible(t) for video in videos for t in range(1, 12))
+    assert len(findings.box_prompt) == 2
+    assert len(findings.found) == len(findings.overlap) == len(findings.predicted) == visible
+    assert len(findings.missed) == 22 - visible
+    assert all(0 <= value <= 1 for value in findings.overlap + findings.predicted)
+
+
+def test_the_summary_ranks_and_averages():
+    findings = Findings(
+        overlap=[0.1, 0.4, 0.9], predicted=[0.2, 0.3, 0.99], found=[True, True, False], alternative_near=[True, False]
+    )
+    summary = findings.summary()
+    assert summary["IoU calibration (Spearman)"] == 1.0
+    assert summary["alternative, look-alike near"] == 0.5
+    assert math.isclose(summary["visible frames right"], 2 / 3)
+    assert math.isnan(summary["absent frames right"])
