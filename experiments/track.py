@@ -30,7 +30,7 @@ def main(config: DictConfig) -> None:
     tracker = variant.tracker(build(config.backbone))
 
     configuration = {
-        "source": f"{config.source}",
+        "source": str(Path(f"{config.source}").resolve()) if Path(f"{config.source}").exists() else config.source,
         "length": source.length,
         "prompts": identity.describe(plan),
         "tracker": identity.describe(tracker),

@@ -16,9 +16,10 @@ import json
 import shutil
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, runtime_checkable
@@ -36,7 +37,7 @@ from framework.report.overlay import legible, memory_strip, overlay, palette
 from framework.report.video import VideoWriter
 from framework.results import encode_mask, write_atomic
 from framework.tracker import Tracker
-from framework.types import MemoryUse, Result, Work
+from framework.types import MemoryUse, Result, Track, Work
 
 OUTPUTS = ("masks.json", "masks", "boxes.csv", "memory.json", "overlay.mp4")
 ABOUT = "run.json"
@@ -53,8 +54,17 @@ class Shot:
 
 
 def follow(tracker: Tracker, source: Source, schedule: Schedule) -> Iterator[Shot]:
-    """Tracks a source as it comes; prompts join at their frame. Frames before the first prompt are not encoded."""
+    """Tracks a source as it comes; prompts join at their frame. Frames before the first prompt are not encoded.
+
+    A selector with hindsight and a lag of n frames revises a frame until n frames later, when it is handed out; without
+    a lag it answers as it goes, since all of its past would not fit into constant memory.
+    """
+    selector = tracker.selector
+    lag = (selector.lag or 0) if selector.hindsight else 0
+    if selector.hindsight and selector.lag is None:
+        tracker = replace(tracker, selector=replace(selector, lag=0))  # type: ignore[type-var]
     state = tracker.init()
+    waiting: deque[tuple[UInt8[np.ndarray, "Hv Wv 3"], Result]] = deque()
     for index, image in enumerate(source.frames()):
         prompts, removed = schedule.prompts.get(index, {}), schedule.removed.get(index, frozenset())
         if state.objects or prompts:
@@ -62,9 +72,20 @@ def follow(tracker: Tracker, source: Source, schedule: Schedule) -> Iterator[Sho
             state, result = tracker.step(state, features, prompts, removed)
         else:
             result = Result(index, source.size, {}, Work())
-        found = result.masks()
-        host = torch.stack(list(found.values())).cpu().numpy() if found else ()
-        yield Shot(image, result, dict(zip(found, host, strict=True)))
+        waiting.append((image, result))
+        if len(waiting) > lag:
+            yield _shot(*waiting.popleft(), tracker.hindsight(state))
+    while waiting:
+        yield _shot(*waiting.popleft(), tracker.hindsight(state))
+
+
+def _shot(image: UInt8[np.ndarray, "Hv Wv 3"], result: Result, past: Mapping[int, Mapping[int, Track]]) -> Shot:
+    """The frame with what the past says of it now."""
+    tracks = {key: past.get(key, {}).get(result.frame, track) for key, track in result.tracks.items()}
+    result = replace(result, tracks=tracks)
+    found = result.masks()
+    host = torch.stack(list(found.values())).cpu().numpy() if found else ()
+    return Shot(image, result, dict(zip(found, host, strict=True)))
 
 
 @runtime_checkable

@@ -15,8 +15,8 @@ from framework.types import ANCHOR, Box, MemoryUse, Size
 Colour = tuple[int, int, int]
 
 COLOURS: tuple[Colour, ...] = (
-    (230, 85, 13),
     (0, 158, 222),
+    (230, 85, 13),
     (64, 186, 80),
     (222, 60, 138),
     (240, 190, 20),
@@ -111,7 +111,7 @@ def memory_strip(
     The strip spans the whole video, or its last `WINDOW` frames (what is older sits at the left edge) when it is longer
     than `LONG` or `length` is None.
     """
-    row, gutter = max(22, width // 48), max(26, width // 20)
+    row, gutter = max(22, width // 40), max(26, width // 20)
     whole = length if length is not None and length <= LONG else None
     first = 0 if whole else max(0, frame - WINDOW + 1)
     last = (whole or first + WINDOW) - 1

@@ -4,9 +4,10 @@ import csv
 import json
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import av
 import numpy as np
@@ -17,10 +18,11 @@ from pycocotools import mask as rle
 from framework.data.prompts import Placed, Schedule, read_prompts, schedule
 from framework.data.sources import Looped, Source, open_source
 from framework.errors import InputError
+from framework.interfaces import Selector
 from framework.report.overlay import colour
 from framework.tracker import Tracker
 from framework.tracks import OUTPUTS, Shot, TrackFolder, Writer, follow, open_writers, record
-from framework.types import Prompt
+from framework.types import Candidates, Cue, Pick, Prompt
 from policies.sam2 import Sam2
 from tests.colour import BLUE, RED, ColourNetwork, square, square_mask, write_folder
 
@@ -259,6 +261,39 @@ def test_an_interrupt_of_a_video_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         save(tmp_path / "out", source, plan_for(source))
     assert not (tmp_path / "out").exists()
+
+
+@dataclass(frozen=True)
+class Turncoat(Selector):
+    """Two pathways from frame 1 on, one of masks 0 (total n after n frames) and one of masks 1 (total -n).
+
+    The first one leads until frame 3, the other one from frame 4 on.
+    """
+
+    lag: int | None = None
+    hindsight: ClassVar[bool] = True
+
+    def select(
+        self, totals: Sequence[float], candidates: Sequence[Candidates], cues: Sequence[Cue | None]
+    ) -> list[Pick]:
+        if len(totals) == 1:
+            return [Pick(0, 0, 1.0, None), Pick(0, 1, -1.0, None)]
+        early = 0 if totals[0] > 0 else 1
+        frames = totals[early]
+        picks = [Pick(early, 0, frames + 1, None), Pick(1 - early, 1, -frames - 1, None)]
+        return picks if frames < 3 else picks[::-1]
+
+
+@pytest.mark.parametrize(("lag", "turn"), [(None, 4), (1, 3), (2, 2), (20, 1)])
+def test_hindsight_revises_as_many_frames_as_the_lag_allows(tmp_path: Path, lag: int | None, turn: int) -> None:
+    source = open_source(write_folder(tmp_path / "clip", 8))
+    tracker = Tracker(ColourNetwork(), Sam2(), selector=Turncoat(lag))
+    shots = list(follow(tracker, source, plan_for(source)))
+    assert [shot.result.frame for shot in shots] == list(range(8))
+    assert [shot.result.tracks[1].choice for shot in shots] == [0] * turn + [1] * (8 - turn)
+    for index, shot in enumerate(shots):
+        np.testing.assert_array_equal(shot.image, square(index))
+        assert (shot.masks[1] & square_mask(index)).any()
 
 
 def test_red_is_followed(tmp_path: Path) -> None:
