@@ -23,7 +23,7 @@ from framework.errors import InputError
 from framework.metrics.vots import UNKNOWN, Mask, Polygon, Rectangle, Region, Window, parse_region
 from framework.types import Box, Prompt
 
-IGNORED = "ignore"
+IGNORED = "_ignore"
 """An object of this name marks pixels that do not count."""
 
 
@@ -170,7 +170,7 @@ class VotSt(VotData):
 
     release = Release(
         "VOT-ST",
-        "https://www.votchallenge.net/ (vot initialize vot2022/stb)",
+        "https://www.votchallenge.net/ (vot initialize vot2022/shortterm)",
         "which holds list.txt and <sequence>/{sequence, groundtruth.txt, anchor.value, color/00000001.jpg ..}",
     )
 
@@ -235,9 +235,9 @@ class Vots(VotData):
         paths = {
             path.stem.removeprefix("groundtruth").removeprefix("_"): path for path in folder.glob("groundtruth*.txt")
         }
-        objects = sorted(key for key in paths if key.strip("_") != IGNORED)
+        objects = sorted(key for key in paths if key != IGNORED)
         if not objects:
             raise self.release.error(f"no groundtruth*.txt in {folder}")
         numbered = dict(enumerate(objects, 1))
-        names = {} if objects == [""] else numbered
+        names = numbered if len(paths) > 1 else {}  # also a single named object has results without its name
         return VotSequence(name, self.frames(folder), None, name, {i: paths[key] for i, key in numbered.items()}, names)

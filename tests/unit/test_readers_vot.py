@@ -97,6 +97,8 @@ def test_vots_objects_may_overlap_appear_later_and_vanish(tmp_path):
 
 def test_secret_truth_leaves_the_first_region(tmp_path):
     write_video(tmp_path / "one", 3, {"": [text(square(2, 3))]})
+    write_video(tmp_path / "two", 3, {"7": [text(square(2, 3))]})  # named, but alone
+    assert Vots(str(tmp_path)).sequence(1).result_name(1) == "two_001"
     video = Vots(str(tmp_path), split="2025").sequence(0)
     assert video.object_names == {} and video.result_name(1) == "one_001"
     assert video.prompts()[0][1].mask.any() and [len(video.truth(i)) for i in range(3)] == [1, 0, 0]
