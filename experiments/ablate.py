@@ -35,7 +35,7 @@ def compare(config: DictConfig) -> None:
     for kind, paths in places.items():
         for path in paths:
             console.print(f"{kind:8}{path}", highlight=False, soft_wrap=True)
-    if comparison.failures:
+    if comparison.failures or comparison.lost:
         raise SystemExit(1)
 
 

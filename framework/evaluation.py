@@ -4,7 +4,7 @@ import time
 import traceback
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
@@ -141,9 +141,10 @@ def track(
     seconds, work = 0.0, Work()
     for index in range(video.length):
         image, truth = video.frame(index), video.truth(index)
-        given = {key: torch.from_numpy(mask) for key, mask in truth.items()} if privileged else {}
         began = time.perf_counter()
         features = network.encode(image, index, video.length)
+        device = features.image.device
+        given = {key: torch.from_numpy(mask).to(device) for key, mask in truth.items()} if privileged else {}
         frame = Frame(image, prompts.get(index, {}), truth=given)
         states, results = advance(trackers, states, features, frame, encodings=1)
         seconds += time.perf_counter() - began
@@ -217,7 +218,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several variants on the same sequences; the first one is the baseline."""
+    """Variants on the same sequences; the first one is the baseline."""
 
     data: str
     runs: tuple[Run, ...]
@@ -225,6 +226,8 @@ class Comparison:
     """Video frames of all locksteps the results came from; a frame that was tracked in two counts twice."""
     work: Work
     """Of all those locksteps together."""
+    lost: Mapping[str, str] = field(default_factory=dict)
+    """Variants without a single result, with the reason; they are not in `runs`."""
 
     @property
     def sequences(self) -> list[str]:
@@ -287,8 +290,9 @@ def evaluate(
             time.sleep(POLL)
         open_videos = left
     comparison = _read(folders, identities, data.name, names)
-    if not comparison.sequences:
-        reason = next(iter(comparison.failures.values()), "the data set has no sequence")
+    if not comparison.runs or not comparison.sequences:
+        reasons = {**comparison.lost, **comparison.failures}
+        reason = next(iter(reasons.values()), "the data set has no sequence")
         raise InputError(f"no sequence of {data.name} could be tracked by every variant: {reason}")
     return comparison
 
@@ -354,4 +358,6 @@ def _read(
             videos[sequence] = VideoScores(scores, record.ranges(), share)
         runs.append(Run(name, folder, identities[name], videos, failures))
     work = reduce(_add, (record.work for record in locksteps.values()), Work())
-    return Comparison(data, tuple(runs), sum(record.length for record in locksteps.values()), work)
+    lost = {run.name: next(iter(run.failures.values()), "no sequence") for run in runs if not run.videos}
+    kept = tuple(run for run in runs if run.videos)
+    return Comparison(data, kept, sum(record.length for record in locksteps.values()), work, lost)

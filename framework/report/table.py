@@ -85,11 +85,16 @@ def cells(row: Row) -> list[str]:
     else:
         d = row.difference
         compared = [
-            f"{d.mean:+.3f} [{d.low:+.3f}, {d.high:+.3f}]",
+            f"{signed(d.mean)} [{signed(d.low)}, {signed(d.high)}]",
             f"{d.wins}/{d.ties}/{d.losses}",
             f"{row.p:.3f}",
         ]
     return [row.variant, number(row.mean), *compared, number(row.scores.absent_accuracy), f"{row.milliseconds:.1f}"]
+
+
+def signed(value: float) -> str:
+    """Three digits with a sign; what rounds to zero is +0.000."""
+    return f"{round(value, 3) + 0.0:+.3f}"
 
 
 def number(value: float) -> str:
@@ -109,6 +114,7 @@ def caption(comparison: Comparison) -> list[str]:
         f"{work.rows_asked:,} asked ({merged:.0%} shared)",
         "absent: share of frames without the object on which none was seen; ms: tracking time per frame and variant",
     ]
+    lines += [f"{name} failed on every sequence: {reason}" for name, reason in comparison.lost.items()]
     if comparison.failures:
         some = "; ".join(f"{name}: {reason}" for name, reason in list(comparison.failures.items())[:3])
         lines.append(f"{len(comparison.failures)} failed and left out: {some}")

@@ -226,6 +226,12 @@ def test_a_policy_that_breaks_does_not_take_the_others_down(tmp_path):
         evaluate(trackers(broken=Latest(fails_on=1)), Squares(), tmp_path)
 
 
+def test_a_variant_without_a_result_is_left_out_of_the_comparison(tmp_path):
+    comparison = evaluate(trackers(broken=Latest(fails_on=1), latest=Latest()), Squares(), tmp_path)
+    assert [run.name for run in comparison.runs] == ["latest"] and len(comparison.sequences) == 3
+    assert comparison.lost == {"broken": "RuntimeError: the policy broke"} and not comparison.failures
+
+
 def test_truth_reaches_privileged_policies_only(tmp_path):
     comparison = evaluate(trackers(peeking=Peeking(), latest=Latest()), Squares(), tmp_path)
     assert not comparison.failures  # `Peeking` asserts that it is there; see the tracker's tests for the others
