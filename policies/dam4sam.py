@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
 from policies.bank import POINTERS, SLOTS, Bank, anchored, newest, pointers_by_age, ranked, reduced, span
-from policies.regions import Mask, corners, foreground, largest_component, relative_size, remembered, rivals
+from policies.regions import Region, chosen_logits, foreground, relative_size, remembered, rivals
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +118,10 @@ class Dam4Sam(MemoryPolicy[DamState]):
 
     def _judge(self, state: DamState, entry: Entry, outcome: Outcome) -> tuple[tuple[int, ...], bool]:
         """Sizes with this frame's, and whether the frame becomes an anchor. All masks are judged at video size."""
-        if entry.scores.area == 0:
+        chosen = foreground(chosen_logits(outcome), outcome.size)
+        if chosen is None:
             return remembered(state.sizes, 0), False
-        # As published, masks are compared as the network gave them, before holes are filled.
-        chosen = foreground(outcome.candidates.logits[0, outcome.choice], outcome.size)
-        sizes = remembered(state.sizes, int(chosen.sum()))
+        sizes = remembered(state.sizes, chosen.area)
         typical = relative_size(sizes)
         reliable = (
             self.anchors > 1
@@ -131,13 +130,14 @@ class Dam4Sam(MemoryPolicy[DamState]):
             and 1 - self.size_change <= typical <= 1 + self.size_change
             and (state.admitted is None or entry.frame - state.admitted > self.gap)
         )
-        return sizes, reliable and (not self.introspection or self._rival_near(outcome, chosen))
+        return sizes, reliable and (not self.introspection or self._rivalled(outcome, chosen))
 
-    def _rival_near(self, outcome: Outcome, chosen: Mask) -> bool:
-        own = corners(chosen)
-        for beside in rivals(outcome, chosen):
-            _, region = largest_component(beside)
-            joint = own.joined(region).area
-            if joint > 0 and own.area / joint <= self.max_overlap:
-                return True
-        return False
+    def _rivalled(self, outcome: Outcome, chosen: Region) -> bool:
+        own = chosen.corners
+
+        def apart(rival: Region) -> bool:
+            joint = own.joined(rival.corners).area
+            return joint > 0 and own.area / joint <= self.max_overlap
+
+        # The largest component can only be apart if all of the rival together is.
+        return any(apart(rival) and apart(rival.largest_component()) for rival in rivals(outcome, outcome.size))

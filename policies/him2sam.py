@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import pi, sqrt
 
-import cv2
 import numpy as np
+from jaxtyping import Float
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read
+from framework.types import Entry, Outcome, Query, Read, Size
 from policies.bank import (
     POINTERS,
     SLOTS,
@@ -21,15 +21,7 @@ from policies.bank import (
     reduced,
     span,
 )
-from policies.regions import (
-    Mask,
-    corners,
-    foreground,
-    largest_component,
-    relative_size,
-    remembered,
-    rivals,
-)
+from policies.regions import Corners, Region, chosen_logits, foreground, relative_size, remembered, rivals
 from policies.samurai import Samurai
 
 SCALE = 4
@@ -46,19 +38,19 @@ class Distinction(ABC):
     min_iou: float = 0.8
     size_change: float = 0.25
 
-    def admits(self, outcome: Outcome, chosen: Mask, sizes: Sequence[int]) -> bool:
-        """`sizes` are those of the last masks, the chosen one's included."""
+    def admits(self, outcome: Outcome, chosen: Region, sizes: Sequence[int], grid: Size) -> bool:
+        """`sizes` are those of the last masks, the chosen one's included; all in pixels of `grid`."""
         typical = relative_size(sizes)
         return (
             typical is not None
             and outcome.scores.iou > self.min_iou
             and 1 - self.size_change <= typical <= 1 + self.size_change
-            and self.rivalled(outcome, chosen)
+            and self.rivalled(outcome, chosen, grid)
         )
 
     @abstractmethod
-    def rivalled(self, outcome: Outcome, chosen: Mask) -> bool:
-        """Whether another hypothesis holds something else. `chosen` is not empty."""
+    def rivalled(self, outcome: Outcome, chosen: Region, grid: Size) -> bool:
+        """Whether another hypothesis holds something else."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +65,18 @@ class ContourDistance(Distinction):
     lead: float = 1.5
     min_motion: float = 0.8
 
-    def rivalled(self, outcome: Outcome, chosen: Mask) -> bool:
+    def rivalled(self, outcome: Outcome, chosen: Region, grid: Size) -> bool:
         *_, second, first = 0.0, *sorted(outcome.candidates.iou[0].tolist())
         motion = outcome.scores.motion
         if not first > self.lead * second or (motion is not None and not motion > self.min_motion):
             return False
-        limit = self.distance * 2 * sqrt(int(chosen.sum()) / pi)
-        return any(_contours_apart(chosen, largest_component(rival)[0]) > limit for rival in rivals(outcome, chosen))
+        limit = self.distance * 2 * sqrt(chosen.area / pi)
+        contour = chosen.contour(grid)
+        return any(
+            _may_reach(rival.corners, contour, limit)
+            and _reaches(rival.largest_component().contour(grid), contour, limit)
+            for rival in rivals(outcome, grid)
+        )
 
 
 @dataclass(frozen=True)
@@ -93,25 +90,38 @@ class BoxOverlap(Distinction):
     max_overlap: float = 0.7
     quirks: bool = False
 
-    def rivalled(self, outcome: Outcome, chosen: Mask) -> bool:
-        own = corners(chosen)
-        joint = [own.joined(largest_component(rival)[1]).area for rival in rivals(outcome, chosen, loose=self.quirks)]
+    def rivalled(self, outcome: Outcome, chosen: Region, grid: Size) -> bool:
+        own = chosen.corners
+        components = (rival.largest_component() for rival in rivals(outcome, grid, loose=self.quirks))
+        joint = (own.joined(component.corners).area for component in components)
         return any(area > 0 and own.area / area <= self.max_overlap for area in joint)
 
 
-def _contours_apart(chosen: Mask, rival: Mask) -> float:
-    """Directed Hausdorff distance from the rival's contour to the chosen mask's, in pixels."""
-    around = corners(chosen).joined(corners(rival))
-    window = (
-        slice(max(around.top - 1, 0), around.bottom + 2),
-        slice(max(around.left - 1, 0), around.right + 2),
-    )
-    square = np.ones((3, 3), np.uint8)
-    contours = [cv2.morphologyEx(mask[window], cv2.MORPH_GRADIENT, square) for mask in (chosen, rival)]
-    if not all(contour.any() for contour in contours):
-        return 0.0
-    away = cv2.distanceTransform((contours[0] == 0).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return float(away[contours[1] > 0].max())
+def _may_reach(box: Corners, contour: Float[np.ndarray, "m 2"], limit: float) -> bool:
+    """False if no point of the box, or of its outline, can be further than `limit` from all of the contour."""
+    some = contour[:: max(len(contour) // 32, 1)]
+    x = np.maximum(some[:, 0] - box.left + 1, box.right + 1 - some[:, 0])
+    y = np.maximum(some[:, 1] - box.top + 1, box.bottom + 1 - some[:, 1])
+    return bool(np.hypot(x, y).min() > limit)
+
+
+def _reaches(points: Float[np.ndarray, "n 2"], contour: Float[np.ndarray, "m 2"], limit: float) -> bool:
+    """Whether some point is further than `limit` from all of the contour (directed Hausdorff distance > limit).
+
+    Most answers are plain from the distance to the contour's box or to a few of its points.
+    """
+    beyond = np.maximum(np.maximum(contour.min(axis=0) - points, points - contour.max(axis=0)), 0)
+    if (np.hypot(*beyond.T) > limit).any():
+        return True
+    for some in (contour[:: max(len(contour) // 32, 1)], contour):
+        points = points[_nearest(points, some) > limit]
+    return len(points) > 0
+
+
+def _nearest(points: Float[np.ndarray, "n 2"], contour: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, " n"]:
+    """Distance of each point to the closest one of the contour."""
+    dx, dy = (points[:, None, axis] - contour[None, :, axis] for axis in (0, 1))
+    return np.sqrt((dx * dx + dy * dy).min(axis=1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,11 +220,14 @@ class Him2Sam(MemoryPolicy[HimState]):
         """Sizes with this frame's, and whether it enters long-term memory."""
         if self.rule is None:
             return state.sizes, False
-        logits = outcome.candidates.logits[0, outcome.choice]
-        chosen = foreground(logits, (SCALE * logits.shape[0], SCALE * logits.shape[1]))
-        sizes = remembered(state.sizes, int(chosen.sum()))
+        logits = chosen_logits(outcome)
+        grid = SCALE * logits.shape[0], SCALE * logits.shape[1]
+        chosen = foreground(logits, grid)
+        if chosen is None:
+            return remembered(state.sizes, 0), False
+        sizes = remembered(state.sizes, chosen.area)
         due = not state.long or state.long[-1].frame + self.interval <= entry.frame
-        return sizes, due and self.rule.admits(outcome, chosen, sizes)
+        return sizes, due and self.rule.admits(outcome, chosen, sizes, grid)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import gcd
 from statistics import median
 
 import cv2
@@ -15,9 +16,6 @@ HISTORY = 300
 """Frames after which a size is forgotten."""
 TYPICAL = 10
 """Latest non-empty masks that a size is compared with."""
-
-Mask = UInt8[np.ndarray, "H W"]
-"""0 and 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +41,82 @@ class Corners:
         return (self.right - self.left) * (self.bottom - self.top)
 
 
-def foreground(logits: Float[Tensor, "h w"], size: Size) -> Mask:
-    """What ``framework.types.upsample(logits, size) > 0`` says, several times faster on the host.
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """Foreground inside a window of the frame; there is none outside."""
 
-    OpenCV rounds its weights differently, so pixels it leaves within rounding of zero are decided with torch's.
+    mask: UInt8[np.ndarray, "H W"]
+    """0 and 1. The outermost pixels are background unless they lie at the border of the frame."""
+    left: int
+    """Of the window, in pixels of the frame."""
+    top: int
+
+    @property
+    def area(self) -> int:
+        return cv2.countNonZero(self.mask)
+
+    @property
+    def corners(self) -> Corners:
+        """Around the foreground, which may not be empty."""
+        x, y, width, height = cv2.boundingRect(self.mask)
+        left, top = x + self.left, y + self.top
+        return Corners(left, top, left + width - 1, top + height - 1)
+
+    def largest_component(self) -> "Region":
+        """Largest 8-connected component (the first one on ties) of foreground that is not empty."""
+        x, y, width, height = cv2.boundingRect(self.mask)
+        window = self.mask[y : y + height, x : x + width]
+        _, labels, stats, _ = cv2.connectedComponentsWithStats(window, connectivity=8, ltype=cv2.CV_16U)
+        label = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+        component = cv2.copyMakeBorder((labels == label).view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        return Region(component, self.left + x - 1, self.top + y - 1)
+
+    def contour(self, size: Size) -> Float[np.ndarray, "n 2"]:
+        """Pixels (x, y) on either side of the border of the foreground, inside a frame of `size`."""
+        ring = cv2.morphologyEx(self.mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+        points = (cv2.findNonZero(ring).reshape(-1, 2) + (self.left, self.top)).astype(np.float32)
+        return points[((points >= 0) & (points < size[::-1])).all(axis=1)]
+
+
+def foreground(
+    logits: Float[np.ndarray, "h w"], size: Size, beside: Float[np.ndarray, "h w"] | None = None
+) -> Region | None:
+    """What ``framework.types.upsample(logits, size) > 0`` says, where `beside` does not say it too; None if nothing.
+
+    Only the surroundings of the foreground are enlarged, by OpenCV. It rounds its weights differently, so pixels within
+    rounding of zero are decided with torch's.
     """
-    host = logits.detach().float().cpu().numpy()
-    values = cv2.resize(host, size[::-1], interpolation=cv2.INTER_LINEAR)
+    x, y, width, height = cv2.boundingRect((logits > 0).view(np.uint8))
+    if width == 0:
+        return None
+    top, bottom = _aligned(y - 1, y + height + 1, logits.shape[0], size[0])
+    left, right = _aligned(x - 1, x + width + 1, logits.shape[1], size[1])
+    window = (slice(top, bottom), slice(left, right))
+    y, x = top * size[0] // logits.shape[0], left * size[1] // logits.shape[1]
+    high, wide = bottom * size[0] // logits.shape[0] - y, right * size[1] // logits.shape[1] - x
+    mask = _positive(logits, window, size, (y, x), (high, wide))
+    if beside is not None:
+        mask &= _positive(beside, window, size, (y, x), (high, wide)) ^ 1
+    return Region(mask, x, y) if cv2.countNonZero(mask) else None
+
+
+def _aligned(first: int, last: int, count: int, length: int) -> tuple[int, int]:
+    """The smallest range of cells around first ... last whose ends fall between two pixels of the larger grid."""
+    period = count // gcd(count, length)
+    return max(first // period * period, 0), min(-(-last // period) * period, count)
+
+
+def _positive(
+    logits: Float[np.ndarray, "h w"], window: tuple[slice, slice], size: Size, offset: Size, extent: Size
+) -> UInt8[np.ndarray, "H W"]:
+    """Where the enlarged window is above zero; its outermost half cells count as if the border were repeated."""
+    values = cv2.resize(logits[window], extent[::-1], interpolation=cv2.INTER_LINEAR)
     mask = (values > 0).view(np.uint8)
-    tolerance = 1e-4 * float(np.abs(host).max())
-    close = cv2.inRange(values, -tolerance, tolerance)
-    if cv2.countNonZero(close):
-        y, x = np.nonzero(close)
-        mask[y, x] = _interpolated(host, size, y, x) > 0
+    tolerance = 1e-4 * float(np.abs(logits[window]).max())
+    close = cv2.findNonZero(cv2.inRange(values, -tolerance, tolerance))
+    if close is not None:
+        x, y = close.reshape(-1, 2).T
+        mask[y, x] = _interpolated(logits, size, y + offset[0], x + offset[1]) > 0
     return mask
 
 
@@ -75,36 +136,26 @@ def _interpolated(
     return above * (1 - share[0]) + below * share[0]
 
 
-def corners(mask: Mask) -> Corners:
-    """Around the foreground of a mask that is not empty."""
-    x, y, width, height = cv2.boundingRect(mask)
-    return Corners(x, y, x + width - 1, y + height - 1)
+def chosen_logits(outcome: Outcome) -> Float[np.ndarray, "h w"]:
+    """Of the chosen mask on the host, as the network gave them: before holes are filled."""
+    return _host(outcome.candidates.logits[0, outcome.choice])
 
 
-def rivals(outcome: Outcome, chosen: Mask, loose: bool = False) -> Iterator[Mask]:
+def _host(logits: Float[Tensor, "h w"]) -> Float[np.ndarray, "h w"]:
+    return logits.detach().float().cpu().numpy()
+
+
+def rivals(outcome: Outcome, size: Size, loose: bool = False) -> Iterator[Region]:
     """What each other hypothesis claims beside the chosen mask, where it claims anything.
 
-    `loose` counts every non-zero logit as foreground.
+    `loose` counts every non-zero logit as a claim.
     """
-    size = (chosen.shape[0], chosen.shape[1])
+    chosen = chosen_logits(outcome)
     for index, logits in enumerate(outcome.candidates.logits[0]):
         if index != outcome.choice:
-            claimed = foreground(logits.abs() if loose else logits, size)
-            beside = claimed & (chosen ^ 1)
-            if cv2.countNonZero(beside):
-                yield beside
-
-
-def largest_component(mask: Mask) -> tuple[Mask, Corners]:
-    """Largest 8-connected component of a mask that is not empty (the first one on ties), and its corners."""
-    x, y, width, height = cv2.boundingRect(mask)
-    window = (slice(y, y + height), slice(x, x + width))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask[window], connectivity=8)
-    label = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-    left, top, wide, high = (int(value) for value in stats[label, :4])
-    component = np.zeros_like(mask)
-    component[window] = labels == label
-    return component, Corners(x + left, y + top, x + left + wide - 1, y + top + high - 1)
+            claimed = foreground(_host(logits.abs() if loose else logits), size, beside=chosen)
+            if claimed is not None:
+                yield claimed
 
 
 def remembered(sizes: Sequence[int], size: int) -> tuple[int, ...]:
