@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra import initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 from pycocotools import mask as rle
 
 from experiments import track
@@ -78,6 +80,17 @@ def test_a_broken_video_is_tracked_up_to_there(tmp_path, capsys):
     frames = len(json.loads(Path("o/masks.json").read_text()))
     assert "\n" not in line and f"frame {frames} of 40" in line and 5 < frames < 40
     assert json.loads(Path("o/run.json").read_text())["ended"] == line
+
+
+def test_hydra_may_be_initialised_already(monkeypatch):
+    """Importing sam2 does that."""
+    GlobalHydra.instance().clear()
+    initialize_config_module("sam2", version_base="1.2")
+    monkeypatch.setattr(
+        sys, "argv", ["track", "source=clip.mp4", "prompt.box=[0,16,16,32]", "frames=1", "output=o", MICRO]
+    )
+    track.main()
+    assert Path("o/run.json").exists()
 
 
 def run(*options: str, before: str = "") -> subprocess.CompletedProcess[str]:
