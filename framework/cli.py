@@ -57,7 +57,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
                         raise
                     failures.append(error)
 
-            whole, before = TRACE in os.environ, os.environ.get(TRACE)
+            before = os.environ.get(TRACE)
             os.environ[TRACE] = "1"  # makes Hydra raise instead of printing and exiting
             try:
                 _check_arguments()
@@ -69,7 +69,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
                 print("interrupted", file=sys.stderr)
                 raise SystemExit(130) from None
             except Exception as error:
-                line = None if whole else explain(error)
+                line = None if before else explain(error)
                 if line is None:
                     raise
                 print(line, file=sys.stderr)
