@@ -14,12 +14,13 @@ import torch
 from jaxtyping import Bool, Float
 
 from framework import identity
-from framework.data.sequence import DataSet, VideoSequence
+from framework.data.sequence import BoxedSequence, DataSet, VideoSequence
 from framework.errors import InputError
-from framework.metrics.tracking import TrackingScores, mask_iou, mean_scores
+from framework.interfaces import Network
+from framework.metrics.tracking import TrackingScores, box_iou, mask_iou, mean_scores
 from framework.results import Lock, ObjectRecord, RunFolder, SequenceRecord, claims, encode_mask
 from framework.tracker import Tracker, advance
-from framework.types import Box, Frame, Prompt, Track, Work
+from framework.types import Box, Features, Frame, Prompt, Track, Work, upsample
 
 POLL = 1.0  # seconds between looks at what other processes are doing
 
@@ -29,34 +30,42 @@ class EvaluationProtocol:
     """How tracking is started and what is scored; part of every result's identity.
 
     Args:
-        prompt: start from the mask the data gives, or from the box around it.
+        prompt: start from the mask the data gives, from the box (around it), or from the mask that the network makes of
+            that box (estimated). Data that give boxes are started from boxes whenever masks are asked for.
         box_edges: exclusive, so that width = xmax - xmin; or inclusive, with xmax and ymax the last pixels.
+        empty: how an empty prediction is written where a benchmark wants a box: 0,0,0,0, -1,-1,-1,-1 or the box before.
         scored: frames after an object's prompt, or the prompted one too. Frames without annotation are never scored.
         hindsight: a selector that revises earlier frames (a beam) is read back at the end; else it answers as it goes.
     """
 
-    prompt: Literal["mask", "box"] = "mask"
+    prompt: Literal["mask", "box", "estimated"] = "mask"
     box_edges: Literal["exclusive", "inclusive"] = "exclusive"
+    empty: Literal["zeros", "negative", "previous"] = "zeros"
     scored: Literal["tracked", "all"] = "tracked"
     hindsight: bool = True
 
     def __post_init__(self) -> None:
         for name, choices in (
-            ("prompt", ("mask", "box")),
+            ("prompt", ("mask", "box", "estimated")),
             ("box_edges", ("exclusive", "inclusive")),
+            ("empty", ("zeros", "negative", "previous")),
             ("scored", ("tracked", "all")),
         ):
             if getattr(self, name) not in choices:
                 raise InputError(f"protocol.{name}={getattr(self, name)} is unknown: use {' or '.join(choices)}")
 
-    def start(self, prompt: Prompt) -> Prompt:
-        """The prompt the tracker is given for one that the data gives."""
-        if self.prompt == "mask" or prompt.mask is None:
+    def start(self, prompt: Prompt, network: Network, features: Features) -> Prompt:
+        """The prompt the tracker is given on a frame for one that the data gives."""
+        if self.prompt != "mask" and prompt.mask is not None:
+            box = mask_box(prompt.mask)
+            if box is None:
+                raise InputError("an empty mask has no box to start from")
+            prompt = Prompt(box=box)
+        if self.prompt != "estimated" or prompt.box is None:
             return prompt
-        box = mask_box(prompt.mask)
-        if box is None:
-            raise InputError("an empty mask has no box to start from")
-        return Prompt(box=box)
+        logits = network.prompt(features, [prompt]).logits[0, 0]
+        mask = (upsample(logits, features.video_size) > 0).cpu().numpy()
+        return Prompt(mask=mask) if mask.any() else prompt
 
     def box(self, mask: Bool[np.ndarray, "H W"]) -> Box | None:
         """Box around a result, as it is written."""
@@ -90,26 +99,48 @@ class Watch:
         """Only sequences that other processes are at work on are left."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Truth:
+    """What is known of one frame: masks, or boxes where there are none."""
+
+    masks: Mapping[int, np.ndarray]
+    boxes: Mapping[int, Box | None]
+
+    @classmethod
+    def of(cls, video: VideoSequence, index: int) -> "_Truth":
+        return cls(video.truth(index), video.truth_boxes(index) if isinstance(video, BoxedSequence) else {})
+
+    def compare(self, key: int, mask: np.ndarray, box: Box | None) -> tuple[float, bool] | None:
+        """IoU of an answer, and whether the object is visible; None where the truth is not known."""
+        if key in self.masks:
+            return mask_iou(mask, self.masks[key]), bool(self.masks[key].any())
+        if key in self.boxes:
+            return box_iou(box, self.boxes[key]), self.boxes[key] is not None
+        return None
+
+
 class _Rows:
     """An `ObjectRecord` under construction; a frame that is answered again replaces its first answer."""
 
-    def __init__(self, prompted: list[int], protocol: EvaluationProtocol) -> None:
-        self.prompted, self.protocol = prompted, protocol
+    def __init__(self, key: int, prompted: list[int], protocol: EvaluationProtocol) -> None:
+        self.key, self.prompted, self.protocol = key, prompted, protocol
         self.rows: dict[int, dict[str, Any]] = {}
 
-    def add(self, frame: int, found: Track, mask: np.ndarray, truth: np.ndarray | None) -> None:
-        scored = truth is not None and (self.protocol.scored == "all" or frame not in self.prompted)
+    def add(self, frame: int, found: Track, mask: np.ndarray, truth: _Truth) -> None:
+        box = self.protocol.box(mask)
+        scored = self.protocol.scored == "all" or frame not in self.prompted
+        iou, visible = (truth.compare(self.key, mask, box) if scored else None) or (None, None)
         self.rows[frame] = {
             "frame": frame,
-            "box": self.protocol.box(mask),
+            "box": box,
             "mask": encode_mask(mask),
             "predicted_iou": found.scores.iou,
             "presence": found.scores.presence,
             "motion": found.scores.motion,
             "area": found.scores.area,
             "choice": found.choice,
-            "iou": mask_iou(mask, truth) if scored and truth is not None else None,
-            "visible": bool(truth.any()) if scored and truth is not None else None,
+            "iou": iou,
+            "visible": visible,
             "memory": found.memory,
         }
 
@@ -126,39 +157,40 @@ def track(
     locks: Iterable[Lock] = (),
 ) -> dict[str, SequenceRecord]:
     """Tracks one sequence with trackers named by their run hash; masks never pile up in memory."""
-    prompts = {
-        frame: {key: protocol.start(prompt) for key, prompt in given.items()}
-        for frame, given in video.prompts().items()
-    }
+    prompts = video.prompts()
     if not prompts or max(prompts) >= video.length or min(prompts) < 0:
         raise InputError(f"{video.name} has {video.length} frames and prompts on frames {sorted(prompts) or 'none'}")
     keys = sorted({key for given in prompts.values() for key in given})
     at = {key: [frame for frame in sorted(prompts) if key in prompts[frame]] for key in keys}
-    rows = {name: {key: _Rows(at[key], protocol) for key in keys} for name in trackers}
+    rows = {name: {key: _Rows(key, at[key], protocol) for key in keys} for name in trackers}
     privileged = any(tracker.policy.privileged for tracker in trackers.values())
     network = next(iter(trackers.values())).network
     states = {name: tracker.init() for name, tracker in trackers.items()}
     seconds, work = 0.0, Work()
     for index in range(video.length):
-        image, truth = video.frame(index), video.truth(index)
+        image, truth = video.frame(index), _Truth.of(video, index)
         began = time.perf_counter()
         features = network.encode(image, index, video.length)
         device = features.image.device
-        given = {key: torch.from_numpy(mask).to(device) for key, mask in truth.items()} if privileged else {}
-        frame = Frame(image, prompts.get(index, {}), truth=given)
+        given = {key: torch.from_numpy(mask).to(device) for key, mask in truth.masks.items()} if privileged else {}
+        started = {key: protocol.start(prompt, network, features) for key, prompt in prompts.get(index, {}).items()}
+        frame = Frame(image, started, truth=given)
         states, results = advance(trackers, states, features, frame, encodings=1)
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)  # or the memory encoder would run off the clock
         seconds += time.perf_counter() - began
         work = _add(work, next(iter(results.values())).work)
         for name, result in results.items():
             for key, mask in result.masks().items():
-                rows[name][key].add(index, result.tracks[key], mask.cpu().numpy(), truth.get(key))
+                rows[name][key].add(index, result.tracks[key], mask.cpu().numpy(), truth)
         for lock in locks:
             lock.beat()
         watch.frame(video.name, index, video.length)
     for name, tracker in trackers.items():
         for key, revised in (tracker.hindsight(states[name]) if protocol.hindsight else {}).items():
             for index, found in revised.items():
-                rows[name][key].add(index, found, found.mask(video.size).cpu().numpy(), video.truth(index).get(key))
+                mask = found.mask(video.size).cpu().numpy()
+                rows[name][key].add(index, found, mask, _Truth.of(video, index))
     lockstep = uuid.uuid4().hex
     return {
         name: SequenceRecord(
@@ -276,21 +308,23 @@ def evaluate(
         folders[name] = RunFolder.open(output, data.name, run, identities[name], {**notes, "name": name})
     by_run = {folder.hash: folder for folder in folders.values()}
 
-    videos = [data.sequence(index) for index in range(len(data))]
-    names = [video.name for video in videos]
-    open_videos = [video for video in videos if not all(folder.finished(video.name) for folder in by_run.values())]
-    watch.begin(len(videos), len(videos) - len(open_videos))
-    while open_videos:
-        left = []
-        for video in open_videos:
-            if not _attempt(distinct, by_run, video, protocol, watch, began):
-                left.append(video)
-        if len(left) == len(open_videos):
+    names = [data.sequence(index).name for index in range(len(data))]
+    todo = [i for i, name in enumerate(names) if not all(folder.finished(name) for folder in by_run.values())]
+    watch.begin(len(names), len(names) - len(todo))
+    while todo:
+        left = [i for i in todo if not _attempt(distinct, by_run, data.sequence(i), protocol, watch, began)]
+        if len(left) == len(todo):
             watch.waiting(len(left))
             time.sleep(POLL)
-        open_videos = left
+        todo = left
     comparison = _read(folders, identities, data.name, names)
     if not comparison.runs or not comparison.sequences:
+        if names and all(folder.finished(name) for folder in by_run.values() for name in names):
+            paths = ", ".join(str(folder.path) for folder in by_run.values())
+            raise InputError(
+                f"{data.name} is tracked and kept in {paths}, but its truth is secret: python -m experiments.export "
+                "writes what its server takes"
+            )
         reasons = {**comparison.lost, **comparison.failures}
         reason = next(iter(reasons.values()), "the data set has no sequence")
         raise InputError(f"no sequence of {data.name} could be tracked by every variant: {reason}")

@@ -20,6 +20,7 @@ from framework.errors import InputError
 from framework.evaluation import EvaluationProtocol, Watch, evaluate, mask_box, run_identity
 from framework.results import RunFolder, decode_mask, encode_mask, from_json, to_json
 from framework.tracker import Tracker
+from framework.types import MemoryUse, Read, Track
 from tests.squares import First, Latest, Peeking, ScriptedNetwork, Square, Squares
 
 NETWORK = ScriptedNetwork()
@@ -242,6 +243,36 @@ def test_starting_from_a_box_and_scoring_the_prompted_frame(tmp_path):
     run = evaluate(trackers(latest=Latest()), Squares(), tmp_path, protocol).runs[0]
     record = run.folder.load("alpha").objects[1]
     assert record.iou[0] == 1.0 and record.box[0] == (0.0, 6.0, 3.0, 9.0)
+
+
+class Revising(Tracker):
+    """Says in hindsight that the object never moved from where it was on frame 2."""
+
+    def hindsight(self, state):
+        return {1: dict.fromkeys(range(3, 6), state.objects[1][0].memory[0])}
+
+
+class Revised(First):
+    """Keeps what is shown on frame 2 as its state, for `Revising`."""
+
+    def write(self, state, entry, outcome):
+        logits = torch.where(outcome.mask(), 6.0, -6.0)
+        return (Track(logits, entry.scores, 0, None, None, MemoryUse()),) if entry.frame == 2 else state or (entry,)
+
+    def read(self, state, query):
+        return Read()
+
+    def entries(self, state):
+        return ()
+
+
+def test_a_revised_frame_replaces_the_first_answer(tmp_path):
+    revising = {"revising": Revising(NETWORK, Revised())}
+    late = evaluate(revising, Squares(), tmp_path).runs[0].folder.load("alpha").objects[1]
+    assert late.frame == list(range(8))
+    assert late.mask[3:6] == [late.mask[2]] * 3 and late.iou[2] == 1.0 and late.iou[3] == pytest.approx(3 / 5)
+    early = evaluate(revising, Squares(), tmp_path, EvaluationProtocol(hindsight=False)).runs[0]
+    assert early.folder.load("alpha").objects[1].iou[3] == 1.0
 
 
 SQUARES, PROTOCOL = Squares(), EvaluationProtocol()
