@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig
 
+from framework.cli import build
 from framework.tracker import State, Tracker
 from framework.types import ANCHOR, Prompt, Track
 from tests.scripted import Asked, Script, ScriptedNetwork
@@ -60,6 +64,15 @@ def first_prompt(trace: Trace) -> Prompt:
     """The mask prompt of frame 0."""
     height, width = (int(value) for value in trace["HW"])
     return Prompt(mask=np.unpackbits(trace["init_mask"])[: height * width].reshape(height, width).astype(bool))
+
+
+def preset(method: str, network: ScriptedNetwork) -> Tracker:
+    """The tracker of `conf/method/<method>.yaml`."""
+    GlobalHydra.instance().clear()
+    with initialize_config_module(config_module="conf", version_base="1.3"):
+        config: DictConfig = compose("evaluate", overrides=[f"method={method}"])
+    parts = {group: build(config[group]) for group in ("policy", "motion", "selector")}
+    return build(config.tracker)(network=network, **parts)
 
 
 def replay(trace: Trace, tracker: Tracker, length: int | None) -> Iterator[Replayed]:

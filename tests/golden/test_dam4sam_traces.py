@@ -1,6 +1,7 @@
 """DAM4SAM's memory, decision by decision, against traces of the published code."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from framework.tracker import Tracker
 from policies.dam4sam import Dam4Sam
 from policies.regions import relative_size
-from tests.traces import check_encodings, check_read, load, replay, scripted, traces
+from tests.traces import check_encodings, check_read, load, preset, replay, scripted, traces
 
 
 @pytest.mark.parametrize("path", traces("dam4sam"), ids=lambda path: path.stem)
@@ -21,6 +22,9 @@ def test_trace(path: Path) -> None:
     )
     # Trace 008 asks for hole filling, but its recorded areas and encodings are those of unfilled masks.
     tracker = Tracker(network, policy)
+    published = preset("dam4sam_published", network)
+    assert replace(published, fill_hole_area=0, anchor_corrections=False) == tracker
+
     admitted = []
     for step in replay(trace, tracker, None):
         frame, where = step.frame, f"frame {step.frame}"

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,10 @@ import pytest
 from framework.tracker import Tracker
 from motion.hierarchical import Hierarchical
 from motion.kalman import Kalman
-from motion.points import PointTracker, Trails
+from motion.points import CoTracker3, PointTracker, Trails
 from motion.refinement import PointRefinement
 from policies.him2sam import BoxOverlap, ContourDistance, Delayed, Him2Sam
-from tests.traces import Trace, check_encodings, check_read, load, replay, scripted, traces
+from tests.traces import Trace, check_encodings, check_read, load, preset, replay, scripted, traces
 
 
 @dataclass
@@ -97,6 +97,19 @@ def test_trace(path: Path) -> None:
     policy = memory(config)
     threshold = float(config["min_obj_score_logits"])
     tracker = Tracker(network, policy, motion, presence_threshold=threshold)
+    if int(trace["refinement"]):
+        data_set, size = str(trace["conf"]).split("/sam2.1_hiera_")
+        name = "him2sam_published_lasotext" if data_set == "lasotext" else f"him2sam_published_{data_set}_{size}"
+        published = preset(name, network)
+        assert published.policy == policy
+        assert isinstance(published.motion.refinement.points, CoTracker3)
+        recorded = LoggedRefinement(
+            refinement.points, log=refinement.log, dice_share=refinement.dice_share, quirks=True
+        )
+        assert replace(published.motion, refinement=recorded) == motion
+        assert published.motion.refinement.dice_share == refinement.dice_share
+        assert replace(published, fill_hole_area=0, motion=motion) == tracker
+
     refined, admitted = [], []
     for step in replay(trace, tracker, int(trace["T"])):
         frame, where = step.frame, f"frame {step.frame}"

@@ -1,5 +1,6 @@
 """SAM2Long's pathways and memory, decision by decision, against traces of the published code."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from framework.tracker import Tracker
 from policies.beam import Beam
 from policies.sam2long import Sam2Long
 from tests.scripted import InPasses
-from tests.traces import check_encodings, check_read, load, replay, row, scripted, traces
+from tests.traces import check_encodings, check_read, load, preset, replay, row, scripted, traces
 
 
 @pytest.mark.parametrize("path", traces("sam2long"), ids=lambda path: path.stem)
@@ -22,6 +23,10 @@ def test_trace(path: Path) -> None:
         InPasses(Sam2Long(min_iou=float(trace["iou_thre"]), quirks=True)),
         selector=Beam(width=width, uncertainty=float(trace["uncertainty"])),
     )
+    if (float(trace["iou_thre"]), float(trace["uncertainty"]), width) == (0.1, 2.0, 3):
+        assert replace(preset("sam2long_published", network), policy=tracker.policy) == tracker
+        assert preset("sam2long_published", network).policy == tracker.policy.inner
+
     for step in replay(trace, tracker, int(trace["T"])):
         frame, where = step.frame, f"frame {step.frame}"
         if frame == 0:

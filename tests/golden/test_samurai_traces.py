@@ -1,6 +1,7 @@
 """SAMURAI's memory and filter, decision by decision, against traces of the published code."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from framework.tracker import Tracker
 from motion.kalman import Kalman
 from policies.samurai import Samurai
-from tests.traces import check_encodings, check_read, load, replay, scripted, traces
+from tests.traces import check_encodings, check_read, load, preset, replay, scripted, traces
 
 
 @pytest.mark.parametrize("path", traces("samurai"), ids=lambda path: path.stem)
@@ -33,6 +34,9 @@ def test_trace(path: Path) -> None:
         ),
         presence_threshold=float(config["min_obj_score_logits"]),
     )
+    size = "l" if config["kf_score_weight"] == 0.15 else "t"
+    assert replace(preset(f"samurai_published_{size}", network), fill_hole_area=0) == tracker
+
     for step in replay(trace, tracker, int(trace["T"])):
         frame, where = step.frame, f"frame {step.frame}"
         assert int(step.track.mask(network.video_size).sum()) == int(trace["area_video"][frame]), where
