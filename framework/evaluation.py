@@ -189,8 +189,8 @@ def track(
     for name, tracker in trackers.items():
         for key, revised in (tracker.hindsight(states[name]) if protocol.hindsight else {}).items():
             for index, found in revised.items():
-                mask = found.mask(video.size).cpu().numpy()
-                rows[name][key].add(index, found, mask, _Truth.of(video, index))
+                revision = found.mask(video.size).cpu().numpy()
+                rows[name][key].add(index, found, revision, _Truth.of(video, index))
     lockstep = uuid.uuid4().hex
     return {
         name: SequenceRecord(

@@ -66,9 +66,9 @@ class ObjectRecord:
     area: list[int]
     choice: list[int]
     iou: list[float | None]
-    """With the true mask, 1 where both are empty; None on frames the protocol does not score."""
+    """With the true mask, or of boxes where the truth is boxes; 1 where both are empty; None on frames not scored."""
     visible: list[bool | None]
-    """Whether the true mask has a pixel; None on frames the protocol does not score."""
+    """Whether the object is there; None on frames not scored."""
     memory: list[MemoryUse]
 
     def scored(self) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,8 @@ from jaxtyping import Bool, Float
 from framework.errors import InputError
 from framework.metrics.vos import jaccard
 
+Edges = tuple[float, float, float, float]
+
 SUCCESS_THRESHOLDS = np.arange(21) * 0.05  # IoU 0, .05 .. 1
 HIT = 0.5  # IoU above which the tracker is on its target
 LOST = 0.1  # IoU up to which it is not; in between, it stays what it was
@@ -35,6 +37,15 @@ class TrackingScores:
 def mask_iou(a: Bool[np.ndarray, "H W"], b: Bool[np.ndarray, "H W"]) -> float:
     """Intersection over union of two masks, 0..1; 1 when both are empty."""
     return float(jaccard(a, b))
+
+
+def box_iou(a: Edges | None, b: Edges | None) -> float:
+    """Intersection over union of two boxes (xmin, ymin, xmax, ymax), 0..1; None is no box, and two of them agree."""
+    if a is None or b is None:
+        return float(a is b)
+    width, height = (max(min(a[i + 2], b[i + 2]) - max(a[i], b[i]), 0.0) for i in (0, 1))
+    area = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return width * height / (area - width * height) if area > 0 else 0.0
 
 
 def success_curve(iou: Float[np.ndarray, " T"]) -> Float[np.ndarray, " 21"]:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,10 @@ import torch
 from framework import identity, results
 from framework.errors import InputError
 from framework.evaluation import EvaluationProtocol, Watch, evaluate, mask_box, run_identity
+from framework.metrics.tracking import box_iou
 from framework.results import RunFolder, decode_mask, encode_mask, from_json, to_json
 from framework.tracker import Tracker
-from framework.types import MemoryUse, Read, Track
+from framework.types import MemoryUse, Prompt, Read, Track
 from tests.squares import First, Latest, Peeking, ScriptedNetwork, Square, Squares
 
 NETWORK = ScriptedNetwork()
@@ -388,3 +389,71 @@ def test_records_and_masks_survive_the_file(tmp_path):
     mask = np.random.default_rng(0).random((9, 13)) > 0.5
     assert np.array_equal(decode_mask(encode_mask(mask), (9, 13)), mask)
     assert mask_box(np.zeros((4, 4), dtype=bool)) is None
+
+
+@dataclass(frozen=True)
+class BoxedSquare(Square):
+    """The same square, of which only boxes are known; nothing of frame 2."""
+
+    def truth(self, index):
+        return {}
+
+    def truth_boxes(self, index):
+        return {} if index == 2 else {1: mask_box(self.mask(index))}
+
+    def prompts(self):
+        return {0: {1: Prompt(box=mask_box(self.mask(0)))}}
+
+
+@dataclass(frozen=True)
+class SecretSquare(Square):
+    """The same square, of which nothing is known but where it starts."""
+
+    def truth(self, index):
+        return {}
+
+
+@pytest.mark.parametrize("prompt", ["mask", "box", "estimated"])
+def test_boxes_are_scored_where_the_truth_is_boxes(tmp_path, prompt):
+    video = BoxedSquare("boxed", 8, 0, (4, 6))
+    data = Squares(videos=(video,))
+    comparison = evaluate(trackers(latest=Latest(8)), data, tmp_path, EvaluationProtocol(prompt=prompt))
+    record = comparison.runs[0].folder.load("boxed").objects[1]
+    assert [iou is None for iou in record.iou] == [True, False, True, *[False] * 5]
+    assert record.visible[3:7] == [True, False, False, True]
+    for frame in (1, 3, 4, 5, 6, 7):
+        assert record.iou[frame] == box_iou(record.box[frame], mask_box(video.mask(frame)))
+    assert record.iou[1] == 1.0 == record.iou[4]
+
+
+def test_an_estimated_mask_is_what_the_network_makes_of_the_box():
+    video, protocol = Square("alpha", 8, 0), EvaluationProtocol(prompt="estimated")
+    features = NETWORK.encode(video.frame(0), 0, 8)
+    ragged = video.mask(0)
+    ragged[7, 1] = False
+    started = protocol.start(Prompt(mask=ragged), NETWORK, features)
+    assert started.box is None and np.array_equal(started.mask, video.mask(0))
+    assert protocol.start(Prompt(points=((1.0, 7.0),), labels=(1,)), NETWORK, features).points
+    boxed = EvaluationProtocol(prompt="box").start(Prompt(mask=ragged), NETWORK, features)
+    assert boxed.box == mask_box(ragged)
+    nothing = Prompt(box=(3.0, 3.0, 3.0, 3.0))
+    assert protocol.start(nothing, NETWORK, features) is nothing
+
+
+def test_secret_truth_is_kept_for_the_server(tmp_path):
+    data = Squares(videos=(SecretSquare("secret", 6, 0),))
+    for _ in range(2):
+        with pytest.raises(
+            InputError, match=r"squares-v1 is tracked and kept in .*, but its truth is secret: .*export"
+        ):
+            evaluate(trackers(latest=Latest()), data, tmp_path)
+    (path,) = tmp_path.rglob("secret.json.gz")
+    record = RunFolder(path.parent, path.parent.name).load("secret")
+    assert record.scores() is None and len(record.objects[1].mask) == 6
+
+
+def test_overlap_of_boxes():
+    box = (0.0, 0.0, 4.0, 4.0)
+    assert box_iou(None, None) == 1.0 and box_iou(box, None) == box_iou(None, box) == 0.0
+    assert box_iou(box, box) == 1.0 and box_iou(box, (2.0, 0.0, 6.0, 4.0)) == pytest.approx(1 / 3)
+    assert box_iou(box, (4.0, 0.0, 8.0, 4.0)) == 0.0 == box_iou((1.0, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 1.0))
