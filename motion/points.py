@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
+from pickle import UnpicklingError
 
 import cv2
 import numpy as np
@@ -107,11 +108,11 @@ def _cotracker3(clone: str | None, checkpoint: str | None, device: str) -> torch
             weights = torch.hub.load_state_dict_from_url(_COTRACKER3_WEIGHTS, map_location="cpu", weights_only=True)
         else:
             weights = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, ImportError, RuntimeError) as error:
+        predictor.model.load_state_dict(weights.get("model", weights))
+    except (OSError, ImportError, RuntimeError, UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"CoTracker3 could not be loaded ({reason}); set clone to a checkout of facebookresearch/co-tracker and "
             "checkpoint to its scaled_offline.pth, or use motion.points.LucasKanade"
         ) from error
-    predictor.model.load_state_dict(weights.get("model", weights))
     return predictor.eval().to(device)
