@@ -11,7 +11,7 @@ from framework.exports.writing import open_run
 
 def write(config: DictConfig) -> None:
     """Prints the path of the export; with only_check, one line per problem."""
-    check(config, run=str, format=str, tracker=str, output=str, only_check=bool)
+    check(config, run=str, format=str, name=str, output=str, only_check=bool)
     if config.format not in FORMATS:
         raise unknown("format", config.format, FORMATS)
     data = build(config.data)
@@ -22,7 +22,7 @@ def write(config: DictConfig) -> None:
         if found:
             raise SystemExit(1)
         return
-    print(export(FORMATS[config.format], folder, data, Path(config.output), config.tracker, empty))
+    print(export(FORMATS[config.format], folder, data, Path(config.output), config.name, empty))
 
 
 @command("export")

@@ -110,7 +110,7 @@ def export(
         raise InputError(f"{len(found)} of {len(names)} sequences cannot be exported: {'; '.join(found[:SHOWN])}{more}")
     target = output / (safe_name(tracker) + (".zip" if format.packed else ""))
     if target.exists():
-        raise InputError(f"{target} is there already: remove it or choose another output= or tracker=")
+        raise InputError(f"{target} is there already: remove it or choose another output= or name=")
     with whole(target) as part, archive(part) if format.packed else tree(part) as write:
         for index, name in enumerate(names):
             for path, content in format.files(Export(data.sequence(index), folder.load(name), tracker, empty)):

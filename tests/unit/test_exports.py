@@ -428,6 +428,7 @@ def test_from_the_command_line(tmp_path, capsys):
         f"data.root={tmp_path / 'data'}",
         "format=lasot",
         f"output={tmp_path / 'exports'}",
+        "name=mine",
     ]
     with initialize_config_module("conf", version_base="1.3"):
         checked, written, wrong = (
@@ -440,8 +441,8 @@ def test_from_the_command_line(tmp_path, capsys):
     write(checked)
     assert capsys.readouterr().out == "2 sequences of lasot-test are complete\n"
     write(written)
-    assert capsys.readouterr().out.strip() == str(tmp_path / "exports/engram")
-    with pytest.raises(InputError, match="engram is there already"):
+    assert capsys.readouterr().out.strip() == str(tmp_path / "exports/mine")
+    with pytest.raises(InputError, match="mine is there already"):
         write(written)
     with pytest.raises(InputError, match="unknown format 'lasso': did you mean lasot"):
         write(wrong)
