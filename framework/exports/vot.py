@@ -1,4 +1,4 @@
-"""The results folder of the VOT toolkit: `<tracker>/<experiment>/<sequence>/<run>.{txt,bin}` and values per frame.
+"""The results folder of the VOT toolkit: `<name>/<experiment>/<sequence>/<run>.{txt,bin}` and values per frame.
 
 Put it into the `results` folder of a workspace.
 """

@@ -24,7 +24,6 @@ class Export:
 
     video: VideoSequence
     record: SequenceRecord
-    tracker: str
     empty: Empty
 
 
@@ -93,10 +92,8 @@ def mismatch(video: VideoSequence, record: SequenceRecord) -> str | None:
     return f"object {extra[0]} is not in the data" if extra else None
 
 
-def export(
-    format: Format, folder: RunFolder, data: DataSet, output: Path, tracker: str, empty: Empty = "zeros"
-) -> Path:
-    """Writes `<output>/<tracker>` or, for an archive, `<output>/<tracker>.zip`; returns that path.
+def export(format: Format, folder: RunFolder, data: DataSet, output: Path, name: str, empty: Empty = "zeros") -> Path:
+    """Writes `<output>/<name>` or, for an archive, `<output>/<name>.zip`; returns that path.
 
     Raises InputError, and writes nothing, when results are incomplete, when the format cannot hold them, or when the
     output is there already.
@@ -108,12 +105,12 @@ def export(
     if found:
         more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise InputError(f"{len(found)} of {len(names)} sequences cannot be exported: {'; '.join(found[:SHOWN])}{more}")
-    target = output / (safe_name(tracker) + (".zip" if format.packed else ""))
+    target = output / (safe_name(name) + (".zip" if format.packed else ""))
     if target.exists():
         raise InputError(f"{target} is there already: remove it or choose another output= or name=")
     with whole(target) as part, archive(part) if format.packed else tree(part) as write:
-        for index, name in enumerate(names):
-            for path, content in format.files(Export(data.sequence(index), folder.load(name), tracker, empty)):
+        for index, sequence in enumerate(names):
+            for path, content in format.files(Export(data.sequence(index), folder.load(sequence), empty)):
                 write(path, content)
     return target
 

@@ -1,10 +1,6 @@
 """From files on disk to official numbers: data sets are read, results stored, and scored as the official tools did."""
 
-import io
 import json
-import os
-import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,94 +12,16 @@ from framework.data.boxes import Got10k, TrackingNet
 from framework.data.vos import Davis, Lvos, Mose, SaV
 from framework.data.vot import Vots, VotSt
 from framework.errors import InputError
-from framework.metrics.vots import Rectangle, Window, read_text
 from framework.official import EVALUATORS, answers, score_multistart
-from framework.results import ObjectRecord, RunFolder, SequenceRecord, encode_mask
-from framework.types import MemoryUse, Work
-
-ASSETS = Path(__file__).parents[1] / "assets/metrics"
-RUN = "0123456789abcdef"
-
-
-def unpacked(name, folder):
-    with zipfile.ZipFile(ASSETS / name) as archive:
-        archive.extractall(folder)
-    return folder
-
-
-def write_frames(folder, names, size):
-    """Black frames (width, height); all are the same file."""
-    folder.mkdir(parents=True, exist_ok=True)
-    content = io.BytesIO()
-    Image.new("RGB", size).save(content, "JPEG")
-    first, *others = (folder / f"{name}.jpg" for name in names)
-    first.write_bytes(content.getvalue())
-    for other in others:
-        os.link(first, other)
-
-
-def columns(masks, boxes=None):
-    """An object on every frame; without masks given, its boxes are all there is."""
-    count = len(masks)
-    return ObjectRecord(
-        prompted=[0],
-        frame=list(range(count)),
-        box=boxes or [None] * count,
-        mask=[encode_mask(mask) for mask in masks],
-        predicted_iou=[1.0] * count,
-        presence=[1.0] * count,
-        motion=[None] * count,
-        area=[0] * count,
-        choice=[0] * count,
-        iou=[None] * count,
-        visible=[None] * count,
-        memory=[MemoryUse()] * count,
-    )
-
-
-def results(data, objects):
-    """Sequence -> object -> columns, as a folder of results."""
-    identity = {"data": data.name, "protocol": {}}
-    folder = RunFolder.open(Path(data.root).parent / "out", data.name, RUN, identity, {})
-    for index in range(len(data)):
-        video = data.sequence(index)
-        found = objects(video)
-        folder.save(SequenceRecord(RUN, video.name, video.length, video.size, found, 1.0, "lockstep", 1, Work()))
-    return folder
+from tests.miniatures import object_record, write_black_frames
+from tests.workspaces import ASSETS, stored, trajectories, unpacked, workspace
 
 
 def scored(evaluator, data, objects):
-    return EVALUATORS[evaluator](answers(results(data, objects), data), "zeros")
+    return EVALUATORS[evaluator](answers(stored(data, objects), data), "zeros")
 
 
 # ---- VOT
-
-
-def workspace(name, folder):
-    root = unpacked(f"vots/{name}_workspace.zip", folder / "workspace")
-    for path in (root / "sequences").glob("*/sequence"):
-        about = dict(line.split("=", 1) for line in path.read_text().split() if "=" in line)
-        names = [f"{number:08d}" for number in range(1, int(about["length"]) + 1)]
-        write_frames(path.parent / "color", names, (int(about["width"]), int(about["height"])))
-    return root
-
-
-def trajectories(root, tracker):
-    """What a tracker answered, as columns."""
-
-    def objects(video):
-        found, (height, width) = {}, video.size
-        for key in video.prompts()[0]:
-            path = root / f"results/{tracker}/baseline/{video.video}/{video.result_name(key)}.txt"
-            masks, boxes = [], []
-            for region in read_text(path.read_text()):
-                at = region if isinstance(region, Rectangle) and not region.empty else None
-                boxes.append(at and (at.x, at.y, at.x + at.width, at.y + at.height))
-                masks.append(region.raster(Window(0, 0, width - 1, height - 1)))
-            found[key] = columns(masks, boxes)
-        return found
-
-    return objects
 
 
 @pytest.mark.parametrize(
@@ -119,7 +37,7 @@ def test_vots_and_didi(tmp_path, name, tracker, evaluator):
 def test_multistart(tmp_path):
     data = VotSt(str(workspace("multistart", tmp_path)))
     want = json.loads((ASSETS / "vots/multistart_expected.json").read_text())["overall"]["trkA"]
-    folder = results(data, trajectories(tmp_path / "workspace", "trkA"))
+    folder = stored(data, trajectories(tmp_path / "workspace", "trkA"))
     got = score_multistart(answers(folder, data), "zeros", 20, 90)
     assert got == pytest.approx({"EAO": want["EAO_20_90"], "A": want["A"], "R": want["R"]}, rel=1e-12)
 
@@ -138,7 +56,7 @@ def labelled(root):
         blank = np.zeros(video.size, dtype=np.uint8)
         paths = [root / video.name / f"{video.images.files[index].stem}.png" for index in range(video.length)]
         labels = [read_png(path) if path.exists() else blank for path in paths]
-        return {key: columns([image == key for image in labels]) for key in video.starts}
+        return {key: object_record([image == key for image in labels]) for key in video.starts}
 
     return objects
 
@@ -148,7 +66,7 @@ def test_davis(tmp_path):
     for folder in (root / "gt/Annotations/480p").iterdir():
         names = sorted(path.stem for path in folder.glob("*.png"))
         size = Image.open(folder / f"{names[0]}.png").size
-        write_frames(root / "gt/JPEGImages/480p" / folder.name, names, size)
+        write_black_frames(root / "gt/JPEGImages/480p" / folder.name, names, size)
     data = Davis(str(root / "gt"))
     want = json.loads((ASSETS / "vos/davis_expected.json").read_text())["davis2017"]["overall"]
     got = scored("davis2017", data, labelled(root / "results"))
@@ -164,7 +82,7 @@ def test_lvos(tmp_path, variant):
     for folder in (root / "valid/Annotations").iterdir():
         paths = sorted(folder.glob("*.png"))
         names = [f"{number:08d}" for number in range(1, int(paths[-1].stem) + 1)]
-        write_frames(root / "valid/JPEGImages" / folder.name, names, Image.open(paths[0]).size)
+        write_black_frames(root / "valid/JPEGImages" / folder.name, names, Image.open(paths[0]).size)
     want = json.loads((ASSETS / "vos/lvos_expected.json").read_text())[variant]["overall"]
     got = scored(f"lvos/{variant}", Lvos(str(root)), labelled(root / "results"))
     assert [got["J&F"], got["J"], got["F"]] == pytest.approx(
@@ -181,13 +99,13 @@ def test_sav(tmp_path):
         paths = sorted((root / "Annotations_6fps" / video).glob("*/*.png"))
         last = max(int(path.stem) for path in paths)
         names = [f"{number:05d}" for number in range(last + 1)]
-        write_frames(root / "JPEGImages_24fps" / video, names, Image.open(paths[0]).size)
+        write_black_frames(root / "JPEGImages_24fps" / video, names, Image.open(paths[0]).size)
 
     def objects(video):
         blank, found = np.zeros(video.size, dtype=bool), {}
         for key, name in video.object_names.items():
             paths = [root / "results" / video.name / name / f"{index:05d}.png" for index in range(video.length)]
-            found[key] = columns([read_png(path) > 0 if path.exists() else blank for path in paths])
+            found[key] = object_record([read_png(path) > 0 if path.exists() else blank for path in paths])
         return found
 
     want = json.loads((ASSETS / "vos/sav_expected.json").read_text())["sav_evaluator"]
@@ -205,13 +123,13 @@ def test_got10k(tmp_path):
         about = (root / f"val/{name}/meta_info.ini").read_text()
         width, height = about.split("resolution: (")[1].split(")")[0].split(",")
         count = len((root / f"val/{name}/groundtruth.txt").read_text().split())
-        write_frames(root / "val" / name, [f"{i:08d}" for i in range(1, count + 1)], (int(width), int(height)))
+        write_black_frames(root / "val" / name, [f"{i:08d}" for i in range(1, count + 1)], (int(width), int(height)))
 
     def objects(video):
         text = (root / f"results/GOT-10k/trk/{video.name}/{video.name}_001.txt").read_text()
         rows = [tuple(float(value) for value in line.split(",")) for line in text.split()]
         boxes = [(x, y, x + w, y + h) for x, y, w, h in rows]
-        return {1: columns([np.zeros((1, 1), dtype=bool)] * len(rows), boxes)}
+        return {1: object_record([np.zeros((1, 1), dtype=bool)] * len(rows), boxes=boxes)}
 
     data = Got10k(str(root), split="val", only=[n for n in names if repetitions(root, n) == 1])
     got = scored("got10k", data, objects)
@@ -234,17 +152,17 @@ def repetitions(root, name):
 
 
 def test_secret_truth_is_said_to_be_secret(tmp_path):
-    write_frames(tmp_path / "data/valid/JPEGImages/v", ["00000", "00001"], (8, 6))
+    write_black_frames(tmp_path / "data/valid/JPEGImages/v", ["00000", "00001"], (8, 6))
     (tmp_path / "data/valid/Annotations/v").mkdir(parents=True)
     Image.fromarray(np.ones((6, 8), np.uint8)).save(tmp_path / "data/valid/Annotations/v/00000.png")
     mose = Mose(str(tmp_path / "data"))
     with pytest.raises(InputError, match="its masks are secret: export the results"):
-        scored("davis2017", mose, lambda video: {1: columns([np.ones((6, 8), dtype=bool)] * 2)})
-    write_frames(tmp_path / "boxes/TEST/frames/x", ["0", "1"], (8, 6))
+        scored("davis2017", mose, lambda video: {1: object_record([np.ones((6, 8), dtype=bool)] * 2)})
+    write_black_frames(tmp_path / "boxes/TEST/frames/x", ["0", "1"], (8, 6))
     (tmp_path / "boxes/TEST/anno").mkdir()
     (tmp_path / "boxes/TEST/anno/x.txt").write_text("1,1,3,3\n")
     net = TrackingNet(str(tmp_path / "boxes"))
-    blank = {1: columns([np.zeros((6, 8), dtype=bool)] * 2)}
+    blank = {1: object_record([np.zeros((6, 8), dtype=bool)] * 2)}
     for evaluator in ("trackingnet", "ope/official/lasot", "got10k"):
         with pytest.raises(InputError, match="its boxes are secret"):
             scored(evaluator, net, lambda video: blank)
@@ -254,11 +172,13 @@ def test_secret_truth_is_said_to_be_secret(tmp_path):
 
 def test_from_the_command_line(tmp_path, capsys):
     folder = tmp_path / "boxes/TRAIN_0"
-    write_frames(folder / "frames/x", ["0", "1", "2"], (8, 6))
+    write_black_frames(folder / "frames/x", ["0", "1", "2"], (8, 6))
     (folder / "anno").mkdir()
     (folder / "anno/x.txt").write_text("1,1,3,3\n" * 3)
     data = TrackingNet(str(tmp_path / "boxes"), split="TRAIN_0")
-    kept = results(data, lambda video: {1: columns([np.zeros((6, 8), dtype=bool)] * 3, [(1.0, 1.0, 4.0, 4.0)] * 3)})
+    kept = stored(
+        data, lambda video: {1: object_record([np.zeros((6, 8), dtype=bool)] * 3, boxes=[(1.0, 1.0, 4.0, 4.0)] * 3)}
+    )
     options = [f"run={kept.path}", "data=trackingnet", f"data.root={tmp_path / 'boxes'}", "data.split=TRAIN_0"]
     with initialize_config_module("conf", version_base="1.3"):
         config, wrong = (compose("score", [*options, f"evaluator={e}"]) for e in ("ope/official/lasot", "ope/lasot"))

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_official_scores import columns, results, trajectories, unpacked, workspace, write_frames
 
 from framework.data.boxes import Got10k
 from framework.data.vot import Vots, VotSt
 from framework.exports import FORMATS, export
 from framework.official import EVALUATORS, answers, score_multistart
+from tests.miniatures import object_record, write_black_frames
+from tests.workspaces import stored, trajectories, unpacked, workspace
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +62,7 @@ def analysed(python, root, kind, analyses, more=""):
 def test_vot_toolkit_reads_several_objects(tools, tmp_path):
     root = workspace("vots", tmp_path)
     data = Vots(str(root))
-    folder = results(data, trajectories(root, "trkA"))
+    folder = stored(data, trajectories(root, "trkA"))
     export(FORMATS["vot"], folder, data, root / "results", "mine")
     analyses = {
         "quality": "type: average_accuracy, burnin: 0, ignore_unknown: false, weighted: false",
@@ -77,7 +78,7 @@ def test_vot_toolkit_reads_several_objects(tools, tmp_path):
 def test_vot_toolkit_reads_multistart(tools, tmp_path):
     root = workspace("multistart", tmp_path)
     data = VotSt(str(root))
-    folder = results(data, trajectories(root, "trkA"))
+    folder = stored(data, trajectories(root, "trkA"))
     export(FORMATS["vot_binary"], folder, data, root / "results", "mine")
     analyses = {"eao": "type: multistart_eao_score, low: 20, high: 90", "ar": "type: multistart_average_ar"}
     found = analysed(tools, root, "multistart", analyses)
@@ -106,10 +107,10 @@ def test_got10k_toolkit(tools, tmp_path):
         about = (root / f"val/{name}/meta_info.ini").read_text()
         width, height = about.split("resolution: (")[1].split(")")[0].split(",")
         files = [f"{i:08d}" for i in range(1, len(rows) + 1)]
-        write_frames(root / "val" / name, files, (int(width), int(height)))
+        write_black_frames(root / "val" / name, files, (int(width), int(height)))
     data = Got10k(str(root), split="val")
     blank = np.zeros((1, 1), dtype=bool)
-    folder = results(data, lambda video: {1: columns([blank] * video.length, answered[video.name])})
+    folder = stored(data, lambda video: {1: object_record([blank] * video.length, boxes=answered[video.name])})
     archive = zipfile.ZipFile(export(FORMATS["got10k"], folder, data, tmp_path, "mine"))
     archive.extractall(tmp_path / "results/GOT-10k/mine")
     environment = os.environ | {"MPLBACKEND": "Agg"}

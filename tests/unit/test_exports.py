@@ -8,17 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_module
-from miniatures import (
-    HEIGHT,
-    NOTHING,
-    WIDTH,
-    labels_of,
-    square,
-    write_binary,
-    write_frames,
-    write_labels,
-    write_text,
-)
 from PIL import Image
 
 from experiments.export import write
@@ -26,49 +15,29 @@ from framework.data.boxes import Got10k, Lasot, TrackingNet
 from framework.data.vos import Davis, Lvos, SaV, YoutubeVos
 from framework.data.vot import Didi, Vots, VotSt
 from framework.errors import InputError
-from framework.evaluation import EvaluationProtocol
 from framework.exports import FORMATS, export, problems
 from framework.exports.writing import open_run
 from framework.metrics import got10k, ope, trackingnet, vos, vots
 from framework.metrics.vots import Mask, Run, read_binary, read_text
-from framework.results import ObjectRecord, RunFolder, SequenceRecord, encode_mask
-from framework.types import MemoryUse, Work
-
-RUN = "0123456789abcdef"
-
-
-def columns(masks, start):
-    """An object's record from its prompt on."""
-    frames, later = list(range(start, len(masks))), masks[start:]
-    return ObjectRecord(
-        prompted=[start],
-        frame=frames,
-        box=[EvaluationProtocol().box(mask) for mask in later],
-        mask=[encode_mask(mask) for mask in later],
-        predicted_iou=[0.75] * len(frames),
-        presence=[1.0] * len(frames),
-        motion=[None] * len(frames),
-        area=[int(mask.sum()) for mask in later],
-        choice=[0] * len(frames),
-        iou=[None] * len(frames),
-        visible=[None] * len(frames),
-        memory=[MemoryUse()] * len(frames),
-    )
+from tests.miniatures import (
+    HEIGHT,
+    NOTHING,
+    WIDTH,
+    labels_of,
+    object_record,
+    saved,
+    sequence_record,
+    square,
+    write_binary,
+    write_frames,
+    write_labels,
+    write_text,
+)
 
 
 def record(name, objects, size=(HEIGHT, WIDTH)):
     """`objects`: id -> (mask of every frame of the video, frame of the prompt)."""
-    length = len(next(iter(objects.values()))[0])
-    made = {key: columns(masks, start) for key, (masks, start) in objects.items()}
-    return SequenceRecord(RUN, name, length, size, made, 0.05 * length, "lockstep", 1, Work())
-
-
-def save(output, data, *records):
-    """A folder of results as an evaluation leaves it."""
-    folder = RunFolder.open(output, data.name, RUN, {"data": data.name, "protocol": {"empty": "zeros"}}, {})
-    for item in records:
-        folder.save(item)
-    return folder
+    return sequence_record(name, {key: object_record(*given) for key, given in objects.items()}, size)
 
 
 def paths(root):
@@ -111,7 +80,7 @@ def test_vot_multistart(tmp_path, format):
     data = VotSt(str(tmp_path / "data"))
     forward, backward = (data.sequence(index) for index in range(2))
     answers = {forward.name: PREDICTED, backward.name: PREDICTED[8::-1]}
-    folder = save(tmp_path / "out", data, *(record(name, {1: (masks, 0)}) for name, masks in answers.items()))
+    folder = saved(tmp_path / "out", data, *(record(name, {1: (masks, 0)}) for name, masks in answers.items()))
     root = export(FORMATS[format], folder, data, tmp_path, "mine")
     suffix = ".bin" if format == "vot_binary" else ".txt"
     stems = [f"baseline/ball/ball_{anchor:08d}" for anchor in (0, 8)]
@@ -139,7 +108,7 @@ def test_vots_several_objects(tmp_path):
     late = ["0", *texts(other[1:])]
     write_vot(tmp_path / "data/pair", {"cat": texts(TRUE), "dog": late})
     data = Vots(str(tmp_path / "data"))
-    folder = save(tmp_path / "out", data, record("pair", {1: (PREDICTED, 0), 2: (other, 1)}))
+    folder = saved(tmp_path / "out", data, record("pair", {1: (PREDICTED, 0), 2: (other, 1)}))
     root = export(FORMATS["vot"], folder, data, tmp_path, "mine")
     video = data.sequence(0)
     read = {k: tuple(read_text((root / f"baseline/pair/{video.result_name(k)}.txt").read_text())) for k in (1, 2)}
@@ -160,7 +129,7 @@ def test_didi_is_written_as_rectangles(tmp_path):
     rectangles[5] = "0,0,0,0"
     write_vot(tmp_path / "data/ants", {"": rectangles}, first_frame_segm__txt=texts(TRUE)[0])
     data = Didi(str(tmp_path / "data"))
-    folder = save(tmp_path / "out", data, record("ants", {1: (PREDICTED, 0)}))
+    folder = saved(tmp_path / "out", data, record("ants", {1: (PREDICTED, 0)}))
     root = export(FORMATS["didi"], folder, data, tmp_path, "mine")
     lines = (root / "baseline/ants/ants_001.txt").read_text().split()
     assert lines[:2] == ["1", "3,3,6,6"] and lines[4] == "0,0,0,0"
@@ -182,7 +151,7 @@ def test_a_mask_too_ragged_for_a_binary_file_is_text(tmp_path):
     write_text(folder / "groundtruth.txt", Mask(rough).text + "\n")
     write_text(tmp_path / "data/list.txt", "noise\n")
     data = Vots(str(tmp_path / "data"))
-    results = save(tmp_path / "out", data, record("noise", {1: ([rough, rough], 0)}, (300, 300)))
+    results = saved(tmp_path / "out", data, record("noise", {1: ([rough, rough], 0)}, (300, 300)))
     root = export(FORMATS["vot_binary"], results, data, tmp_path, "mine")
     assert read_text((root / "baseline/noise/noise_001.txt").read_text())[1] == Mask(rough)
 
@@ -210,7 +179,7 @@ def test_got10k_archive(tmp_path):
     write_text(folder / "cover.label", "\n".join(["8"] * 11 + ["0"]))
     write_text(tmp_path / "data/val/list.txt", folder.name)
     data = Got10k(str(tmp_path / "data"), split="val")
-    results = save(tmp_path / "out", data, record(folder.name, {1: (PREDICTED, 0)}))
+    results = saved(tmp_path / "out", data, record(folder.name, {1: (PREDICTED, 0)}))
     path = export(FORMATS["got10k"], results, data, tmp_path, "mine")
     archive = zipfile.ZipFile(path)
     boxes, times = (f"{folder.name}/{folder.name}_{end}.txt" for end in ("001", "time"))
@@ -236,7 +205,7 @@ def write_trackingnet(root, *names):
 
 def test_trackingnet_archive(tmp_path):
     data = write_trackingnet(tmp_path / "data", "x_0", "y_1")
-    results = save(tmp_path / "out", data, *(record(name, {1: (PREDICTED, 0)}) for name in data.names))
+    results = saved(tmp_path / "out", data, *(record(name, {1: (PREDICTED, 0)}) for name in data.names))
     archive = zipfile.ZipFile(export(FORMATS["trackingnet"], results, data, tmp_path, "mine"))
     assert archive.namelist() == ["x_0.txt", "y_1.txt"]
     submission = {name: read_table(archive.read(name).decode()) for name in archive.namelist()}
@@ -248,7 +217,7 @@ def test_trackingnet_archive(tmp_path):
 
 def test_trackingnet_names_that_the_server_confuses(tmp_path):
     data = write_trackingnet(tmp_path / "data", "x_0", "ax_0")
-    results = save(tmp_path / "out", data, *(record(name, {1: (PREDICTED, 0)}) for name in data.names))
+    results = saved(tmp_path / "out", data, *(record(name, {1: (PREDICTED, 0)}) for name in data.names))
     with pytest.raises(InputError, match="x_0: its file name is the end of that of ax_0"):
         export(FORMATS["trackingnet"], results, data, tmp_path, "mine")
 
@@ -267,7 +236,7 @@ def write_lasot(root, *names):
 @pytest.mark.parametrize("empty", ["zeros", "negative", "previous"])
 def test_lasot_text(tmp_path, empty):
     data = write_lasot(tmp_path / "data", "cup-1")
-    results = save(tmp_path / "out", data, record("cup-1", {1: (PREDICTED, 0)}))
+    results = saved(tmp_path / "out", data, record("cup-1", {1: (PREDICTED, 0)}))
     root = export(FORMATS["lasot"], results, data, tmp_path, "mine", empty)
     assert paths(root) == ["cup-1.txt"]
     read = read_table((root / "cup-1.txt").read_text())
@@ -305,7 +274,7 @@ def test_davis_palette_images(tmp_path):
         write_labels(root / f"Annotations/480p/bear/{index:05d}.png", labels_of({1: TRUE_A[index], 2: TRUE_B[index]}))
     write_text(root / "ImageSets/2017/val.txt", "bear\n")
     data = Davis(str(root))
-    results = save(tmp_path / "out", data, record("bear", {1: (A, 0), 2: (B, 0)}))
+    results = saved(tmp_path / "out", data, record("bear", {1: (A, 0), 2: (B, 0)}))
     exported = export(FORMATS["davis"], results, data, tmp_path, "mine")
     read = [read_png((exported / path).read_bytes()) for path in paths(exported)]
     assert paths(exported) == [f"bear/{index:05d}.png" for index in range(12)]
@@ -328,7 +297,7 @@ def test_lvos_palette_images(tmp_path):
     }
     write_text(root / "valid_meta.json", json.dumps({"videos": {"v1": {"objects": ranges}}}))
     data = Lvos(str(tmp_path / "data"))
-    results = save(tmp_path / "out", data, record("v1", {1: (A, 0), 2: (B, 5)}))
+    results = saved(tmp_path / "out", data, record("v1", {1: (A, 0), 2: (B, 5)}))
     exported = export(FORMATS["lvos"], results, data, tmp_path, "mine")
     assert paths(exported) == [f"v1/{number:08d}.png" for number in range(1, 13)]
     before = read_png((exported / "v1/00000001.png").read_bytes())[1]
@@ -351,7 +320,7 @@ def test_youtube_archive_holds_the_frames_that_are_asked_for(tmp_path):
     write_labels(root / "valid/Annotations/4f2a/00000.png", labels_of({1: A[0]}))
     write_text(root / "valid/meta.json", json.dumps({"videos": {"4f2a": {"objects": {"1": {"frames": ["00000"]}}}}}))
     data = YoutubeVos(str(root), all_frames=True)
-    results = save(tmp_path / "out", data, record("4f2a", {1: (A, 0)}))
+    results = saved(tmp_path / "out", data, record("4f2a", {1: (A, 0)}))
     archive = zipfile.ZipFile(export(FORMATS["ytvos"], results, data, tmp_path, "mine"))
     assert archive.namelist() == [f"Annotations/4f2a/{index:05d}.png" for index in (0, 5, 10)]
     mode, labels = read_png(archive.read("Annotations/4f2a/00005.png"))
@@ -366,7 +335,7 @@ def test_sav_keeps_overlapping_objects_apart(tmp_path):
             write_binary(root / f"Annotations_6fps/v/{name}/{index:05d}.png", masks[index])
     write_text(root / "sav_val.txt", "v\n")
     data = SaV(str(tmp_path / "data"))
-    results = save(tmp_path / "out", data, record("v", {1: (A, 0), 2: (B, 4)}))
+    results = saved(tmp_path / "out", data, record("v", {1: (A, 0), 2: (B, 4)}))
     exported = export(FORMATS["sav"], results, data, tmp_path, "mine")
     assert paths(exported) == [f"v/{name}/{index:05d}.png" for name in ("000", "003") for index in range(12)]
 
@@ -388,7 +357,7 @@ def test_gaps_are_named_before_anything_is_written(tmp_path):
     data = write_lasot(tmp_path / "data", *(f"cup-{number}" for number in range(1, 6)))
     short = record("cup-2", {1: (PREDICTED[:11], 0)})
     wide = record("cup-3", {1: ([square(2, 3)] * 12, 0)}, (HEIGHT, WIDTH + 1))
-    folder = save(tmp_path / "out", data, record("cup-1", {1: (PREDICTED, 0)}), short, wide)
+    folder = saved(tmp_path / "out", data, record("cup-1", {1: (PREDICTED, 0)}), short, wide)
     folder.save(record("cup-5", {2: (PREDICTED, 0)}))
     folder.fail("cup-4", "frame 3 cannot be read", "")
     assert problems(folder, data) == [
@@ -404,7 +373,7 @@ def test_gaps_are_named_before_anything_is_written(tmp_path):
 
 def test_a_damaged_record_is_a_gap(tmp_path):
     data = write_lasot(tmp_path / "data", "cup-1")
-    folder = save(tmp_path / "out", data, record("cup-1", {1: (PREDICTED, 0)}))
+    folder = saved(tmp_path / "out", data, record("cup-1", {1: (PREDICTED, 0)}))
     (folder.path / "cup-1.json.gz").write_bytes(b"half")
     assert "is damaged" in problems(folder, data)[0]
 
@@ -412,7 +381,7 @@ def test_a_damaged_record_is_a_gap(tmp_path):
 def test_what_a_format_cannot_hold_leaves_nothing_behind(tmp_path):
     write_vot(tmp_path / "data/pair", {"cat": texts(TRUE), "dog": texts(TRUE)})
     data = Vots(str(tmp_path / "data"))
-    folder = save(tmp_path / "out", data, record("pair", {1: (PREDICTED, 0), 2: (PREDICTED, 0)}))
+    folder = saved(tmp_path / "out", data, record("pair", {1: (PREDICTED, 0), 2: (PREDICTED, 0)}))
     for format in ("lasot", "got10k"):
         with pytest.raises(InputError, match="pair has 2 objects; a box file holds one"):
             export(FORMATS[format], folder, data, tmp_path / "exports", "mine")
@@ -421,7 +390,7 @@ def test_what_a_format_cannot_hold_leaves_nothing_behind(tmp_path):
 
 def test_from_the_command_line(tmp_path, capsys):
     data = write_lasot(tmp_path / "data", "cup-1", "cup-2")
-    folder = save(tmp_path / "out", data, record("cup-1", {1: (PREDICTED, 0)}))
+    folder = saved(tmp_path / "out", data, record("cup-1", {1: (PREDICTED, 0)}))
     options = [
         f"run={folder.path}",
         "data=lasot",
@@ -450,7 +419,7 @@ def test_from_the_command_line(tmp_path, capsys):
 
 def test_results_of_other_data_are_refused(tmp_path):
     data = write_lasot(tmp_path / "data", "cup-1")
-    folder = save(tmp_path / "out", data)
+    folder = saved(tmp_path / "out", data)
     with pytest.raises(InputError, match="holds no results"):
         open_run(tmp_path, data)
     with pytest.raises(InputError, match="holds results on lasot-test, not on trackingnet-test"):

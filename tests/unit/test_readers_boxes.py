@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from miniatures import HEIGHT, WIDTH, shown, square, write_binary, write_frames, write_text
 
 from framework.data.boxes import Got10k, Lasot, LasotExtension, Nfs, Otb, TrackingNet, Uav123
 from framework.data.sequence import BoxedSequence, DataSet, ReleasedSequence
 from framework.errors import InputError
+from tests.miniatures import HEIGHT, WIDTH, shown, square, write_binary, write_frames, write_text
 
 
 def rows(count, delimiter=",", start=0):

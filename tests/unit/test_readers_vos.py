@@ -4,7 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from miniatures import (
+from PIL import Image
+
+from framework.data.any_folder import AnyFolder
+from framework.data.sequence import BoxedSequence, DataSet, ReleasedSequence
+from framework.data.vos import Davis, Lvos, Mose, SaV, YoutubeVos
+from framework.errors import InputError
+from framework.metrics.vos import Span
+from tests.miniatures import (
     HEIGHT,
     NOTHING,
     WIDTH,
@@ -16,13 +23,6 @@ from miniatures import (
     write_labels,
     write_text,
 )
-from PIL import Image
-
-from framework.data.any_folder import AnyFolder
-from framework.data.sequence import BoxedSequence, DataSet, ReleasedSequence
-from framework.data.vos import Davis, Lvos, Mose, SaV, YoutubeVos
-from framework.errors import InputError
-from framework.metrics.vos import Span
 
 A, B = square(2, 3), square(12, 10)
 

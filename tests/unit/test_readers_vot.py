@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from miniatures import HEIGHT, NOTHING, WIDTH, shown, square, write_frames, write_text
 
 from framework.data.sequence import BoxedSequence, DataSet, ReleasedSequence
 from framework.data.vot import Didi, Vots, VotSt
 from framework.errors import InputError
 from framework.metrics.vots import UNKNOWN, Mask
+from tests.miniatures import HEIGHT, NOTHING, WIDTH, shown, square, write_frames, write_text
 
 
 def write_video(folder, frames, truth, **files):
