@@ -45,7 +45,10 @@ class FolderSequence(LabelSequence):
 
     def prompts(self) -> Mapping[int, Mapping[int, Prompt]]:
         if self.prompt_file is not None:
-            return schedule(read_prompts(file=str(self.prompt_file)), self.size, self.length).prompts
+            plan = schedule(read_prompts(file=str(self.prompt_file)), self.size, self.length)
+            if plan.removed:
+                raise InputError(f"{self.prompt_file}: a data set keeps its objects to the end; drop 'remove'")
+            return plan.prompts
         if self.annotated:
             return super().prompts()
         box = self.truth_boxes(0).get(TARGET)

@@ -72,6 +72,8 @@ class PublicData(ABC):
     def __post_init__(self) -> None:
         if self.root is None:
             raise self.release.error("data.root is not given")
+        if self.limit is not None and self.limit < 1:
+            raise InputError(f"data.limit={self.limit} leaves nothing: give 1 or more, or null for all sequences")
         self.release.first([self.folder])
 
     @property

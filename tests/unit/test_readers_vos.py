@@ -143,6 +143,14 @@ def test_any_folder(tmp_path):
     assert AnyFolder(str(masked)).names == ("masked",)
 
 
+def test_objects_are_kept_to_the_end(tmp_path):
+    write_frames(tmp_path / "v", 3)
+    given = [{"box": [2, 3, 8, 9]}, {"frame": 2, "remove": True}]
+    write_text(tmp_path / "v/prompts.json", json.dumps(given))
+    with pytest.raises(InputError, match="a data set keeps its objects to the end; drop 'remove'"):
+        AnyFolder(str(tmp_path)).sequence(0).prompts()
+
+
 def test_a_folder_that_says_nothing(tmp_path):
     write_frames(tmp_path / "bare", 2)
     with pytest.raises(InputError, match=r"bare: nothing says where the object is; add prompts.json"):
