@@ -37,6 +37,10 @@ class ConstantVelocity(MotionModel[VelocityState]):
     inertia: float = 0.5
     patience: int = 10
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.weight <= 1 and 0 <= self.inertia < 1) or self.patience < 1:
+            raise ValueError("constant_velocity needs 0 <= weight <= 1, 0 <= inertia < 1 and patience >= 1")
+
     def init(self) -> VelocityState:
         return VelocityState()
 

@@ -37,6 +37,10 @@ class Hierarchical(MotionModel[HierarchicalState]):
     doubt: float = 0.8
     quirks: bool = False
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight <= 1:
+            raise ValueError("hierarchical needs 0 <= weight <= 1")
+
     def init(self) -> HierarchicalState:
         return HierarchicalState(self.linear.init())
 

@@ -96,6 +96,10 @@ class Kalman(MotionModel[KalmanState]):
     stable_iou: float = 0.3
     quirks: bool = False
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight <= 1 or self.stable_frames < 1:
+            raise ValueError("kalman needs 0 <= weight <= 1 and stable_frames >= 1")
+
     def init(self) -> KalmanState:
         return KalmanState()
 

@@ -55,6 +55,10 @@ class PointRefinement:
     grid: int = 1024
     quirks: bool = False
 
+    def __post_init__(self) -> None:
+        if min(self.window, self.samples) < 1 or self.grid < 32 or not 0 <= self.dice_share <= 1:
+            raise ValueError("point refinement needs window, samples >= 1, grid >= 32 and 0 <= dice_share <= 1")
+
     def scores(
         self, logits: Float[Tensor, "M h w"], image: Float[Tensor, "3 H W"], past: Sequence[Glimpse]
     ) -> tuple[float, ...]:

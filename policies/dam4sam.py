@@ -56,8 +56,8 @@ class Dam4Sam(MemoryPolicy[DamState]):
     quirks: bool = False
 
     def __post_init__(self) -> None:
-        if self.interval < 1 or self.anchors < 1:
-            raise ValueError("dam4sam needs interval >= 1 and anchors >= 1")
+        if self.slots < 1 or self.pointers < 0 or self.interval < 1 or self.anchors < 1:
+            raise ValueError("dam4sam needs slots >= 1, pointers >= 0, interval >= 1 and anchors >= 1")
 
     def init(self) -> DamState:
         return DamState()

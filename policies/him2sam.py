@@ -72,7 +72,7 @@ class ContourDistance(Distinction):
             return False
         limit = self.distance * 2 * sqrt(chosen.area / pi)
         contour = chosen.contour(grid)
-        return any(
+        return len(contour) > 0 and any(
             _may_reach(rival.corners, contour, limit)
             and _reaches(rival.largest_component().contour(grid), contour, limit)
             for rival in rivals(outcome, grid)
@@ -160,6 +160,10 @@ class Him2Sam(MemoryPolicy[HimState]):
     min_iou: float = 0.5
     min_presence: float = 0.0
     quirks: bool = False
+
+    def __post_init__(self) -> None:
+        if min(self.slots, self.pointers, self.stride) < 0 or self.interval < 1 or not 0 <= self.long <= self.slots:
+            raise ValueError("him2sam needs slots, pointers, stride >= 0, interval >= 1 and 0 <= long <= slots")
 
     def init(self) -> HimState:
         return HimState()

@@ -72,9 +72,15 @@ class Region:
         return Region(component, self.left + x - 1, self.top + y - 1)
 
     def contour(self, size: Size) -> Float[np.ndarray, "n 2"]:
-        """Pixels (x, y) on either side of the border of the foreground, inside a frame of `size`."""
+        """Pixels (x, y) on either side of the border of the foreground, inside a frame of `size`.
+
+        None if the foreground fills the frame.
+        """
         ring = cv2.morphologyEx(self.mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-        points = (cv2.findNonZero(ring).reshape(-1, 2) + (self.left, self.top)).astype(np.float32)
+        found = cv2.findNonZero(ring)
+        if found is None:
+            return np.empty((0, 2), dtype=np.float32)
+        points = found.reshape(-1, 2).astype(np.float32) + np.array([self.left, self.top], dtype=np.float32)
         return points[((points >= 0) & (points < size[::-1])).all(axis=1)]
 
 

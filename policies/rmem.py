@@ -47,8 +47,8 @@ class RMem(MemoryPolicy[RMemState]):
     prior: float = 8.0
 
     def __post_init__(self) -> None:
-        if self.slots < 1 or self.prior <= 0:
-            raise ValueError("rmem needs slots >= 1 and prior > 0")
+        if self.slots < 1 or self.pointers < 0 or self.prior <= 0 or not 0 <= self.decay < 1:
+            raise ValueError("rmem needs slots >= 1, pointers >= 0, prior > 0 and 0 <= decay < 1")
 
     def init(self) -> RMemState:
         return RMemState()

@@ -32,6 +32,10 @@ class Sam2Long(MemoryPolicy[Bank]):
     anchor_presence: float = 10.0
     quirks: bool = False
 
+    def __post_init__(self) -> None:
+        if self.slots < 0 or self.pointers < 0:
+            raise ValueError("sam2long needs slots >= 0 and pointers >= 0")
+
     def init(self) -> Bank:
         return Bank()
 

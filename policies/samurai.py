@@ -38,6 +38,10 @@ class Samurai(MemoryPolicy[Bank]):
     min_motion: float | None = 0.0
     quirks: bool = False
 
+    def __post_init__(self) -> None:
+        if self.slots < 0 or self.pointers < 0:
+            raise ValueError("samurai needs slots >= 0 and pointers >= 0")
+
     def init(self) -> Bank:
         return Bank()
 

@@ -326,6 +326,14 @@ def test_a_box_that_may_not_reach_does_not():
     assert _may_reach(foreground(rectangle(FAR).numpy(), (128, 128)).corners, contour, 60.0)
 
 
+def test_a_mask_that_fills_the_frame_has_no_contour():
+    everywhere = [rectangle((0, 0, GRID, GRID)), rectangle(TARGET), rectangle()]
+    assert len(foreground(everywhere[0].numpy(), (128, 128)).contour((128, 128))) == 0
+    for policy in (Him2Sam(), Him2Sam(rule=BoxOverlap()), Dam4Sam()):
+        state = live(policy, lambda t: (everywhere, 0.95, 5.0, None), 20)
+        assert reads(policy, state, 20)[0][0] == (0, ANCHOR)
+
+
 def test_relative_size():
     assert relative_size([5]) is None and relative_size([5, 0]) is None and relative_size([0, 5]) == 1
     assert relative_size([10] * 9 + [0, 15]) == 1.5
