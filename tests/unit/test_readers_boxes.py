@@ -160,7 +160,7 @@ def test_unknown_sequence(tmp_path):
     write_lasot(tmp_path)
     write_text(tmp_path / "testing_set.txt", "cup-3\n")
     assert Lasot(str(tmp_path), only=["cup-3"]).names == ("cup-3",)
-    with pytest.raises(InputError, match="data.limit=0 leaves nothing"):
+    with pytest.raises(InputError, match=r"data\.limit=0 leaves nothing"):
         Lasot(str(tmp_path), limit=0)
     with pytest.raises(InputError, match="LaSOT has no sequence 'cup-4': its first one is 'cup-3'"):
         len(Lasot(str(tmp_path), only=["cup-4"]))
