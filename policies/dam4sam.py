@@ -140,4 +140,4 @@ class Dam4Sam(MemoryPolicy[DamState]):
             return joint > 0 and own.area / joint <= self.max_overlap
 
         # The largest component can only be apart if all of the rival together is.
-        return any(apart(rival) and apart(rival.largest_component()) for rival in rivals(outcome, outcome.size))
+        return any(apart(rival) and apart(rival.largest_component()) for rival in rivals(outcome, chosen, outcome.size))

@@ -71,11 +71,10 @@ class ContourDistance(Distinction):
         if not first > self.lead * second or (motion is not None and not motion > self.min_motion):
             return False
         limit = self.distance * 2 * sqrt(chosen.area / pi)
-        contour = chosen.contour(grid)
+        contour = chosen.contour()
         return len(contour) > 0 and any(
-            _may_reach(rival.corners, contour, limit)
-            and _reaches(rival.largest_component().contour(grid), contour, limit)
-            for rival in rivals(outcome, grid)
+            _may_reach(rival.corners, contour, limit) and _reaches(rival.largest_component().contour(), contour, limit)
+            for rival in rivals(outcome, chosen, grid)
         )
 
 
@@ -92,7 +91,7 @@ class BoxOverlap(Distinction):
 
     def rivalled(self, outcome: Outcome, chosen: Region, grid: Size) -> bool:
         own = chosen.corners
-        components = (rival.largest_component() for rival in rivals(outcome, grid, loose=self.quirks))
+        components = (rival.largest_component() for rival in rivals(outcome, chosen, grid, loose=self.quirks))
         joint = (own.joined(component.corners).area for component in components)
         return any(area > 0 and own.area / area <= self.max_overlap for area in joint)
 

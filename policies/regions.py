@@ -62,32 +62,39 @@ class Region:
         left, top = x + self.left, y + self.top
         return Corners(left, top, left + width - 1, top + height - 1)
 
+    def without(self, other: "Region") -> "Region | None":
+        """What the other one does not cover; None if nothing."""
+        height, width = self.mask.shape
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom = min(self.top + height, other.top + other.mask.shape[0])
+        right = min(self.left + width, other.left + other.mask.shape[1])
+        mask = self.mask.copy()
+        if top < bottom and left < right:
+            covered = other.mask[top - other.top : bottom - other.top, left - other.left : right - other.left]
+            mask[top - self.top : bottom - self.top, left - self.left : right - self.left] &= covered ^ 1
+        return Region(mask, self.left, self.top) if cv2.countNonZero(mask) else None
+
     def largest_component(self) -> "Region":
         """Largest 8-connected component (the first one on ties) of foreground that is not empty."""
         x, y, width, height = cv2.boundingRect(self.mask)
         window = self.mask[y : y + height, x : x + width]
         _, labels, stats, _ = cv2.connectedComponentsWithStats(window, connectivity=8, ltype=cv2.CV_16U)
         label = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-        component = cv2.copyMakeBorder((labels == label).view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-        return Region(component, self.left + x - 1, self.top + y - 1)
+        component = np.zeros_like(self.mask)
+        component[y : y + height, x : x + width] = labels == label
+        return Region(component, self.left, self.top)
 
-    def contour(self, size: Size) -> Float[np.ndarray, "n 2"]:
-        """Pixels (x, y) on either side of the border of the foreground, inside a frame of `size`.
-
-        None if the foreground fills the frame.
-        """
+    def contour(self) -> Float[np.ndarray, "n 2"]:
+        """Pixels (x, y) on either side of the foreground's border; the border of the frame is none."""
         ring = cv2.morphologyEx(self.mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
         found = cv2.findNonZero(ring)
         if found is None:
             return np.empty((0, 2), dtype=np.float32)
-        points = found.reshape(-1, 2).astype(np.float32) + np.array([self.left, self.top], dtype=np.float32)
-        return points[((points >= 0) & (points < size[::-1])).all(axis=1)]
+        return found.reshape(-1, 2).astype(np.float32) + np.array([self.left, self.top], dtype=np.float32)
 
 
-def foreground(
-    logits: Float[np.ndarray, "h w"], size: Size, beside: Float[np.ndarray, "h w"] | None = None
-) -> Region | None:
-    """What ``framework.types.upsample(logits, size) > 0`` says, where `beside` does not say it too; None if nothing.
+def foreground(logits: Float[np.ndarray, "h w"], size: Size) -> Region | None:
+    """What ``framework.types.upsample(logits, size) > 0`` says; None if nothing.
 
     Only the surroundings of the foreground are enlarged, by OpenCV. It rounds its weights differently, so pixels within
     rounding of zero are decided with torch's.
@@ -97,12 +104,16 @@ def foreground(
         return None
     top, bottom = _aligned(y - 1, y + height + 1, logits.shape[0], size[0])
     left, right = _aligned(x - 1, x + width + 1, logits.shape[1], size[1])
-    window = (slice(top, bottom), slice(left, right))
+    window = logits[top:bottom, left:right]
     y, x = top * size[0] // logits.shape[0], left * size[1] // logits.shape[1]
     high, wide = bottom * size[0] // logits.shape[0] - y, right * size[1] // logits.shape[1] - x
-    mask = _positive(logits, window, size, (y, x), (high, wide))
-    if beside is not None:
-        mask &= _positive(beside, window, size, (y, x), (high, wide)) ^ 1
+    values = cv2.resize(window, (wide, high), interpolation=cv2.INTER_LINEAR)
+    mask = (values > 0).view(np.uint8)
+    tolerance = 1e-4 * float(np.abs(window).max())
+    close = cv2.findNonZero(cv2.inRange(values, -tolerance, tolerance))
+    if close is not None:
+        columns, rows = close.reshape(-1, 2).T
+        mask[rows, columns] = _interpolated(logits, size, rows + y, columns + x) > 0
     return Region(mask, x, y) if cv2.countNonZero(mask) else None
 
 
@@ -110,20 +121,6 @@ def _aligned(first: int, last: int, count: int, length: int) -> tuple[int, int]:
     """The smallest range of cells around first ... last whose ends fall between two pixels of the larger grid."""
     period = count // gcd(count, length)
     return max(first // period * period, 0), min(-(-last // period) * period, count)
-
-
-def _positive(
-    logits: Float[np.ndarray, "h w"], window: tuple[slice, slice], size: Size, offset: Size, extent: Size
-) -> UInt8[np.ndarray, "H W"]:
-    """Where the enlarged window is above zero; its outermost half cells count as if the border were repeated."""
-    values = cv2.resize(logits[window], extent[::-1], interpolation=cv2.INTER_LINEAR)
-    mask = (values > 0).view(np.uint8)
-    tolerance = 1e-4 * float(np.abs(logits[window]).max())
-    close = cv2.findNonZero(cv2.inRange(values, -tolerance, tolerance))
-    if close is not None:
-        x, y = close.reshape(-1, 2).T
-        mask[y, x] = _interpolated(logits, size, y + offset[0], x + offset[1]) > 0
-    return mask
 
 
 def _interpolated(
@@ -151,17 +148,17 @@ def _host(logits: Float[Tensor, "h w"]) -> Float[np.ndarray, "h w"]:
     return logits.detach().float().cpu().numpy()
 
 
-def rivals(outcome: Outcome, size: Size, loose: bool = False) -> Iterator[Region]:
+def rivals(outcome: Outcome, chosen: Region, size: Size, loose: bool = False) -> Iterator[Region]:
     """What each other hypothesis claims beside the chosen mask, where it claims anything.
 
     `loose` counts every non-zero logit as a claim.
     """
-    chosen = chosen_logits(outcome)
     for index, logits in enumerate(outcome.candidates.logits[0]):
         if index != outcome.choice:
-            claimed = foreground(_host(logits.abs() if loose else logits), size, beside=chosen)
-            if claimed is not None:
-                yield claimed
+            claimed = foreground(_host(logits.abs() if loose else logits), size)
+            beside = None if claimed is None else claimed.without(chosen)
+            if beside is not None:
+                yield beside
 
 
 def remembered(sizes: Sequence[int], size: int) -> tuple[int, ...]:
