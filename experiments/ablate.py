@@ -22,7 +22,7 @@ def compare(config: DictConfig) -> None:
     console, output, chosen = Console(), Path(config.output), variants(config)
     data, protocol, reporter, logger = (build(config[part]) for part in ("data", "protocol", "report", "logger"))
     logger.check()
-    network = build(config.backbone)
+    network = protocol.network(build(config.backbone))
     trackers = {variant.name: variant.tracker(network) for variant in chosen}
     with torch.inference_mode(), SequenceProgress(console) as watch:
         comparison = evaluate(trackers, data, output, protocol, watch)

@@ -4,10 +4,10 @@ import time
 import traceback
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from framework.data.sequence import BoxedSequence, DataSet, VideoSequence
 from framework.errors import InputError
 from framework.interfaces import Network
 from framework.metrics.tracking import TrackingScores, box_iou, mask_iou, mean_scores
+from framework.networks.sam2 import COMPUTE, Resize, Sam2Network
 from framework.results import Lock, ObjectRecord, RunFolder, SequenceRecord, claims, encode_mask
 from framework.tracker import Tracker, advance
 from framework.types import Box, Features, Frame, Prompt, Track, Work, upsample
@@ -36,6 +37,8 @@ class EvaluationProtocol:
         empty: how an empty prediction is written where a benchmark wants a box: 0,0,0,0, -1,-1,-1,-1 or the box before.
         scored: frames after an object's prompt, or the prompted one too. Frames without annotation are never scored.
         hindsight: a selector that revises earlier frames (a beam) is read back at the end; else it answers as it goes.
+        resize: how frames become network input (`framework.networks.sam2.Resize`).
+        autocast: what the network computes in; None leaves it to the backbone.
     """
 
     prompt: Literal["mask", "box", "estimated"] = "mask"
@@ -43,6 +46,8 @@ class EvaluationProtocol:
     empty: Literal["zeros", "negative", "previous"] = "zeros"
     scored: Literal["tracked", "all"] = "tracked"
     hindsight: bool = True
+    resize: Resize = "bicubic"
+    autocast: Literal["float32", "bfloat16", "float16"] | None = None
 
     def __post_init__(self) -> None:
         for name, choices in (
@@ -50,9 +55,18 @@ class EvaluationProtocol:
             ("box_edges", ("exclusive", "inclusive")),
             ("empty", ("zeros", "negative", "previous")),
             ("scored", ("tracked", "all")),
+            ("resize", get_args(Resize)),
+            ("autocast", (*COMPUTE, None)),
         ):
             if getattr(self, name) not in choices:
-                raise InputError(f"protocol.{name}={getattr(self, name)} is unknown: use {' or '.join(choices)}")
+                raise InputError(
+                    f"protocol.{name}={getattr(self, name)} is unknown: use {' or '.join(map(str, choices))}"
+                )
+
+    def network(self, network: Sam2Network) -> Sam2Network:
+        """The network with this protocol's input and compute type."""
+        autocast = network.autocast if self.autocast is None else COMPUTE[self.autocast]
+        return replace(network, resize=self.resize, autocast=autocast)
 
     def start(self, prompt: Prompt, network: Network, features: Features) -> Prompt:
         """The prompt the tracker is given on a frame for one that the data gives."""

@@ -18,10 +18,9 @@ from torch.overrides import TorchFunctionMode
 
 from framework.errors import InputError
 from framework.networks import checkpoints
-from framework.networks.sam2 import Sam2Network
+from framework.networks.sam2 import COMPUTE, Sam2Network
 
 STRIDE = 16
-DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 HIERA = ("t", "s", "b+", "l")
 SAM2 = tuple(f"{family}_hiera_{size}" for family in ("sam2", "sam2.1") for size in HIERA)
 
@@ -66,7 +65,7 @@ def network(
         name: one of `NAMES`.
         checkpoint: a file or folder; None for the official file by name; "random" for untrained weights from `seed`.
         image_size: side of the network input in pixels; None for the published one.
-        dtype: what the network computes in, float32 or bfloat16 (autocast; the weights stay float32).
+        dtype: what the network computes in, float32, bfloat16 or float16 (autocast; the weights stay float32).
         device: as torch names it; "auto" takes CUDA, then MPS, then the CPU.
         compile: torch.compile the image encoder, as sam2's own option does; the first frame is slow.
         dynamic_multimask: see `model`.
@@ -90,13 +89,13 @@ def facade(
     build: Callable[[], SAM2Base], dtype: str = "float32", device: str = "auto", compile: bool = False
 ) -> Sam2Network:
     """What `build` makes, frozen, behind the facade; the other arguments as in `network`, and checked first."""
-    if dtype not in DTYPES:
-        raise InputError(f"backbone.dtype {dtype!r} is not one of {', '.join(DTYPES)}")
+    if dtype not in COMPUTE:
+        raise InputError(f"backbone.dtype {dtype!r} is not one of {', '.join(COMPUTE)}")
     target = _device(device)
     built = build().eval().requires_grad_(False).to(target)
     if compile:
         built.image_encoder.compile()
-    return Sam2Network(built, autocast=DTYPES[dtype])
+    return Sam2Network(built, autocast=COMPUTE[dtype])
 
 
 def model(name: str, image_size: int | None = None, dynamic_multimask: bool = True) -> SAM2Base:

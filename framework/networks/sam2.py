@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import torch
@@ -29,6 +30,13 @@ CORRECTED_LOGIT = 32.0
 """A mask under correction is clamped to +- this before it is fed back."""
 
 
+COMPUTE: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+"""What a network may compute in, by name; None is the weights' own type."""
+Resize = Literal["bicubic", "bilinear", "antialiased"]
+"""How a video frame becomes network input: Pillow's bicubic on bytes (SAM2, SAMURAI, SAM2Long), or bilinear on floats,
+plain or antialiased (DAM4SAM and HiM2SAM's VOT wrapper: torchvision's, which antialiases from 0.17 on)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pyramid:
     """What the decoder and the memory attention need of a frame."""
@@ -48,12 +56,14 @@ class Sam2Network:
     """A `Network` over a built `SAM2Base` (SAM2, SAM2.1, EfficientTAM, EdgeTAM, micro) in evaluation mode.
 
     Memories are stored in `memory_dtype` (the published predictors store bfloat16 whatever they compute in).
-    `autocast` is the compute dtype of every verb; None computes in the weights' own.
+    `autocast` is the compute dtype of every verb; None computes in the weights' own. `resize` brings video frames to
+    the network's input size.
     """
 
     model: SAM2Base
     memory_dtype: torch.dtype = torch.bfloat16
     autocast: torch.dtype | None = None
+    resize: Resize = "bicubic"
 
     @property
     def device(self) -> torch.device:
@@ -75,15 +85,19 @@ class Sam2Network:
     # ------------------------------------------------------------------ encode
 
     def prepare(self, image: Image) -> Float[Tensor, "3 H W"]:
-        """Network input of a video frame: Pillow's default resize (bicubic), /255, ImageNet mean and deviation.
+        """Network input of a video frame: resized, 0..1, less the ImageNet mean and over its deviation.
 
         Tensors are taken to be prepared already.
         """
         if isinstance(image, Tensor):
             return image.to(self.device)
         height, width = self.input_size
-        pixels = np.asarray(PillowImage.fromarray(image).resize((width, height)), dtype=np.float64) / 255.0
-        scaled = torch.from_numpy(pixels).permute(2, 0, 1).float()
+        if self.resize == "bicubic":
+            image = np.asarray(PillowImage.fromarray(image).resize((width, height)))
+        scaled = torch.from_numpy(image / 255.0).permute(2, 0, 1).float()
+        if tuple(scaled.shape[1:]) != self.input_size:
+            smooth = self.resize == "antialiased"
+            (scaled,) = F.interpolate(scaled[None], (height, width), mode="bilinear", antialias=smooth)
         mean, std = torch.tensor(IMAGE_MEAN)[:, None, None], torch.tensor(IMAGE_STD)[:, None, None]
         return ((scaled - mean) / std).to(self.device)
 
