@@ -37,7 +37,8 @@ class Curriculum:
     """How clips change over training; `progress` runs from 0 to 1.
 
     Args:
-        sequential_from: progress at which the clips become sequences to track on own memories.
+        sequential_from: progress from which some clips are sequences to track on own memories.
+        sequential_share: share of those steps from then on.
         videos: videos per step while memories are given.
         frames: frames per clip while memories are given: the prompted frame and two rounds of queries.
         sequence_videos: videos per sequential step.
@@ -45,20 +46,29 @@ class Curriculum:
         hide: probability, per queried frame, that a tracked object is left out of it (an absent frame).
     """
 
-    sequential_from: float = 0.72
+    sequential_from: float = 0.6
+    sequential_share: float = 0.4
     videos: int = 5
     frames: int = 5
     sequence_videos: int = 3
-    sequence_frames: int = 14
+    sequence_frames: int = 12
     hide: float = 0.15
 
-    def gaps(self, rng: np.random.Generator, progress: float) -> np.ndarray:
+    def sequential(self, step: int, progress: float) -> bool:
+        """The same answer in every process, so that all are equally long at work."""
+        return progress >= self.sequential_from and np.random.default_rng(step).random() < self.sequential_share
+
+    def reach(self, progress: float) -> float:
+        """How far the given memories have grown as hard as they get, 0..1."""
+        return min(progress / self.sequential_from, 1.0) if self.sequential_from > 0 else 1.0
+
+    def gaps(self, rng: np.random.Generator, progress: float, sequential: bool) -> np.ndarray:
         """Frames between neighbours of a clip: consecutive at first, then with ever longer gaps."""
-        if progress >= self.sequential_from:
+        if sequential:
             gaps = np.full(self.sequence_frames - 1, int(rng.choice([1, 1, 2, 3])))
             stale = 0.4
         else:
-            reach = progress / self.sequential_from
+            reach = self.reach(progress)
             longest = 2 + 14 * min(reach / 0.6, 1.0) * rng.random() ** 2
             gaps = 1 + rng.integers(0, max(int(longest), 1), self.frames - 1)
             stale = 0.5 * reach
@@ -94,14 +104,14 @@ class ClipStream(IterableDataset):
 
     def draw(self, rng: np.random.Generator, step: int, progress: float) -> Clips:
         plan = self.curriculum
-        sequential = progress >= plan.sequential_from
+        sequential = plan.sequential(step, progress)
         videos = plan.sequence_videos if sequential else plan.videos
         clips: list[tuple[np.ndarray, ...]] = []
         while len(clips) < videos:
             level = str(rng.choice(self.LEVELS, p=self.SHARES))
             index = (step * 64 + len(clips)) * 64 + self.seed % 64
             sequence = Procedural("train", level, length=self.LENGTH, size=self.size).sequence(index)
-            clips.append(self._clip(rng, sequence, plan.gaps(rng, progress), 0.0 if sequential else plan.hide))
+            clips.append(self._clip(rng, sequence, plan.gaps(rng, progress, sequential), sequential))
         images, owners, objects, times = (np.stack(part) for part in zip(*clips, strict=True))
         return Clips(
             torch.from_numpy(images).permute(0, 1, 4, 2, 3).contiguous(),
@@ -112,7 +122,7 @@ class ClipStream(IterableDataset):
         )
 
     def _clip(
-        self, rng: np.random.Generator, sequence: ProceduralSequence, gaps: np.ndarray, hide: float
+        self, rng: np.random.Generator, sequence: ProceduralSequence, gaps: np.ndarray, sequential: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         start = int(rng.integers(0, max(sequence.length - int(gaps.sum()), 1)))
         objects = self._trackable(sequence, start)
@@ -120,12 +130,18 @@ class ClipStream(IterableDataset):
             start, objects = 0, self._trackable(sequence, 0)
         tracked = np.array([1, int(rng.choice(objects[1:])) if len(objects) > 1 else 1])
         times = np.minimum(start + np.concatenate([[0], np.cumsum(gaps)]), sequence.length - 1)
-        scene = sequence.cast.scene
-        frames = []
-        for i, t in enumerate(times):
-            hidden = {int(rng.choice(tracked))} if i and rng.random() < 2 * hide else set()
-            frames.append(scene.render(float(t), hidden))
+        hidden = self._hidden(rng, tracked, len(times), sequential)
+        frames = [sequence.cast.scene.render(float(t), gone) for t, gone in zip(times, hidden, strict=True)]
         return np.stack([f.image for f in frames]), np.stack([f.owner for f in frames]), tracked, times
+
+    def _hidden(self, rng: np.random.Generator, tracked: np.ndarray, frames: int, sequential: bool) -> list[set[int]]:
+        """Tracked objects left out of each frame: here and there, or (in a sequence) for a while."""
+        hide = 2 * self.curriculum.hide  # one of two objects at a time
+        if not sequential:
+            return [{int(rng.choice(tracked))} if i and rng.random() < hide else set() for i in range(frames)]
+        gone, start = {int(rng.choice(tracked))}, int(rng.integers(2, frames))
+        away = range(start, start + int(rng.integers(2, 7))) if rng.random() < 2 * hide else range(0)
+        return [gone if i in away else set() for i in range(frames)]
 
     @staticmethod
     def _trackable(sequence: ProceduralSequence, t: int, least: int = 40) -> list[int]:

@@ -45,7 +45,7 @@ class Weights:
     """Weight of each loss."""
 
     mask: float = 1.0
-    hypotheses: float = 0.04
+    hypotheses: float = 0.06
     iou: float = 0.5
     presence: float = 0.5
     reading: float = 1.0
@@ -83,12 +83,18 @@ class Terms:
     """Loss terms gathered over a step."""
 
     values: dict[str, list[Tensor]] = field(default_factory=dict)
+    presence: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    """Object-score logits and true visibility of all tracked rows: balanced over the step as a whole."""
 
     def add(self, name: str, value: Tensor) -> None:
         self.values.setdefault(name, []).append(value)
 
     def means(self) -> dict[str, Tensor]:
-        return {name: torch.stack(values).mean() for name, values in self.values.items()}
+        means = {name: torch.stack(values).mean() for name, values in self.values.items()}
+        if self.presence:
+            logits, visible = (torch.cat(parts) for parts in zip(*self.presence, strict=True))
+            means["presence"] = presence_loss(logits, visible)
+        return means
 
 
 class Pretraining(pl.LightningModule):
@@ -173,6 +179,7 @@ class Pretraining(pl.LightningModule):
             "mask": weights.mask,
             "iou": weights.iou,
             "presence": weights.presence,
+            "prompted": 0.2 * weights.presence,
             "reading": weights.reading,
             "box": weights.prompt,
             "point": weights.prompt,
@@ -187,14 +194,13 @@ class Pretraining(pl.LightningModule):
     def _given(self, batch: Clips, rng: np.random.Generator, terms: Terms) -> None:
         """Two rounds of parallel queries: on the prompt alone, then on the prompt and what round one saw."""
         scene = self._scene(batch, slice(0, None))
-        progress = float(self.progress) / self.curriculum.sequential_from
         prompt = self._prompt(scene, rng, terms)
         middle = (scene.frames - 1) // 2
         first, second = list(range(1, 1 + middle)), list(range(1 + middle, scene.frames))
         rounds: list[Memory] = []
         anchor = (prompt, torch.full_like(scene.video, PROMPTED_SLOT))
         decoded = self._query(scene, first, [anchor], rng, terms)
-        own = rng.random() < 0.6 * progress
+        own = rng.random() < 0.6 * self.curriculum.reach(float(self.progress))
         for i, t in enumerate(first):
             row = slice(i * scene.rows, (i + 1) * scene.rows)
             part = Decoded(decoded.logits[row], decoded.iou[row], decoded.tokens[row], decoded.presence[row])
@@ -211,7 +217,7 @@ class Pretraining(pl.LightningModule):
         begin = batch.images.shape[1] // 2
         scene = self._scene(batch, slice(begin, None))
         prompt = self._prompt(scene, rng, terms)
-        drifted = torch.from_numpy(rng.random(scene.rows) < 0.2).to(scene.video.device)
+        drifted = torch.from_numpy(rng.random(scene.rows) < 0.1).to(scene.video.device)
         style = rng.choice(["recent", "right", "random", "spaced"], p=[0.5, 0.25, 0.15, 0.1])
         reach, every = int(rng.choice([1, 3, 6, 6, 6])), int(rng.integers(2, 4))
         past: list[Memory] = []
@@ -286,7 +292,7 @@ class Pretraining(pl.LightningModule):
         features = memorise(network, pyramid, logits, visible)
         token = torch.zeros(scene.rows, dtype=torch.long, device=mask.device)
         decoded = decode(network, pyramid, pyramid.embedding, mask=mask.float()[:, None])
-        terms.add("presence", presence_loss(decoded.presence, visible))
+        terms.add("prompted", presence_loss(decoded.presence, visible))
         for t in (0, int(rng.integers(scene.frames // 2, scene.frames))):
             self._click(scene, t, rng, terms)
         return Memory(features, point_to(network, decoded, token, visible), scene.covered[:, 0], scene.times[:, 0])
@@ -314,7 +320,7 @@ class Pretraining(pl.LightningModule):
         one = slice(0, 1)
         terms.add("box", mask_loss(answer.logits[:, one], truth, self._balance).mean())
         terms.add("iou", quality_loss(answer.iou[:, one], answer.logits[:, one], truth).mean())
-        terms.add("presence", presence_loss(answer.presence, seen))
+        terms.add("prompted", presence_loss(answer.presence, seen))
         clicks = torch.tensor(points, dtype=torch.float32, device=device)
         answer = decode(self.network, pyramid, bare, clicks, torch.ones_like(labels[:, :1]))
         many = slice(1, None)
@@ -375,7 +381,7 @@ class Pretraining(pl.LightningModule):
         terms.add("iou", (judged * torch.where(clear, 1.0, 0.3)).mean())
         certain = clear | ~visible
         if certain.any():
-            terms.add("presence", presence_loss(decoded.presence[certain], visible[certain]))
+            terms.presence.append((decoded.presence[certain], visible[certain]))
         for mass in readings:
             terms.add("reading", reading_loss(mass, covered))
         with torch.no_grad():
