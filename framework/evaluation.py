@@ -19,7 +19,7 @@ from framework.errors import InputError
 from framework.interfaces import Network
 from framework.metrics.tracking import TrackingScores, box_iou, mask_iou, mean_scores
 from framework.networks.sam2 import COMPUTE, Resize, Sam2Network
-from framework.results import Lock, ObjectRecord, RunFolder, SequenceRecord, claims, encode_mask
+from framework.results import Lock, ObjectRecord, Progress, RunFolder, SequenceRecord, claims, encode_mask
 from framework.tracker import Tracker, advance
 from framework.types import Box, Features, Frame, Prompt, Track, Work, upsample
 
@@ -295,6 +295,15 @@ def run_identity(tracker: Tracker, data: DataSet, protocol: EvaluationProtocol) 
         "protocol": identity.describe(protocol),
         "code": identity.code_digest(__name__, tracker, data),
     }
+
+
+def status(
+    trackers: Mapping[str, Tracker], data: DataSet, output: Path, protocol: EvaluationProtocol
+) -> dict[str, Progress]:
+    """How far an evaluation is, by variant; reads the disk only."""
+    names = [data.sequence(index).name for index in range(len(data))]
+    runs = {name: identity.run_hash(run_identity(tracker, data, protocol)) for name, tracker in trackers.items()}
+    return {name: RunFolder.at(output, data.name, run).progress(names) for name, run in runs.items()}
 
 
 def evaluate(

@@ -214,6 +214,18 @@ def _is_stale(lock: Path, owner: Mapping[str, Any]) -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Sequences of a run by what became of them."""
+
+    done: tuple[str, ...]
+    running: tuple[str, ...]
+    """Another process is at work on them."""
+    failed: Mapping[str, str]
+    """With the reason; tried again by the next run."""
+    missing: tuple[str, ...]
+
+
 @dataclass(frozen=True)
 class RunFolder:
     """Results of one tracker under one protocol on one data set."""
@@ -222,11 +234,16 @@ class RunFolder:
     hash: str
 
     @classmethod
+    def at(cls, output: Path, data: str, run: str) -> "RunFolder":
+        """Where the results of a run are; nothing is made or checked."""
+        return cls(output / safe_name(data) / run, run)
+
+    @classmethod
     def open(
         cls, output: Path, data: str, run: str, identity: Mapping[str, Any], notes: Mapping[str, Any]
     ) -> "RunFolder":
         """Makes the folder, or checks that what is in it belongs to this run."""
-        folder = cls(output / safe_name(data) / run, run)
+        folder = cls.at(output, data, run)
         about = folder.path / "run.json"
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
@@ -288,6 +305,26 @@ class RunFolder:
             return str(json.loads(self._failed(sequence).read_text())["reason"])
         except (OSError, ValueError, KeyError):
             return None
+
+    def running(self, sequence: str) -> bool:
+        """Whether a living process is at work on the sequence."""
+        lock = self.path / f"{safe_name(sequence)}.lock"
+        owner = _owner(lock)
+        return owner is not None and not _is_stale(lock, owner)
+
+    def progress(self, sequences: Iterable[str]) -> "Progress":
+        """How far the run is; the folder need not exist."""
+        done, running, missing, failed = [], [], [], {}
+        for name in sequences:
+            if self.finished(name):
+                done.append(name)
+            elif self.running(name):
+                running.append(name)
+            elif (reason := self.failure(name)) is not None:
+                failed[name] = reason
+            else:
+                missing.append(name)
+        return Progress(tuple(done), tuple(running), failed, tuple(missing))
 
     def claim(self, sequence: str) -> Lock | None:
         """A lock on an unfinished sequence; None when it is finished or another process is at work on it."""

@@ -17,9 +17,9 @@ import torch
 
 from framework import identity, results
 from framework.errors import InputError
-from framework.evaluation import EvaluationProtocol, Watch, evaluate, mask_box, run_identity
+from framework.evaluation import EvaluationProtocol, Watch, evaluate, mask_box, run_identity, status
 from framework.metrics.tracking import box_iou
-from framework.results import RunFolder, decode_mask, encode_mask, from_json, to_json
+from framework.results import Progress, RunFolder, decode_mask, encode_mask, from_json, to_json
 from framework.tracker import Tracker
 from framework.types import MemoryUse, Prompt, Read, Track
 from tests.squares import First, Latest, Peeking, ScriptedNetwork, Square, Squares
@@ -216,6 +216,20 @@ def test_a_failure_is_recorded_and_the_others_go_on(tmp_path):
     assert "cannot be read" in trace and not list(tmp_path.rglob("*.lock"))
     healed = replace(videos, videos=(*videos.videos[:1], Square("bad", 6, 0), *videos.videos[2:]))
     assert not evaluate(TWO, healed, tmp_path).failures and not list(tmp_path.rglob("*.failed.json"))
+
+
+def test_status_tells_done_running_failed_and_missing(tmp_path):
+    names = ["good", "bad", "busy", "later"]
+    videos = Squares(tuple(Square(name, 6, 0, broken_at=3 if name == "bad" else None) for name in names))
+    assert status(TWO, videos, tmp_path, PROTOCOL)["latest"].missing == tuple(names)
+    assert not list(tmp_path.iterdir())
+    first = replace(videos, videos=videos.videos[:2])
+    lock = evaluate(TWO, first, tmp_path).runs[0].folder.claim("busy")
+    found = status(TWO, videos, tmp_path, PROTOCOL)
+    assert found["latest"] == Progress(("good",), ("busy",), {"bad": "OSError: frame 3 cannot be read"}, ("later",))
+    assert found["first"].running == () and found["first"].missing == ("busy", "later")
+    lock.release()
+    assert status(TWO, videos, tmp_path, PROTOCOL)["latest"].missing == ("busy", "later")
 
 
 def test_a_policy_that_breaks_does_not_take_the_others_down(tmp_path):

@@ -1,0 +1,33 @@
+"""How far an evaluation is, with the options of `experiments.ablate`: `'variants=[sam2,skip_absent]' data=hard`."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+
+from framework.cli import build, command
+from framework.evaluation import status
+from framework.variants import variants
+
+
+@command("ablate")
+def main(config: DictConfig) -> None:
+    """Prints what is done, running, failed (with the reason) and missing, by variant; changes nothing."""
+    console, data, protocol = Console(), build(config.data), build(config.protocol)
+    network = protocol.network(build(config.backbone))
+    trackers = {variant.name: variant.tracker(network) for variant in variants(config)}
+    found = status(trackers, data, Path(config.output), protocol)
+    table = Table("variant", "done", "running", "failed", "missing", title=f"{data.name}: {len(data)} sequences")
+    for name, p in found.items():
+        table.add_row(name, *(str(len(part)) for part in (p.done, p.running, p.failed, p.missing)))
+    console.print(table)
+    for name, p in found.items():
+        for sequence in p.running:
+            console.print(f"running {name} {sequence}", highlight=False, markup=False, soft_wrap=True)
+        for sequence, reason in p.failed.items():
+            console.print(f"failed  {name} {sequence}: {reason}", highlight=False, markup=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
