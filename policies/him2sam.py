@@ -1,15 +1,10 @@
 """HiM2SAM's memory: long-term frames told apart from a rival, and spaced short-term ones."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import pi, sqrt
-
-import numpy as np
-from jaxtyping import Float
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read, Size
+from framework.types import Entry, Outcome, Query, Read
 from policies.bank import (
     POINTERS,
     SLOTS,
@@ -21,106 +16,12 @@ from policies.bank import (
     reduced,
     span,
 )
-from policies.regions import Corners, Region, chosen_logits, foreground, relative_size, remembered, rivals
+from policies.distinction import ContourDistance, Distinction
+from policies.regions import chosen_logits, foreground, remembered
 from policies.samurai import Samurai
 
 SCALE = 4
 """Masks are judged on the network grid, where a cell of the mask-logit grid is 4 pixels."""
-
-
-@dataclass(frozen=True)
-class Distinction(ABC):
-    """When a frame shows the target told apart from a rival and may enter long-term memory.
-
-    Tracking must be reliable: predicted IoU above `min_iou`, size within `size_change` of the typical one.
-    """
-
-    min_iou: float = 0.8
-    size_change: float = 0.25
-
-    def admits(self, outcome: Outcome, chosen: Region, sizes: Sequence[int], grid: Size) -> bool:
-        """`sizes` are those of the last masks, the chosen one's included; all in pixels of `grid`."""
-        typical = relative_size(sizes)
-        return (
-            typical is not None
-            and outcome.scores.iou > self.min_iou
-            and 1 - self.size_change <= typical <= 1 + self.size_change
-            and self.rivalled(outcome, chosen, grid)
-        )
-
-    @abstractmethod
-    def rivalled(self, outcome: Outcome, chosen: Region, grid: Size) -> bool:
-        """Whether another hypothesis holds something else."""
-
-
-@dataclass(frozen=True)
-class ContourDistance(Distinction):
-    """The largest region of a rival reaches further from the chosen mask's contour than `distance` diameters.
-
-    A diameter is that of the disc of equal area. The best predicted IoU must be more than `lead` times the second,
-    and the agreement with the motion model, where it spoke, above `min_motion`.
-    """
-
-    distance: float = 2.0
-    lead: float = 1.5
-    min_motion: float = 0.8
-
-    def rivalled(self, outcome: Outcome, chosen: Region, grid: Size) -> bool:
-        *_, second, first = 0.0, *sorted(outcome.candidates.iou[0].tolist())
-        motion = outcome.scores.motion
-        if not first > self.lead * second or (motion is not None and not motion > self.min_motion):
-            return False
-        limit = self.distance * 2 * sqrt(chosen.area / pi)
-        contour = chosen.contour()
-        return len(contour) > 0 and any(
-            _may_reach(rival.corners, contour, limit) and _reaches(rival.largest_component().contour(), contour, limit)
-            for rival in rivals(outcome, chosen, grid)
-        )
-
-
-@dataclass(frozen=True)
-class BoxOverlap(Distinction):
-    """The box of the chosen mask overlaps the one around it and a rival's largest region by `max_overlap` at most.
-
-    Published with ``quirks=True``: a rival is all of its non-zero logits, so nearly every frame passes.
-    """
-
-    size_change: float = 0.2
-    max_overlap: float = 0.7
-    quirks: bool = False
-
-    def rivalled(self, outcome: Outcome, chosen: Region, grid: Size) -> bool:
-        own = chosen.corners
-        components = (rival.largest_component() for rival in rivals(outcome, chosen, grid, loose=self.quirks))
-        joint = (own.joined(component.corners).area for component in components)
-        return any(area > 0 and own.area / area <= self.max_overlap for area in joint)
-
-
-def _may_reach(box: Corners, contour: Float[np.ndarray, "m 2"], limit: float) -> bool:
-    """False if no point of the box, or of its outline, can be further than `limit` from all of the contour."""
-    some = contour[:: max(len(contour) // 32, 1)]
-    x = np.maximum(some[:, 0] - box.left + 1, box.right + 1 - some[:, 0])
-    y = np.maximum(some[:, 1] - box.top + 1, box.bottom + 1 - some[:, 1])
-    return bool(np.hypot(x, y).min() > limit)
-
-
-def _reaches(points: Float[np.ndarray, "n 2"], contour: Float[np.ndarray, "m 2"], limit: float) -> bool:
-    """Whether some point is further than `limit` from all of the contour (directed Hausdorff distance > limit).
-
-    Most answers are plain from the distance to the contour's box or to a few of its points.
-    """
-    beyond = np.maximum(np.maximum(contour.min(axis=0) - points, points - contour.max(axis=0)), 0)
-    if (np.hypot(*beyond.T) > limit).any():
-        return True
-    for some in (contour[:: max(len(contour) // 32, 1)], contour):
-        points = points[_nearest(points, some) > limit]
-    return len(points) > 0
-
-
-def _nearest(points: Float[np.ndarray, "n 2"], contour: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, " n"]:
-    """Distance of each point to the closest one of the contour."""
-    dx, dy = (points[:, None, axis] - contour[None, :, axis] for axis in (0, 1))
-    return np.sqrt((dx * dx + dy * dy).min(axis=1))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from motion.hierarchical import Hierarchical
 from motion.kalman import Kalman
 from motion.points import CoTracker3, PointTracker, Trails
 from motion.refinement import PointRefinement
-from policies.him2sam import BoxOverlap, ContourDistance, Delayed, Him2Sam
+from policies.distinction import BoxOverlap, ContourDistance
+from policies.him2sam import Delayed, Him2Sam
 from tests.traces import Trace, check_encodings, check_read, load, preset, replay, scripted, traces
 
 

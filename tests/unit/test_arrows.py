@@ -48,7 +48,7 @@ FORBIDDEN = {
     "framework.tracker": ("framework.networks", "framework.report", "framework.data", *ABOVE),
     "framework.rows": ("framework.networks", "framework.tracker", *ABOVE),
     "framework.state": ("framework.networks", "framework.tracker", *ABOVE),
-    "framework.evaluation": ("framework.learning", "framework.report", "framework.networks", "experiments"),
+    "framework.evaluation": ("framework.learning", "framework.report", "experiments"),
     "framework.learning": ("framework.evaluation", "framework.report", "experiments"),
     "framework.metrics": ("framework.tracker", "framework.networks", "torch", *ABOVE),
     "framework.data": ("framework.tracker", "framework.networks", *ABOVE),

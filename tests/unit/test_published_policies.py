@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from framework.types import ANCHOR, Candidates, Cue, Entry, Lease, Outcome, Query, Scores, upsample
 from policies.beam import Beam
 from policies.dam4sam import Dam4Sam
-from policies.him2sam import BoxOverlap, ContourDistance, Delayed, Him2Sam, _may_reach, _nearest, _reaches
+from policies.distinction import BoxOverlap, ContourDistance, _may_reach, _nearest, _reaches
+from policies.him2sam import Delayed, Him2Sam
 from policies.regions import HISTORY, foreground, relative_size, remembered
 from policies.rmem import RMem
 from policies.sam2long import Sam2Long
