@@ -176,7 +176,7 @@ def test_compiling_keeps_the_published_names() -> None:
         ({"name": "sam2.1_hiera_t", "image_size": 1000}, "1000"),
         ({"name": "edgetam", "image_size": 640}, "256"),
         ({"name": "edgetam", "image_size": -256}, "-256"),
-        ({"name": "edgetam", "dtype": "float16"}, "float16"),
+        ({"name": "edgetam", "dtype": "float8"}, "float8"),
         ({"name": "edgetam", "device": "abacus"}, "abacus"),
     ],
 )
