@@ -45,7 +45,7 @@ def components(network: Sam2Network, repeats: int = 5) -> list[Cost]:
             lambda: network.decode(features, conditioned, absent_below),
         ),
         "memory encoder": (
-            [model.memory_encoder],
+            [model.memory_encoder, *([model.spatial_perceiver] if hasattr(model, "spatial_perceiver") else [])],
             lambda: network.memorise(features, candidates.logits[:, 0], candidates.presence, torch.tensor([False])),
         ),
     }

@@ -1,5 +1,6 @@
 """What gain, bias and measurement do to memory attention, on SAM2's own modules with strong weights."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -12,40 +13,49 @@ from framework.types import ANCHOR, Entry, Features, Read, Scores
 from tests.deterministic_weights import array, fill
 
 SCORES = Scores(1.0, 5.0, None, 10, False)
+Reader = Callable[[int], Read]
 
 
-@pytest.fixture(scope="module", params=["sam2.1_hiera_t", "efficienttam_ti_1"])
+@pytest.fixture(scope="module", params=[("sam2.1_hiera_t", 128), ("efficienttam_ti_1", 128), ("edgetam", 256)], ids=str)
 def network(request: pytest.FixtureRequest) -> Sam2Network:
-    return Sam2Network(fill(model(request.param, 128)).requires_grad_(False))
+    return Sam2Network(fill(model(*request.param)).requires_grad_(False))
 
 
 @pytest.fixture(scope="module")
 def features(network: Sam2Network) -> Features:
-    return network.encode(torch.from_numpy(array("image", (3, 128, 128))), 9, None)
+    return network.encode(torch.from_numpy(array("image", (3, *network.input_size))), 9, None)
 
 
-def read(memories: int) -> Read:
-    entries = [
-        Entry(
-            frame,
-            torch.from_numpy(array(f"pointer{frame}", (256,))),
-            torch.from_numpy(array(f"memory{frame}", (64, 8, 8))).bfloat16(),
-            SCORES,
-        )
-        for frame in range(memories)
-    ]
-    slots = [ANCHOR, *range(memories - 1)]
-    return Read(tuple(zip(entries, slots, strict=True)), tuple((e, 9 - e.frame) for e in entries))
+@pytest.fixture(scope="module")
+def read(network: Sam2Network, features: Features) -> Reader:
+    """A read of so many memories, in the shape that this network remembers in, and as many pointers."""
+    logits = torch.from_numpy(array("mask", (1, *network.logit_size)))
+    (memory,) = network.memorise(features, logits, torch.ones(1), torch.tensor([False]))
+
+    def made(memories: int) -> Read:
+        entries = [
+            Entry(
+                frame,
+                torch.from_numpy(array(f"pointer{frame}", (256,))),
+                torch.from_numpy(array(f"memory{frame}", tuple(memory.shape))).bfloat16(),
+                SCORES,
+            )
+            for frame in range(memories)
+        ]
+        slots = [ANCHOR, *range(memories - 1)]
+        return Read(tuple(zip(entries, slots, strict=True)), tuple((e, 9 - e.frame) for e in entries))
+
+    return made
 
 
-def test_neutral_weights_change_nothing(network: Sam2Network, features: Features) -> None:
+def test_neutral_weights_change_nothing(network: Sam2Network, features: Features, read: Reader) -> None:
     plain = read(3)
     expected = network.condition(features, [plain])
     for weighted in (replace(plain, bias=torch.zeros(6)), replace(plain, gain=torch.ones(6))):
         torch.testing.assert_close(network.condition(features, [weighted]), expected, atol=2e-5, rtol=0)
 
 
-def test_minus_infinity_forgets_an_item(network: Sam2Network, features: Features) -> None:
+def test_minus_infinity_forgets_an_item(network: Sam2Network, features: Features, read: Reader) -> None:
     plain = read(4)
     bias = torch.zeros(8)
     bias[1] = bias[5] = -torch.inf
@@ -57,19 +67,19 @@ def test_minus_infinity_forgets_an_item(network: Sam2Network, features: Features
     torch.testing.assert_close(found, network.condition(features, [shorter]), atol=5e-5, rtol=0)
 
 
-def test_gain_is_felt(network: Sam2Network, features: Features) -> None:
+def test_gain_is_felt(network: Sam2Network, features: Features, read: Reader) -> None:
     plain = read(3)
     louder = replace(plain, gain=torch.tensor([1.0, 1.3, 1.0, 1.0, 1.0, 1.0]))
     assert (network.condition(features, [louder]) - network.condition(features, [plain])).abs().max() > 1e-2
 
 
-def test_gradient_reaches_the_bias(network: Sam2Network, features: Features) -> None:
+def test_gradient_reaches_the_bias(network: Sam2Network, features: Features, read: Reader) -> None:
     bias = torch.zeros(6, requires_grad=True)
     network.condition(features, [replace(read(3), bias=bias)]).square().sum().backward()
     assert bias.grad is not None and (bias.grad != 0).all()
 
 
-def test_measured_mass(network: Sam2Network, features: Features) -> None:
+def test_measured_mass(network: Sam2Network, features: Features, read: Reader) -> None:
     plain = read(3)
     conditioned, mass = network.measure(features, [plain, plain])
     torch.testing.assert_close(conditioned[:1], network.condition(features, [plain]), atol=2e-5, rtol=0)
@@ -86,7 +96,7 @@ def test_nothing_read_is_the_image_alone(network: Sam2Network, features: Feature
     torch.testing.assert_close(network.condition(features, [Read()])[0], expected)
 
 
-def test_rows_are_independent(network: Sam2Network, features: Features) -> None:
+def test_rows_are_independent(network: Sam2Network, features: Features, read: Reader) -> None:
     one, other = read(3), replace(read(3), pointers=tuple(reversed(read(3).pointers)))
     together = network.condition(features, [one, other])
     for row, alone in enumerate((one, other)):
