@@ -67,6 +67,12 @@ def test_bounded_and_readable_over_2000_frames(policy):
     assert max(weight[20:]) <= 1.1 * max(weight[:20]) + 256, "the state grows beside its entries"
 
 
+@pytest.mark.slow
+def test_bounded_over_10000_frames_without_the_target(policy):
+    held = [len(policy.entries(step.state)) for step in live(policy, Video(2, 10_000, lost=1))]
+    assert max(held) <= MOST and max(held[1000:]) <= max(held[:1000])
+
+
 def test_deterministic_without_state_on_the_policy(policy):
     before = pickle.dumps(policy)
     first, second = ([numbers(step.read) for step in live(policy, Video(3, 120, 60, 80))] for _ in range(2))
