@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
 from policies.bank import POINTERS, SLOTS, Bank, anchored, newest, pointers_by_age, ranked, reduced, span
-from policies.regions import Region, chosen_logits, foreground, relative_size, remembered, rivals
+from policies.regions import Corners, Region, chosen_logits, foreground, relative_size, remembered, rivals
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +135,10 @@ class Dam4Sam(MemoryPolicy[DamState]):
     def _rivalled(self, outcome: Outcome, chosen: Region) -> bool:
         own = chosen.corners
 
-        def apart(rival: Region) -> bool:
-            joint = own.joined(rival.corners).area
+        def apart(other: Corners) -> bool:
+            joint = own.joined(other).area
             return joint > 0 and own.area / joint <= self.max_overlap
 
         # The largest component can only be apart if all of the rival together is.
-        return any(apart(rival) and apart(rival.largest_component()) for rival in rivals(outcome, chosen, outcome.size))
+        found = rivals(outcome, chosen, outcome.size)
+        return any(apart(rival.corners) and apart(rival.largest_corners()) for rival in found)

@@ -75,8 +75,8 @@ class BoxOverlap(Distinction):
 
     def rivalled(self, outcome: Outcome, chosen: Region, grid: Size) -> bool:
         own = chosen.corners
-        components = (rival.largest_component() for rival in rivals(outcome, chosen, grid, loose=self.quirks))
-        joint = (own.joined(component.corners).area for component in components)
+        found = rivals(outcome, chosen, grid, loose=self.quirks)
+        joint = (own.joined(rival.largest_corners()).area for rival in found)
         return any(area > 0 and own.area / area <= self.max_overlap for area in joint)
 
 

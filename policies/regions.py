@@ -7,7 +7,7 @@ from statistics import median
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, UInt8, UInt16
 from torch import Tensor
 
 from framework.types import Outcome, Size
@@ -76,13 +76,24 @@ class Region:
 
     def largest_component(self) -> "Region":
         """Largest 8-connected component (the first one on ties) of foreground that is not empty."""
-        x, y, width, height = cv2.boundingRect(self.mask)
+        (left, top, width, height), labels, label, _ = self._largest()
+        component = np.zeros_like(self.mask)
+        component[top : top + height, left : left + width] = labels == label
+        return Region(component, self.left, self.top)
+
+    def largest_corners(self) -> Corners:
+        """Around the largest component."""
+        (left, top, _, _), _, _, (x, y, width, height) = self._largest()
+        x, y = self.left + left + x, self.top + top + y
+        return Corners(x, y, x + width - 1, y + height - 1)
+
+    def _largest(self) -> tuple[Sequence[int], UInt16[np.ndarray, "h w"], int, Sequence[int]]:
+        """Window around the foreground, labels in it, label and window (in that one) of the largest component."""
+        around = x, y, width, height = cv2.boundingRect(self.mask)
         window = self.mask[y : y + height, x : x + width]
         _, labels, stats, _ = cv2.connectedComponentsWithStats(window, connectivity=8, ltype=cv2.CV_16U)
         label = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-        component = np.zeros_like(self.mask)
-        component[y : y + height, x : x + width] = labels == label
-        return Region(component, self.left, self.top)
+        return around, labels, label, tuple(int(value) for value in stats[label, :4])
 
     def contour(self) -> Float[np.ndarray, "n 2"]:
         """Pixels (x, y) on either side of the foreground's border; the border of the frame is none."""
