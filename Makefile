@@ -23,7 +23,7 @@ test: .venv/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8
 
 test-slow: .venv/.ready
-	$(BIN)/python -m pytest -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2
 
 lint: .venv/.ready
 	$(BIN)/ruff check .
