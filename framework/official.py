@@ -15,7 +15,7 @@ from framework.data.sequence import DataSet, VideoSequence
 from framework.data.vos import LabelSequence, LvosSequence, MaskSequence
 from framework.data.vot import VotSequence
 from framework.errors import InputError
-from framework.metrics import got10k, ope, trackingnet, vos, vots
+from framework.metrics import got10k, multistart, ope, trackingnet, vos, vots
 from framework.predictions import Empty, box_rows, label_maps, object_masks, regions
 from framework.results import RunFolder, SequenceRecord
 
@@ -113,8 +113,8 @@ def score_multistart(answers: Answers, empty: Empty, low: int = 115, high: int =
         first, _ = started[0]
         height, width = first.size
         frames = first.images.length
-        sequences.append(vots.MultistartSequence(name, (width, height), frames, tuple(run for _, run in started)))
-    report = vots.evaluate_multistart(sequences, high)
+        sequences.append(multistart.MultistartSequence(name, (width, height), frames, tuple(run for _, run in started)))
+    report = multistart.evaluate_multistart(sequences, high)
     return {"EAO": report.eao(low, high), "A": report.accuracy, "R": report.robustness}
 
 

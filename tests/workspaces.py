@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-from framework.metrics.vots import Rectangle, Window, read_text
+from framework.metrics.regions import Rectangle, Window, read_text
 from tests.miniatures import object_record, saved, sequence_record, write_black_frames
 
 ASSETS = Path(__file__).parent / "assets/metrics"

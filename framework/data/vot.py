@@ -20,7 +20,7 @@ from jaxtyping import Bool
 
 from framework.data.release import ImageSequence, PublicData, Release
 from framework.errors import InputError
-from framework.metrics.vots import UNKNOWN, Mask, Polygon, Rectangle, Region, Window, parse_region
+from framework.metrics.regions import UNKNOWN, Mask, Polygon, Rectangle, Region, Window, parse_region
 from framework.types import Box, Prompt
 
 IGNORED = "_ignore"

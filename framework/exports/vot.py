@@ -11,7 +11,7 @@ import numpy as np
 
 from framework.data.vot import VotSequence
 from framework.exports.writing import Export, Format
-from framework.metrics.vots import encode_trajectory, write_text
+from framework.metrics.regions import encode_trajectory, write_text
 from framework.predictions import regions
 
 

@@ -8,30 +8,23 @@ import numpy as np
 import pytest
 
 from framework.errors import InputError
-from framework.metrics.vots import (
-    FrameCounts,
+from framework.metrics.multistart import MultistartSequence, evaluate_multistart, from_anchor
+from framework.metrics.regions import (
     Mask,
-    MultistartSequence,
     Point,
     Polygon,
     Rectangle,
     Region,
-    Run,
-    SequenceRun,
     Special,
     encode_trajectory,
-    evaluate,
-    evaluate_multistart,
-    from_anchor,
     overlap,
-    padded,
     parse_region,
-    quality_plot,
     read_binary,
     read_text,
     write_binary,
     write_text,
 )
+from framework.metrics.vots import FrameCounts, Run, SequenceRun, evaluate, padded, quality_plot
 
 ASSETS = Path(__file__).parents[1] / "assets/metrics/vots"
 

@@ -18,7 +18,9 @@ from framework.errors import InputError
 from framework.exports import FORMATS, export, problems
 from framework.exports.writing import open_run
 from framework.metrics import got10k, ope, trackingnet, vos, vots
-from framework.metrics.vots import Mask, Run, read_binary, read_text
+from framework.metrics.multistart import MultistartSequence, evaluate_multistart
+from framework.metrics.regions import PROMPTED, UNKNOWN, Mask, read_binary, read_text
+from framework.metrics.vots import Run
 from tests.miniatures import (
     HEIGHT,
     NOTHING,
@@ -69,7 +71,7 @@ def texts(masks):
 
 
 def multistart(runs, read):
-    return vots.MultistartSequence(
+    return MultistartSequence(
         "ball", (WIDTH, HEIGHT), 12, tuple(Run(video.regions(1), tuple(read(video))) for video in runs)
     )
 
@@ -93,10 +95,10 @@ def test_vot_multistart(tmp_path, format):
         return read_binary(content) if suffix == ".bin" else read_text(content.decode())
 
     def direct(video):
-        return [vots.PROMPTED, *(Mask(mask).cropped for mask in answers[video.name][1:])]
+        return [PROMPTED, *(Mask(mask).cropped for mask in answers[video.name][1:])]
 
-    assert written(forward)[0] == vots.PROMPTED and written(forward)[4].empty
-    scores = [vots.evaluate_multistart([multistart([forward, backward], read)], 12) for read in (written, direct)]
+    assert written(forward)[0] == PROMPTED and written(forward)[4].empty
+    scores = [evaluate_multistart([multistart([forward, backward], read)], 12) for read in (written, direct)]
     assert scores[0].eao(1, 9) == scores[1].eao(1, 9) > 0
     assert scores[0].accuracy == scores[1].accuracy and scores[0].robustness == scores[1].robustness
     assert (root / f"{stems[0]}_time.value").read_text().split() == ["0.05"] * 12
@@ -114,8 +116,8 @@ def test_vots_several_objects(tmp_path):
     read = {k: tuple(read_text((root / f"baseline/pair/{video.result_name(k)}.txt").read_text())) for k in (1, 2)}
     assert [region.text for region in read[2][:2]] == ["0", "1"]
     direct = {
-        1: (vots.PROMPTED, *(Mask(mask).cropped for mask in PREDICTED[1:])),
-        2: (vots.UNKNOWN, vots.PROMPTED, *(Mask(mask).cropped for mask in other[2:])),
+        1: (PROMPTED, *(Mask(mask).cropped for mask in PREDICTED[1:])),
+        2: (UNKNOWN, PROMPTED, *(Mask(mask).cropped for mask in other[2:])),
     }
     scores = [
         vots.evaluate([vots.SequenceRun("pair", (WIDTH, HEIGHT), {str(k): Run(video.regions(k), r[k]) for k in r})])

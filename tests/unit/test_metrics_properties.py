@@ -7,24 +7,18 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from framework.metrics import got10k, trackingnet
+from framework.metrics.multistart import MultistartSequence, evaluate_multistart
 from framework.metrics.ope import EVALUATORS
 from framework.metrics.ope import Run as OpeRun
-from framework.metrics.tracking import losses_and_redetections, mask_iou, score, success_auc
-from framework.metrics.vos import Masked, boundary_f, decay, jaccard, sav
-from framework.metrics.vots import (
+from framework.metrics.regions import (
     PROMPTED,
     UNKNOWN,
     Mask,
-    MultistartSequence,
     Point,
     Polygon,
     Rectangle,
-    Run,
-    SequenceRun,
     Special,
     encode_trajectory,
-    evaluate,
-    evaluate_multistart,
     overlap,
     parse_region,
     read_binary,
@@ -32,6 +26,9 @@ from framework.metrics.vots import (
     write_binary,
     write_text,
 )
+from framework.metrics.tracking import losses_and_redetections, mask_iou, score, success_auc
+from framework.metrics.vos import Masked, boundary_f, decay, jaccard, sav
+from framework.metrics.vots import Run, SequenceRun, evaluate
 
 SIZE = (40, 30)
 small = settings(max_examples=40, deadline=None)

@@ -6,7 +6,7 @@ import pytest
 from framework.data.sequence import BoxedSequence, DataSet, ReleasedSequence
 from framework.data.vot import Didi, Vots, VotSt
 from framework.errors import InputError
-from framework.metrics.vots import UNKNOWN, Mask
+from framework.metrics.regions import UNKNOWN, Mask
 from tests.miniatures import HEIGHT, NOTHING, WIDTH, shown, square, write_frames, write_text
 
 
