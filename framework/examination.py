@@ -5,7 +5,9 @@ Scores of whole trackers are the evaluation's business; this looks at what the n
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
+from jaxtyping import Bool
 from scipy.stats import spearmanr
 
 from framework.data.sequence import DataSet, VideoSequence
@@ -27,6 +29,10 @@ class Findings:
     """True IoU on frames that show the object."""
     predicted: list[float] = field(default_factory=list)
     """Predicted IoU on the same frames."""
+    frozen: list[float] = field(default_factory=list)
+    """True IoU of the first mask left where it was, on the same frames."""
+    coloured: list[float] = field(default_factory=list)
+    """True IoU of the first mask moved along by its colours, on the same frames."""
     found: list[bool] = field(default_factory=list)
     """On frames that show the object: the network says so."""
     missed: list[bool] = field(default_factory=list)
@@ -41,6 +47,8 @@ class Findings:
         means: dict[str, list[float] | list[bool]] = {
             "box prompt J": self.box_prompt,
             "J, object visible": self.overlap,
+            "J, frozen first mask": self.frozen,
+            "J, colour histogram": self.coloured,
             "visible frames right": self.found,
             "absent frames right": self.missed,
             "alternative, look-alike near": self.alternative_near,
@@ -50,6 +58,33 @@ class Findings:
             name: float(np.mean(np.asarray(values))) if values else float("nan") for name, values in means.items()
         }
         return summary | {"IoU calibration (Spearman)": float(spearmanr(self.predicted, self.overlap).statistic)}
+
+
+class ColourHistogram:
+    """Mean shift of the first mask over the likelihood of its hues and saturations (Comaniciu et al. 2000).
+
+    The least a tracker has to beat: colour and position, no memory and no shape.
+    """
+
+    CHANNELS, BINS, RANGES = [0, 1], [24, 8], [0, 180, 0, 256]
+
+    def __init__(self, image: np.ndarray, mask: Bool[np.ndarray, "Hv Wv"]) -> None:
+        self.mask = mask.astype(np.uint8)
+        hues = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        inside, outside = (
+            cv2.calcHist([hues], self.CHANNELS, part, self.BINS, self.RANGES) for part in (self.mask, 1 - self.mask)
+        )
+        self.likelihood = (255 * inside / (inside + outside + 1e-6)).astype(np.float32)
+        self.start = self.window = cv2.boundingRect(self.mask)
+
+    def follow(self, image: np.ndarray) -> Bool[np.ndarray, "Hv Wv"]:
+        """The mask on the next frame."""
+        hues = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+        likely = cv2.calcBackProject([hues], self.CHANNELS, self.likelihood, self.RANGES, 1)
+        stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 10, 1)
+        _, self.window = cv2.meanShift(likely, self.window, stop)
+        shift = np.array([[1, 0, self.window[0] - self.start[0]], [0, 1, self.window[1] - self.start[1]]], np.float32)
+        return cv2.warpAffine(self.mask, shift, self.mask.shape[::-1]) > 0
 
 
 def examine(tracker: Tracker, data: DataSet, videos: int) -> Findings:
@@ -70,10 +105,15 @@ def _video(tracker: Tracker, video: VideoSequence, findings: Findings) -> None:
     features = tracker.network.encode(video.frame(first), first, video.length)
     answer = tracker.network.prompt(features, [Prompt(box=box)])
     findings.box_prompt.append(mask_iou((upsample(answer.logits[0, 0], video.size) > 0).cpu().numpy(), truth))
+    colours = ColourHistogram(video.frame(first), truth)
     stream = (Frame(video.frame(t), {key: prompt} if t == first else {}) for t in range(first, video.length))
     for t, results in enumerate(lockstep({"": tracker}, stream, video.length), start=first):
         if t > first:
-            _frame(video, t, results[""].tracks[key], video.truth(t)[key], findings)
+            now, moved = video.truth(t)[key], colours.follow(video.frame(t))
+            _frame(video, t, results[""].tracks[key], now, findings)
+            if now.any():
+                findings.frozen.append(mask_iou(truth, now))
+                findings.coloured.append(mask_iou(moved, now))
 
 
 def _frame(video: VideoSequence, t: int, track: Track, truth: np.ndarray, findings: Findings) -> None:

@@ -2,10 +2,11 @@
 
 import math
 
+import numpy as np
 import torch
 
 from framework.data.procedural import Procedural
-from framework.examination import Findings, examine
+from framework.examination import ColourHistogram, Findings, examine
 from framework.networks.micro import network
 from framework.tracker import Tracker
 from policies.sam2 import Sam2
@@ -19,6 +20,7 @@ def test_every_frame_is_counted_once():
     visible = sum(video.visible(t) for video in videos for t in range(1, 12))
     assert len(findings.box_prompt) == 2
     assert len(findings.found) == len(findings.overlap) == len(findings.predicted) == visible
+    assert len(findings.frozen) == len(findings.coloured) == visible
     assert len(findings.missed) == 22 - visible
     assert all(0 <= value <= 1 for value in findings.overlap + findings.predicted)
 
@@ -32,3 +34,17 @@ def test_the_summary_ranks_and_averages():
     assert summary["alternative, look-alike near"] == 0.5
     assert math.isclose(summary["visible frames right"], 2 / 3)
     assert math.isnan(summary["absent frames right"])
+
+
+def test_the_colour_histogram_follows_a_colour():
+    def frame(x: int) -> np.ndarray:
+        image = np.full((60, 80, 3), (40, 60, 200), dtype=np.uint8)
+        image[20:32, x : x + 12] = (220, 40, 30)
+        return image
+
+    mask = np.zeros((60, 80), dtype=bool)
+    mask[20:32, 10:22] = True
+    colours = ColourHistogram(frame(10), mask)
+    for x in range(13, 60, 3):
+        moved = colours.follow(frame(x))
+        assert moved[20:32, x : x + 12].mean() > 0.8 and moved.sum() == 144
