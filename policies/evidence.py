@@ -65,6 +65,11 @@ class Trail:
     ranked: tuple[tuple[float, float, float], ...] = ()
     """IoU, presence and look of the last frames."""
 
+    @property
+    def evidence(self) -> Row | None:
+        """Of the last frame; None if it was prompted."""
+        return self.rows[-1] if self.rows else None
+
     def observe(self, entry: Entry, outcome: Outcome) -> "Trail":
         """With one more frame, tracked or prompted."""
         numbers, now = _measure(self, entry, outcome)

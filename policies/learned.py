@@ -48,6 +48,8 @@ class LearnedState:
     newest: Kept | None = None
     frames: int = 0
     """Since the last prompt."""
+    now: int = 0
+    """Number of the last frame."""
     choice: tuple[Kept, ...] = ()
     """On frames on which the long tier had to give one up: the candidates, of which `lasting` are those kept."""
 
@@ -115,8 +117,8 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
             bank = bank.keep(thin((*bank.recent, entry), self.recent, self.pointers))
             newest = Kept(entry, trail.rows[-1], trust, trail.newest.look)
         nominee = state.nominee and replace(state.nominee, after=(*state.nominee.after, trust)[: self.every])
-        state = LearnedState(bank, state.lasting, nominee, trail, newest, state.frames + 1)
-        return self._commit(state, entry.frame) if state.frames % self.every == 0 else state
+        state = LearnedState(bank, state.lasting, nominee, trail, newest, state.frames + 1, entry.frame)
+        return self._commit(state) if state.frames % self.every == 0 else state
 
     def entries(self, state: LearnedState) -> Sequence[Entry]:
         held = [kept.entry for kept in (*state.lasting, state.nominee, state.newest) if kept is not None]
@@ -128,6 +130,14 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
         verdict = self.scorer.judge(*whole([(*row, *blank) for row in trail.rows]))
         return float(verdict.softmax(-1)[SetScorer.RIGHT])
 
+    def evidence(self, state: LearnedState) -> Row | None:
+        """On the last frame; None if it was prompted."""
+        return state.trail.evidence
+
+    def candidates(self, state: LearnedState) -> list[Row]:
+        """What the second head saw of the candidates of the last decision; empty without a decision."""
+        return elements(state.choice, state.now) if state.choice else []
+
     def alternatives(self, state: LearnedState) -> tuple[LearnedState, ...]:
         """The states that giving up each candidate of the last decision leads to; none without a decision."""
         return tuple(
@@ -135,12 +145,12 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
             for given_up in state.choice
         )
 
-    def _commit(self, state: LearnedState, now: int) -> LearnedState:
+    def _commit(self, state: LearnedState) -> LearnedState:
         """The nominee enters the long tier and the newest trusted frame is nominated."""
         held = state.lasting if state.nominee is None else (*state.lasting, state.nominee)
         choice = held if len(held) > self.lasting else ()
         if choice:
-            leaving = self._worst(choice, now)
+            leaving = self._worst(choice, state.now)
             held = tuple(kept for kept in choice if kept is not leaving)
         tried = {kept.entry.frame for kept in (*held, *choice)}
         newest = state.newest if state.newest and state.newest.entry.frame not in tried else None
