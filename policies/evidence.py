@@ -48,7 +48,7 @@ class Appearance:
 
 @dataclass(frozen=True, slots=True)
 class Trail:
-    """What is known of one object so far. The references are those of the last prompt, the last frame and their mean."""
+    """What is known of one object so far: how it looked at the last prompt, on the last frame and in the mean."""
 
     prompt: Appearance | None = None
     newest: Appearance | None = None
@@ -91,9 +91,7 @@ class Trail:
             ranked=(*self.ranked, judged)[-HISTORY:],
         )
 
-    def _row(
-        self, entry: Entry, found: "_Numbers", areas: Sequence[int], judged: tuple[float, float, float]
-    ) -> Row:
+    def _row(self, entry: Entry, found: "_Numbers", areas: Sequence[int], judged: tuple[float, float, float]) -> Row:
         scores, seen = entry.scores, entry.scores.area > 0
         side = sqrt(max(scores.area, 1))
         typical = log(scores.area / median(areas)) if seen else 0.0

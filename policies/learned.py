@@ -1,5 +1,6 @@
 """A learned memory: which frames to trust, and which of them to keep for long."""
 
+import copy
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from policies.set_scorer import SetScorer, whole
 HELD = ("age", "gap", "trust", "after", "redundancy", "nominee")
 """What is known of a held memory beside its frame's features: log frames since, log frames since the one before, the
 verdict on it and on the frames that followed, its closest likeness among the others, whether it asks to be let in."""
+INPUTS = (*FEATURES, *HELD)
 WEIGHTS = Path(__file__).parent / "weights" / "learned.pt"
 
 
@@ -64,7 +66,8 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
     by more than `margin`.
 
     Args:
-        checkpoint: weights and the features they were trained on; None for those in the repository.
+        checkpoint: weights and the features they were trained on; None for those in the repository, "untrained" for
+            none.
         threshold: None trusts every frame on which the object is seen.
         margin: .inf always gives up the oldest.
 
@@ -87,7 +90,8 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
             raise ValueError("learned needs recent + lasting <= 6 memories, every >= 1 and pointers >= 0")
         self.recent, self.lasting, self.every, self.pointers = recent, lasting, every, pointers
         self.threshold, self.margin = threshold, margin
-        self.scorer = load(Path(checkpoint) if checkpoint else WEIGHTS)
+        untrained = checkpoint == "untrained"
+        self.scorer = SetScorer(len(INPUTS)) if untrained else load(Path(checkpoint) if checkpoint else WEIGHTS)
         self.eval().requires_grad_(False)
 
     def init(self) -> LearnedState:
@@ -123,6 +127,26 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
     def entries(self, state: LearnedState) -> Sequence[Entry]:
         held = [kept.entry for kept in (*state.lasting, state.nominee, state.newest) if kept is not None]
         return (*state.bank.entries(), *(entry for entry in held if entry not in state.bank.recent))
+
+    def save(self, path: Path) -> None:
+        """The weights with the names of their inputs, written whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}.tmp")
+        torch.save({"model": self.scorer.state_dict(), "inputs": list(INPUTS)}, draft)
+        draft.replace(path)
+
+    def by_rule(self) -> "Learned":
+        """The hand rule that learning starts from: trusts what is seen, gives up the oldest."""
+        rule = copy.copy(self)
+        rule.threshold, rule.margin = None, float("inf")
+        return rule
+
+    def ignore(self, groups: Sequence[str]) -> None:
+        """Leaves out the features of these groups (`policies.evidence.GROUPS`), for an ablation."""
+        if unknown := set(groups) - set(GROUPS):
+            raise ValueError(f"feature groups {sorted(unknown)} are unknown: choose among {', '.join(GROUPS)}")
+        left_out = {name for group in groups for name in GROUPS[group]}
+        self.scorer.used.copy_(torch.tensor([name not in left_out for name in INPUTS]))
 
     def trust(self, trail: Trail) -> float:
         """Probability that the mask of the last frame is right."""
@@ -199,10 +223,9 @@ def load(path: Path) -> SetScorer:
     except Exception as error:
         reason = "does not exist" if not path.is_file() else "is not a checkpoint of this policy"
         raise ValueError(f"{path} {reason}: train one with experiments.train learner=keep") from error
-    wanted = [*FEATURES, *HELD]
-    if inputs != wanted:
-        odd = sorted(set(inputs) ^ set(wanted)) or ["their order"]
+    if inputs != list(INPUTS):
+        odd = sorted(set(inputs) ^ set(INPUTS)) or ["their order"]
         raise ValueError(f"{path} was trained on other inputs (differs in {', '.join(odd)}): train it again")
-    scorer = SetScorer(len(wanted))
+    scorer = SetScorer(len(INPUTS))
     scorer.load_state_dict(state)
     return scorer

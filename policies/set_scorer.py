@@ -1,6 +1,7 @@
 """A small network that judges each element of a set in the light of all of them."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Bool, Float
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 def _perceptron(*widths: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for narrow, wide in zip(widths, widths[1:], strict=False):
+    for narrow, wide in pairwise(widths):
         layers += [nn.Linear(narrow, wide), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -30,6 +31,9 @@ class SetScorer(nn.Module):
 
     def __init__(self, inputs: int, width: int = 64, hidden: int = 48) -> None:
         super().__init__()
+        self.centre: Tensor
+        self.scale: Tensor
+        self.used: Tensor
         self.register_buffer("centre", torch.zeros(inputs))
         self.register_buffer("scale", torch.ones(inputs))
         self.register_buffer("used", torch.ones(inputs))
@@ -37,16 +41,12 @@ class SetScorer(nn.Module):
         self.verdict = _perceptron(3 * width, hidden, 3)
         self.worth = _perceptron(3 * width, hidden, 1)
 
-    def judge(
-        self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"]
-    ) -> Float[Tensor, "*b 3"]:
+    def judge(self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b 3"]:
         """Logits of right, wrong and absent for the last element, in the light of those before it."""
         seen = self._in_context(elements, present)
         return self.verdict(seen[..., -1, :])
 
-    def rate(
-        self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"]
-    ) -> Float[Tensor, "*b n"]:
+    def rate(self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b n"]:
         """What each element is worth keeping; only differences mean anything."""
         return self.worth(self._in_context(elements, present))[..., 0]
 

@@ -49,7 +49,7 @@ class Rollout:
     evidence: Float[np.ndarray, "policies frames features"]
     """Of the tracked frames, in order."""
     iou: Float[np.ndarray, "policies frames"]
-    """True IoU; 1 where mask and truth are both empty."""
+    """True IoU; 1 where mask and truth are both empty, NaN where the truth is not known."""
     visible: Bool[np.ndarray, " frames"]
     candidates: Float[np.ndarray, "decisions k inputs"]
     quality: Float[np.ndarray, "decisions k"]
@@ -75,10 +75,11 @@ class RolloutVideos(Dataset):
         network: frozen.
         policies: those that gather evidence, by name.
         learner: the policy whose decisions are tried otherwise.
-        data: the videos; the first object of each is tracked.
+        data: the first object of each of its `videos` is tracked.
         decisions: most decisions tried per video, drawn at random.
         horizon: frames that each alternative is followed.
-        cache: folder.
+        cache: folder of folders of rollouts.
+        folder: where they are, if they need not be those of this learner.
     """
 
     def __init__(
@@ -87,13 +88,13 @@ class RolloutVideos(Dataset):
         policies: Mapping[str, Any],
         learner: Any,
         data: DataSet,
-        first: int,
-        count: int,
+        videos: range,
         decisions: int,
         horizon: int,
         cache: Path,
+        folder: str | None = None,
     ) -> None:
-        self.network, self.data, self.first, self.count = network, data, first, count
+        self.network, self.data, self.videos = network, data, videos
         self.trackers = {name: Tracker(network, policy) for name, policy in policies.items()}
         self.learner = Tracker(network, learner)
         self.decisions, self.horizon = decisions, horizon
@@ -104,19 +105,17 @@ class RolloutVideos(Dataset):
             "branches": [decisions, horizon],
             "code": identity.code_digest(__name__, *self.trackers.values(), self.learner, data),
         }
-        self.cache = cache / identity.run_hash(described)
+        self.folder = Path(folder) if folder else cache / identity.run_hash(described)
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.videos)
 
     def __getitem__(self, index: int) -> Rollout:
-        if not 0 <= index < self.count:
-            raise IndexError(index)
-        video = self.data.sequence(self.first + index)
-        path = self.cache / f"{video.name}.npz"
+        video = self.data.sequence(self.videos[index])
+        path = self.folder / f"{video.name}.npz"
         if not path.exists():
             with torch.inference_mode():
-                self._roll(video, self.first + index).save(path)
+                self._roll(video, self.videos[index]).save(path)
         return Rollout.load(path)
 
     def _roll(self, video: VideoSequence, seed: int) -> Rollout:
@@ -125,7 +124,7 @@ class RolloutVideos(Dataset):
         trackers = {**self.trackers, "": self.learner}
         states = {name: tracker.init() for name, tracker in trackers.items()}
         seen: list[Features] = []
-        truths: list[np.ndarray] = []
+        truths: list[np.ndarray | None] = []
         decided: list[tuple[int, State]] = []
         rows: list[list[Sequence[float]]] = []
         overlaps: list[list[float]] = []
@@ -133,7 +132,7 @@ class RolloutVideos(Dataset):
             features = self.network.encode(video.frame(t), t, video.length)
             frame = Frame(features.image, {key: given[key]} if t == start else {})
             states, results = advance(trackers, states, features, frame)
-            truth = video.truth(t)[key]
+            truth = video.truth(t).get(key)
             seen.append(features)
             truths.append(truth)
             if t == start:
@@ -141,26 +140,27 @@ class RolloutVideos(Dataset):
             memories = {name: state.objects[key][0].memory for name, state in states.items()}
             found = {name: trackers[name].policy.evidence(memory) for name, memory in memories.items()}  # type: ignore[attr-defined]
             rows.append([row for row in found.values() if row is not None])
-            overlaps.append([mask_iou(results[n].masks()[key].cpu().numpy(), truth) for n in trackers])
+            masks = [results[name].masks()[key].cpu().numpy() for name in trackers]
+            overlaps.append([np.nan if truth is None else mask_iou(mask, truth) for mask in masks])
             if self.learner.policy.candidates(memories[""]) and t + 1 < video.length:  # type: ignore[attr-defined]
                 decided.append((t - start, states[""]))
         picked = np.random.default_rng(seed).permutation(len(decided))[: self.decisions]
-        tried = [self._try(*decided[i], key, seen, truths) for i in sorted(picked)]
+        tried = [self._try(at, state, key, seen, truths) for at, state in (decided[i] for i in sorted(picked))]
         return Rollout(
             evidence=np.array(rows, dtype=np.float32).swapaxes(0, 1),
             iou=np.array(overlaps, dtype=np.float32).T,
-            visible=np.array([truth.any() for truth in truths[1:]]),
+            visible=np.array([truth is not None and truth.any() for truth in truths[1:]]),
             candidates=np.array([candidates for candidates, _ in tried], dtype=np.float32),
             quality=np.array([quality for _, quality in tried], dtype=np.float32),
         )
 
     def _try(
-        self, at: int, state: State, key: int, seen: Sequence[Features], truths: Sequence[np.ndarray]
+        self, at: int, state: State, key: int, seen: Sequence[Features], truths: Sequence[np.ndarray | None]
     ) -> tuple[Sequence[Sequence[float]], list[float]]:
         """Features of the candidates of a decision on the `at`-th frame, and how well it goes without each."""
         policy: Any = self.learner.policy
         memory = state.objects[key][0].memory
         arms = [branched(state, key, other) for other in policy.alternatives(memory)]
         ahead = slice(at + 1, at + 1 + self.horizon)
-        coming = [{key: torch.from_numpy(truth)} for truth in truths[ahead]]
+        coming = [{} if truth is None else {key: torch.from_numpy(truth)} for truth in truths[ahead]]
         return policy.candidates(memory), counterfactuals(self.learner, arms, seen[ahead], coming)
