@@ -85,7 +85,7 @@ class GateState:
 
 @dataclass(frozen=True)
 class LearnedGate(MemoryPolicy[GateState]):
-    """Reads the memories of `bank` with the bias that `gate` gives them, and the pointers of these frames with the same.
+    """Reads the memories of `bank` with the bias that `gate` gives them, and these frames' pointers with the same bias.
 
     With a `budget` only so many memories are read, without bias: the prompts, then those that the gate puts first (the
     newer one of equals, so that an untrained gate reads what `SkipAbsent` does).
