@@ -5,6 +5,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import WandbLogger
 
 from framework.cli import build, check, command, positive
 from framework.learning.folder import claim, write_best
@@ -20,6 +21,9 @@ def train(config: DictConfig) -> None:
     pl.seed_everything(config.seed)
     module, data, trainer = build(config.learner.module), build(config.learner.data), build(config.trainer)
     trainer.fit(module, data, ckpt_path=last and str(last), weights_only=True)
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()  # or the next job of a sweep would write to the same run
     checkpoint = trainer.checkpoint_callback
     write_best(module, checkpoint.best_model_path, Path(config.weights))
     score = "not validated" if checkpoint.best_model_score is None else f"{checkpoint.best_model_score:.4f}"

@@ -1,15 +1,33 @@
 """The folder of one training: its configuration, its last state and its best weights."""
 
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
-import pytorch_lightning as pl
 import torch
+from torch import Tensor
 
 from framework.errors import InputError
 from framework.results import write_atomic
 
 CONFIGURATION, LAST = "training.yaml", "last.ckpt"
+
+
+class Learned(Protocol):
+    """The part of a policy that is trained, a module."""
+
+    def checkpoint(self) -> Mapping[str, Any]:
+        """What the policy reads its weights from: plain values and tensors."""
+
+
+class Learner(Protocol):
+    """A LightningModule that trains a policy and logs how good it is in closed loop as `val/J`, higher is better."""
+
+    @property
+    def learned(self) -> Learned: ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Tensor]) -> Any: ...
 
 
 def claim(folder: Path, configuration: str) -> Path | None:
@@ -28,15 +46,15 @@ def claim(folder: Path, configuration: str) -> Path | None:
     return last if last.exists() else None
 
 
-def write_best(module: pl.LightningModule, best: str, path: Path) -> None:
-    """Writes what `module.learned` describes as its checkpoint, with the weights of a state of the training.
+def write_best(module: Learner, best: str, path: Path) -> None:
+    """Writes the checkpoint of the policy that `module` trained, with the weights of a state of the training.
 
     Args:
         best: file of that state; empty for the weights as they are.
     """
     if best:
         module.load_state_dict(torch.load(best, map_location="cpu", weights_only=True)["state_dict"])
-    learned, content = module.learned, io.BytesIO()
-    torch.save(learned.checkpoint(), content)  # type: ignore[operator, union-attr]
+    content = io.BytesIO()
+    torch.save(dict(module.learned.checkpoint()), content)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, content.getvalue())

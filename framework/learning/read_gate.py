@@ -9,6 +9,7 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from framework.data.sequence import VideoSequence
@@ -101,7 +102,7 @@ class ReadGate(pl.LightningModule):
             name: replace(self.tracker, policy=replace(policy, **change))  # type: ignore[type-var]
             for name, change in changes.items()
         }
-        self.known: dict[str, dict[str, float]] = {}  # video -> quality of the gate as it was at the start
+        self.known: dict[int, dict[str, float]] = {}  # video -> quality of the gate as it was at the start
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.learned.parameters(), lr=self.rate, weight_decay=self.decay)
@@ -149,7 +150,7 @@ class ReadGate(pl.LightningModule):
             terms.add("bias/highest", bias.detach().max())
             terms.add("bias/spread", bias.detach().std(correction=0))
 
-    def _judge(self, track: Track, truth: Tensor, terms: Terms) -> None:
+    def _judge(self, track: Track, truth: Bool[Tensor, "Hv Wv"], terms: Terms) -> None:
         """Losses of one object on one frame. A row that was found absent has no mask left to learn from."""
         found = track.candidates
         assert found is not None
@@ -172,9 +173,9 @@ class ReadGate(pl.LightningModule):
     # ------------------------------------------------------------------ whole videos, closed loop
 
     def validation_step(self, batch: VideoSequence, batch_idx: int) -> None:
-        asked = [name for name in self.variants if name not in self.known.get(batch.name, {})]
-        quality = {**self.known.get(batch.name, {}), **track({name: self.variants[name] for name in asked}, batch)}
-        self.known[batch.name] = {name: value for name, value in quality.items() if name.endswith("start")}
+        known = self.known.get(batch_idx, {})
+        quality = {**known, **track({name: self.variants[name] for name in self.variants if name not in known}, batch)}
+        self.known[batch_idx] = {name: value for name, value in quality.items() if name.endswith("start")}
         for name in ("soft", "hard"):
             self.log(f"val/{name}", quality[name], batch_size=1, sync_dist=True)
             gain = quality[name] - quality[f"{name} at start"]
