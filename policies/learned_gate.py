@@ -26,7 +26,10 @@ WEIGHTS = Path(__file__).parent / "weights" / "learned_gate.pt"
 
 
 class Gate(nn.Module):
-    """Bias of each memory; exactly 0 before training. A learner asks for gradients, tracking does without.
+    """Bias of each memory against the others, 0 on average; exactly 0 before training.
+
+    Attention knows differences only, and a bias on average would move weight to pointers that have none. A learner asks
+    for gradients, tracking does without.
 
     Args:
         width: of the two hidden layers.
@@ -44,7 +47,8 @@ class Gate(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, features: Float[Tensor, "items features"]) -> Float[Tensor, " items"]:
-        return self.layers(features.to(next(self.parameters()).device))[:, 0]
+        bias = self.layers(features.to(next(self.parameters()).device))[:, 0]
+        return bias - bias.mean()
 
     def checkpoint(self) -> dict[str, Any]:
         """What `load` reads, as plain values and tensors."""

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from framework.results import write_atomic
 CONFIGURATION, LAST = "training.yaml", "last.ckpt"
 
 
+@runtime_checkable
 class Learned(Protocol):
     """The part of a policy that is trained, a module."""
 
@@ -21,6 +22,7 @@ class Learned(Protocol):
         """What the policy reads its weights from: plain values and tensors."""
 
 
+@runtime_checkable
 class Learner(Protocol):
     """A LightningModule that trains a policy and logs how good it is in closed loop as `val/J`, higher is better."""
 

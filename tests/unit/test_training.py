@@ -142,7 +142,8 @@ def weights(config):
 
 
 def test_training_repeats_and_goes_on_bit_for_bit(config, monkeypatch):
-    whole, same, cut, other = config("whole"), config("same"), config("cut"), config("other", "seed=1")
+    """A training that breaks off in its fourth step and is started again ends as one that ran through."""
+    whole, cut = config("whole"), config("cut")
     train(whole)
     step = ReadGate.training_step
 
@@ -156,12 +157,10 @@ def test_training_repeats_and_goes_on_bit_for_bit(config, monkeypatch):
         with pytest.raises(RuntimeError, match="power cut"):
             train(cut)
     assert weights(cut)[0] == 2 and not Path(cut.weights).exists()
-    for again in (same, cut, other):
-        train(again)
-    reached, expected = weights(whole)
-    assert reached == 4 and expected.abs().sum() > 0
-    assert all(weights(again)[0] == 4 and torch.equal(weights(again)[1], expected) for again in (same, cut))
-    assert not torch.equal(weights(other)[1], expected)
+    halfway = weights(cut)[1]
+    train(cut)
+    (reached, expected), (steps, resumed) = weights(whole), weights(cut)
+    assert reached == steps == 4 and torch.equal(resumed, expected) and not torch.equal(resumed, halfway)
     features = torch.rand(4, 19)
     assert torch.equal(load(cut.weights)(features), load(whole.weights)(features))
     curves = (Path(whole.folder) / "log/version_0/metrics.csv").read_text().splitlines()[0].split(",")
