@@ -1,11 +1,11 @@
 """A learned memory: which frames to trust, and which of them to keep for long."""
 
 import copy
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log1p
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -128,12 +128,9 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
         held = [kept.entry for kept in (*state.lasting, state.nominee, state.newest) if kept is not None]
         return (*state.bank.entries(), *(entry for entry in held if entry not in state.bank.recent))
 
-    def save(self, path: Path) -> None:
-        """The weights with the names of their inputs, written whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}.tmp")
-        torch.save({"model": self.scorer.state_dict(), "inputs": list(INPUTS)}, draft)
-        draft.replace(path)
+    def checkpoint(self) -> dict[str, Any]:
+        """What `load` reads: the weights with the names of their inputs."""
+        return {"model": self.scorer.state_dict(), "inputs": list(INPUTS)}
 
     def by_rule(self) -> "Learned":
         """The hand rule that learning starts from: trusts what is seen, gives up the oldest."""

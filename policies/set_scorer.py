@@ -7,6 +7,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+UNUSUAL = 6.0
+"""Deviations beyond which an input is cut off, so that no network or video is too strange."""
+
 
 def _perceptron(*widths: int) -> nn.Sequential:
     layers: list[nn.Module] = []
@@ -53,7 +56,8 @@ class SetScorer(nn.Module):
     def _in_context(
         self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"]
     ) -> Float[Tensor, "*b n wide"]:
-        embedded = torch.relu(self.embed((elements - self.centre) / self.scale * self.used))
+        usual = ((elements - self.centre) / self.scale * self.used).clamp(-UNUSUAL, UNUSUAL)
+        embedded = torch.relu(self.embed(usual))
         there = present[..., None]
         mean = (embedded * there).sum(-2) / there.sum(-2).clamp_min(1)
         most = torch.where(there, embedded, 0.0).amax(-2)

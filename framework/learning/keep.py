@@ -10,13 +10,15 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
+from rich.progress import track as progress
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from framework.data.sequence import DataSet
 from framework.interfaces import Network
-from framework.learning.closed_loop import quality
+from framework.learning.read_gate import track
 from framework.learning.rollouts import Rollout, RolloutVideos
+from framework.tracker import Tracker
 
 RIGHT, WRONG, ABSENT = range(3)
 UNKNOWN = -1
@@ -130,7 +132,7 @@ class KeepLearning(pl.LightningModule):
     Args:
         policy: its `scorer` is trained.
         network: frozen; for the closed loop.
-        validation: data sets whose first `videos` videos are tracked.
+        validation: videos that are tracked in closed loop.
         rate: highest learning rate, falling to 0 over the training.
         ranking: weight of the second head's loss.
         tie: difference in quality up to which two alternatives are equally good.
@@ -141,7 +143,7 @@ class KeepLearning(pl.LightningModule):
         self,
         policy: Any,
         network: Network,
-        validation: Mapping[str, DataSet],
+        validation: DataSet,
         rate: float = 2e-3,
         decay: float = 1e-2,
         ranking: float = 1.0,
@@ -149,14 +151,14 @@ class KeepLearning(pl.LightningModule):
         ignored: Sequence[str] = (),
     ) -> None:
         super().__init__()
-        self.policy, self.validation = policy, validation
+        self.learned, self.validation = policy, validation
         self._network = (network,)  # a tuple, or its weights would become part of this module
         self.rate, self.decay, self.ranking, self.tie = rate, decay, ranking, tie
         policy.ignore(ignored)
         policy.scorer.requires_grad_(True)
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self.policy.scorer.parameters(), lr=self.rate, weight_decay=self.decay)
+        optimizer = torch.optim.AdamW(self.learned.scorer.parameters(), lr=self.rate, weight_decay=self.decay)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -170,7 +172,7 @@ class KeepLearning(pl.LightningModule):
         return loss
 
     def _losses(self, batch: Lesson) -> tuple[Tensor, dict[str, Tensor]]:
-        verdict = self.policy.scorer.judge(batch.windows, batch.present)
+        verdict = self.learned.scorer.judge(batch.windows, batch.present)
         loss = F.cross_entropy(verdict, batch.verdicts)
         right = batch.verdicts == RIGHT
         found = {
@@ -179,14 +181,14 @@ class KeepLearning(pl.LightningModule):
             "trusted_right": right[verdict.softmax(1)[:, RIGHT] > 0.5].float().mean(),
         }
         if len(batch.quality):
-            worth = self.policy.scorer.rate(batch.candidates, torch.ones_like(batch.quality, dtype=torch.bool))
+            worth = self.learned.scorer.rate(batch.candidates, torch.ones_like(batch.quality, dtype=torch.bool))
             ranked, order = ranking_loss(worth, batch.quality, self.tie)
             found |= {"ranking": ranked.detach(), "order": order}
             loss = loss + self.ranking * ranked
         return loss, found
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        norms = [p.grad.norm() for p in self.policy.scorer.parameters() if p.grad is not None]
+        norms = [p.grad.norm() for p in self.learned.scorer.parameters() if p.grad is not None]
         self.log("train/gradient", torch.stack(norms).norm(), batch_size=1)
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -195,15 +197,11 @@ class KeepLearning(pl.LightningModule):
             _, found = self._losses(batch)
             self.log_dict({f"val/{n}": v for n, v in found.items()}, batch_size=1, add_dataloader_idx=False)
             return
-        reached = {name: quality(self._network[0], self.policy, data) for name, data in self.validation.items()}
-        for name, value in reached.items():
-            self.log(f"val/{name}", value, batch_size=1, add_dataloader_idx=False)
-        mean = float(np.mean(list(reached.values())))
-        self.log("val/quality", mean, prog_bar=True, batch_size=1, add_dataloader_idx=False)
-
-    def export(self, path: Path) -> None:
-        """Writes the policy's checkpoint."""
-        self.policy.save(path)
+        data = self.validation
+        trackers = {"": Tracker(self._network[0], self.learned)}
+        with torch.inference_mode():
+            reached = [track(trackers, data.sequence(index))[""] for index in range(len(data))]
+        self.log("val/J", float(np.mean(reached)), batch_size=1, add_dataloader_idx=False)
 
 
 class Rollouts(pl.LightningDataModule):
@@ -211,8 +209,8 @@ class Rollouts(pl.LightningDataModule):
 
     Args:
         policies: what evidence is gathered with, beside the learner. In the first round the learner follows its rule.
-        data: training videos; round r takes `videos` of each from r * `videos` on.
-        held_out: videos of each, from the end of the first round, that verdicts and ranking are validated on instead.
+        data: training videos; round r takes `videos` of them from r * `videos` on.
+        held_out: videos from the end of the first round, on which verdicts and ranking are validated instead.
         decisions: most decisions tried otherwise per video.
         horizon: frames that each alternative is followed.
         right: IoU from which a mask is right.
@@ -224,9 +222,9 @@ class Rollouts(pl.LightningDataModule):
         self,
         network: Network,
         policies: Mapping[str, Any],
-        data: Mapping[str, DataSet],
-        videos: int = 100,
-        held_out: int = 10,
+        data: DataSet,
+        videos: int = 300,
+        held_out: int = 30,
         decisions: int = 4,
         horizon: int = 32,
         right: float = 0.7,
@@ -240,8 +238,8 @@ class Rollouts(pl.LightningDataModule):
         self.right, self.workers, self.cache, self.seed = right, workers, Path(cache), seed
         self.rounds: list[list[Rollout]] = []
         self.kept_back: list[Rollout] = []
-        self.folders: list[list[str]] = []
-        """Where the rollouts of each round are, by data set: a resumed run learns from the same ones."""
+        self.folders: list[str] = []
+        """Where the rollouts of each round are: a resumed run learns from the same ones."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"folders": self.folders}
@@ -257,25 +255,21 @@ class Rollouts(pl.LightningDataModule):
     def _gather(self, epoch: int) -> None:
         """Adds rounds up to that of `epoch`."""
         for turn in range(len(self.rounds), epoch + 1):
-            learner = self._learning.policy if turn else self._learning.policy.by_rule()
-            known = self.folders[turn] if turn < len(self.folders) else [None] * len(self.data)
-            tracked, folders = [], []
-            for data, folder in zip(self.data.values(), known, strict=True):
-                start, branches = turn * self.videos, (self.decisions, self.horizon)
-                videos = RolloutVideos(
-                    self._network[0], self.policies, learner, data, range(start, start + self.videos), *branches,
-                    self.cache, folder
-                )  # fmt: skip
-                found = list(DataLoader(videos, batch_size=None, num_workers=self.workers))
-                learned = len(found) - (0 if turn else self.held_out)
-                tracked += found[:learned]
-                self.kept_back += found[learned:]
-                folders.append(str(videos.folder))
-            self.rounds.append(tracked)
-            self.folders = [*self.folders[:turn], folders]
+            learner = self._learning.learned if turn else self._learning.learned.by_rule()
+            known = self.folders[turn] if turn < len(self.folders) else None
+            chosen, branches = range(turn * self.videos, (turn + 1) * self.videos), (self.decisions, self.horizon)
+            videos = RolloutVideos(
+                self._network[0], self.policies, learner, self.data, chosen, *branches, self.cache, known
+            )
+            loader = DataLoader(videos, batch_size=None, num_workers=self.workers)
+            found = list(progress(loader, f"rollouts, round {turn + 1}", total=len(videos)))
+            learned = len(found) - (0 if turn else self.held_out)
+            self.kept_back += found[learned:]
+            self.rounds.append(found[:learned])
+            self.folders = [*self.folders[:turn], str(videos.folder)]
 
     def _lessons(self, rollouts: Sequence[Rollout], step: int) -> Lessons:
-        inputs = self._learning.policy.scorer.centre.numel()
+        inputs = self._learning.learned.scorer.centre.numel()
         return Lessons(rollouts, inputs, self.right, seed=self.seed, step=step)
 
     def train_dataloader(self) -> DataLoader:
@@ -283,7 +277,7 @@ class Rollouts(pl.LightningDataModule):
         self._gather(epoch)
         lessons = self._lessons([rollout for tracked in self.rounds for rollout in tracked], self._learning.global_step)
         if epoch == 0:
-            scorer = self._learning.policy.scorer
+            scorer = self._learning.learned.scorer
             centre, scale = lessons.statistics()
             scorer.centre.copy_(centre)
             scorer.scale.copy_(scale)

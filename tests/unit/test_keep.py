@@ -77,9 +77,9 @@ class StopAfter(pl.Callback):
 def train(folder, epochs: int, resume: bool = False) -> tuple[dict, pl.Trainer]:
     pl.seed_everything(5)
     net = network()
-    data = {"hard": Procedural("train", "hard", length=30)}
+    data = Procedural("train", "hard", length=30)
     policy = Learned("untrained")
-    module = KeepLearning(policy, net, {"hard": Procedural("val", "hard", length=6, limit=1)})
+    module = KeepLearning(policy, net, Procedural("val", "hard", length=6, limit=1))
     rollouts = Rollouts(
         net, {"skip": Witness(SkipAbsent())}, data, videos=2, held_out=1, decisions=1, horizon=2, workers=0,
         cache=str(folder / "cache"),
@@ -90,7 +90,7 @@ def train(folder, epochs: int, resume: bool = False) -> tuple[dict, pl.Trainer]:
         logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         accelerator="cpu", callbacks=[StopAfter(epochs)],
     )  # fmt: skip
-    trainer.fit(module, rollouts, ckpt_path=str(last) if resume else None, weights_only=False)
+    trainer.fit(module, rollouts, ckpt_path=str(last) if resume else None, weights_only=True)
     trainer.save_checkpoint(last)
     return {name: value.clone() for name, value in policy.scorer.state_dict().items()}, trainer
 
@@ -98,7 +98,7 @@ def train(folder, epochs: int, resume: bool = False) -> tuple[dict, pl.Trainer]:
 @pytest.mark.filterwarnings("ignore")
 def test_training_repeats_and_resumes_exactly(tmp_path):
     whole, trainer = train(tmp_path / "whole", 2)
-    assert trainer.global_step == 4 and 0 <= trainer.callback_metrics["val/quality"] <= 1
+    assert trainer.global_step == 4 and 0 <= trainer.callback_metrics["val/J"] <= 1
     assert whole["centre"].abs().sum() > 0 and len(whole["centre"]) == len(INPUTS)
     train(tmp_path / "parts", 1)
     resumed, trainer = train(tmp_path / "parts", 2, resume=True)

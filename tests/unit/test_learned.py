@@ -156,7 +156,7 @@ def test_a_checkpoint_comes_back_and_a_strange_one_is_refused(tmp_path):
     torch.manual_seed(2)
     policy, path = Learned("untrained"), tmp_path / "learned.pt"
     policy.ignore(["motion", "rank"])
-    policy.save(path)
+    torch.save(policy.checkpoint(), path)
     again = Learned(str(path))
     rows = np.random.default_rng(0).normal(size=(4, len(INPUTS))).tolist()
     torch.testing.assert_close(again.scorer.rate(*whole(rows)), policy.scorer.rate(*whole(rows)))
