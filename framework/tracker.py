@@ -264,6 +264,7 @@ def _outcome(choice: _Choice, entry: Entry, features: Features, frame: Frame) ->
         truth=frame.truth.get(choice.row.key) if tracker.policy.privileged else None,
         reading=sight.answer.reading if tracker.policy.measures else None,
         shown=sight.shown[mask] if tracker.fill_hole_area else None,
+        embedding=features.query.embedding,
     )
 
 

@@ -210,6 +210,8 @@ class Outcome:
     """Share of the attention that each read item received, summing to 1; only for policies that measure it."""
     shown: Float[Tensor, "h w"] | None = None
     """Chosen logits after hole filling; None when nothing was filled."""
+    embedding: Float[Tensor, "C y x"] | None = None
+    """Image features of the frame before any memory: what the object looks like."""
 
     @property
     def logits(self) -> Float[Tensor, "h w"]:

@@ -1,0 +1,166 @@
+"""What policies went through, as training records: evidence with the truth beside it, and decisions with their worth.
+
+One video is tracked once, by all policies in lockstep. At some decisions of the policy that is to learn, every
+alternative is followed over the coming frames (`framework/learning/branching.py`) on the features encoded already.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch.utils.data import Dataset
+
+from framework import identity
+from framework.data.sequence import DataSet, VideoSequence
+from framework.interfaces import Network
+from framework.learning.branching import branched, counterfactuals
+from framework.metrics.tracking import mask_iou
+from framework.state import State
+from framework.tracker import Tracker, advance
+from framework.types import Features, Frame
+
+
+class Evident(Protocol):
+    """A policy that can say what it saw."""
+
+    def evidence(self, state: Any) -> Sequence[float] | None:
+        """Features of the last frame; None if it was prompted."""
+
+
+class Deciding(Evident, Protocol):
+    """A policy whose decisions can be taken otherwise."""
+
+    def candidates(self, state: Any) -> Sequence[Sequence[float]]:
+        """Features of what the last decision was between; empty without one."""
+
+    def alternatives(self, state: Any) -> Sequence[Any]:
+        """The state that giving up each candidate leads to, in the same order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One video as several policies went through it."""
+
+    evidence: Float[np.ndarray, "policies frames features"]
+    """Of the tracked frames, in order."""
+    iou: Float[np.ndarray, "policies frames"]
+    """True IoU; 1 where mask and truth are both empty, NaN where the truth is not known."""
+    visible: Bool[np.ndarray, " frames"]
+    candidates: Float[np.ndarray, "decisions k inputs"]
+    quality: Float[np.ndarray, "decisions k"]
+    """Discounted mean IoU over the frames after giving up each candidate."""
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}.tmp")
+        with draft.open("wb") as file:
+            np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+        draft.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Rollout":
+        with np.load(path, allow_pickle=False) as stored:
+            return cls(**{field.name: stored[field.name] for field in fields(cls)})
+
+
+class RolloutVideos(Dataset):
+    """Rollouts by index of a video, kept on disk under all that decides them.
+
+    Args:
+        network: frozen.
+        policies: those that gather evidence, by name.
+        learner: the policy whose decisions are tried otherwise.
+        data: the first object of each of its `videos` is tracked.
+        decisions: most decisions tried per video, drawn at random.
+        horizon: frames that each alternative is followed.
+        cache: folder of folders of rollouts.
+        folder: where they are, if they need not be those of this learner.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        policies: Mapping[str, Any],
+        learner: Any,
+        data: DataSet,
+        videos: range,
+        decisions: int,
+        horizon: int,
+        cache: Path,
+        folder: str | None = None,
+    ) -> None:
+        self.network, self.data, self.videos = network, data, videos
+        self.trackers = {name: Tracker(network, policy) for name, policy in policies.items()}
+        self.learner = Tracker(network, learner)
+        self.decisions, self.horizon = decisions, horizon
+        described = {
+            "trackers": identity.describe(self.trackers),
+            "learner": identity.describe(self.learner),
+            "data": data.name,
+            "branches": [decisions, horizon],
+            "code": identity.code_digest(__name__, *self.trackers.values(), self.learner, data),
+        }
+        self.folder = Path(folder) if folder else cache / identity.run_hash(described)
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, index: int) -> Rollout:
+        video = self.data.sequence(self.videos[index])
+        path = self.folder / f"{video.name}.npz"
+        if not path.exists():
+            with torch.inference_mode():
+                self._roll(video, self.videos[index]).save(path)
+        return Rollout.load(path)
+
+    def _roll(self, video: VideoSequence, seed: int) -> Rollout:
+        (start, given), *_ = sorted(video.prompts().items())
+        key = min(given)
+        trackers = {**self.trackers, "": self.learner}
+        states = {name: tracker.init() for name, tracker in trackers.items()}
+        seen: list[Features] = []
+        truths: list[np.ndarray | None] = []
+        decided: list[tuple[int, State]] = []
+        rows: list[list[Sequence[float]]] = []
+        overlaps: list[list[float]] = []
+        for t in range(start, video.length):
+            features = self.network.encode(video.frame(t), t, video.length)
+            frame = Frame(features.image, {key: given[key]} if t == start else {})
+            states, results = advance(trackers, states, features, frame)
+            truth = video.truth(t).get(key)
+            seen.append(features)
+            truths.append(truth)
+            if t == start:
+                continue
+            memories = {name: state.objects[key][0].memory for name, state in states.items()}
+            found = {name: trackers[name].policy.evidence(memory) for name, memory in memories.items()}  # type: ignore[attr-defined]
+            rows.append([row for row in found.values() if row is not None])
+            masks = [results[name].masks()[key].cpu().numpy() for name in trackers]
+            overlaps.append([np.nan if truth is None else mask_iou(mask, truth) for mask in masks])
+            if self.learner.policy.candidates(memories[""]) and t + 1 < video.length:  # type: ignore[attr-defined]
+                decided.append((t - start, states[""]))
+        picked = np.random.default_rng(seed).permutation(len(decided))[: self.decisions]
+        tried = [self._try(at, state, key, seen, truths) for at, state in (decided[i] for i in sorted(picked))]
+        return Rollout(
+            evidence=np.array(rows, dtype=np.float32).swapaxes(0, 1),
+            iou=np.array(overlaps, dtype=np.float32).T,
+            visible=np.array([truth is not None and truth.any() for truth in truths[1:]]),
+            candidates=np.array([candidates for candidates, _ in tried], dtype=np.float32),
+            quality=np.array([quality for _, quality in tried], dtype=np.float32),
+        )
+
+    def _try(
+        self, at: int, state: State, key: int, seen: Sequence[Features], truths: Sequence[np.ndarray | None]
+    ) -> tuple[Sequence[Sequence[float]], list[float]]:
+        """Features of the candidates of a decision on the `at`-th frame, and how well it goes without each."""
+        policy: Any = self.learner.policy
+        memory = state.objects[key][0].memory
+        arms = [branched(state, key, other) for other in policy.alternatives(memory)]
+        ahead = slice(at + 1, at + 1 + self.horizon)
+        coming = [{} if truth is None else {key: torch.from_numpy(truth)} for truth in truths[ahead]]
+        return policy.candidates(memory), counterfactuals(self.learner, arms, seen[ahead], coming)

@@ -1,0 +1,231 @@
+"""A learned memory: which frames to trust, and which of them to keep for long."""
+
+import copy
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import log1p
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from framework.interfaces import MemoryPolicy
+from framework.types import Entry, Outcome, Query, Read
+from policies.bank import POINTERS, Bank, anchored, pointers_of_anchors, ranked, span, thin
+from policies.evidence import FEATURES, GROUPS, Row, Trail
+from policies.set_scorer import SetScorer, whole
+
+HELD = ("age", "gap", "trust", "after", "redundancy", "nominee")
+"""What is known of a held memory beside its frame's features: log frames since, log frames since the one before, the
+verdict on it and on the frames that followed, its closest likeness among the others, whether it asks to be let in."""
+INPUTS = (*FEATURES, *HELD)
+WEIGHTS = Path(__file__).parent / "weights" / "learned.pt"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A memory with the evidence for it."""
+
+    entry: Entry
+    row: Row
+    trust: float
+    """Probability that its mask is right."""
+    look: Float[Tensor, " C"]
+    after: tuple[float, ...] = ()
+    """Trust in the frames that followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedState:
+    """`bank.recent` holds the trusted frames, the last few of them whole; `choice` is a decision just taken."""
+
+    bank: Bank = Bank()
+    lasting: tuple[Kept, ...] = ()
+    """The long tier, oldest first."""
+    nominee: Kept | None = None
+    """Waits for the evidence of what follows before it may enter the long tier."""
+    trail: Trail = Trail()
+    newest: Kept | None = None
+    frames: int = 0
+    """Since the last prompt."""
+    now: int = 0
+    """Number of the last frame."""
+    choice: tuple[Kept, ...] = ()
+    """On frames on which the long tier had to give one up: the candidates, of which `lasting` are those kept."""
+
+
+class Learned(nn.Module, MemoryPolicy[LearnedState]):
+    """Recent and lasting memories, both quality-gated, with deferred commit.
+
+    A frame is trusted, and enters the `recent` tier, if the first head gives its mask more than `threshold` to be right
+    (IoU >= .7), seeing the evidence of this frame and of the last ten (`policies/evidence.py`). Every `every` frames
+    the newest trusted frame is nominated for the `lasting` tier, and `every` frames later, when what followed is known,
+    it competes with those in it. The oldest leaves, unless the second head finds that giving up another one is better
+    by more than `margin`.
+
+    Args:
+        checkpoint: weights and the features they were trained on; None for those in the repository, "untrained" for
+            none.
+        threshold: None trusts every frame on which the object is seen.
+        margin: .inf always gives up the oldest.
+
+    Raises:
+        ValueError: a checkpoint that is missing, or trained on other features.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str | None = None,
+        recent: int = 3,
+        lasting: int = 3,
+        every: int = 5,
+        pointers: int = POINTERS,
+        threshold: float | None = 0.5,
+        margin: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if recent < 0 or lasting < 0 or recent + lasting > 6 or every < 1 or pointers < 0:
+            raise ValueError("learned needs recent + lasting <= 6 memories, every >= 1 and pointers >= 0")
+        self.recent, self.lasting, self.every, self.pointers = recent, lasting, every, pointers
+        self.threshold, self.margin = threshold, margin
+        untrained = checkpoint == "untrained"
+        self.scorer = SetScorer(len(INPUTS)) if untrained else load(Path(checkpoint) if checkpoint else WEIGHTS)
+        self.eval().requires_grad_(False)
+
+    def init(self) -> LearnedState:
+        return LearnedState()
+
+    def read(self, state: LearnedState, query: Query) -> Read:
+        bank, reach = state.bank, span(query, self.pointers)
+        whole_ = {kept.entry.frame: kept.entry for kept in state.lasting}
+        whole_ |= {entry.frame: entry for entry in bank.recent if entry.features is not None}
+        ranks = tuple((entry, rank) for rank, entry in enumerate(reversed(bank.recent), start=1) if rank <= reach)
+        return Read(
+            spatial=(*anchored(bank.anchors), *ranked([whole_[frame] for frame in sorted(whole_)])),
+            pointers=(*pointers_of_anchors(bank.anchors, query), *ranks),
+            pointer_span=reach,
+        )
+
+    def write(self, state: LearnedState, entry: Entry, outcome: Outcome) -> LearnedState:
+        trail = state.trail.observe(entry, outcome)
+        if entry.scores.prompted:
+            return replace(state, bank=state.bank.anchor(entry), trail=trail, frames=0, choice=())
+        trust = self.trust(trail)
+        seen = entry.scores.area > 0 and entry.scores.presence > 0
+        trusted = seen and (self.threshold is None or trust > self.threshold)
+        bank, newest = state.bank, state.newest
+        if trusted:
+            assert trail.newest is not None
+            bank = bank.keep(thin((*bank.recent, entry), self.recent, self.pointers))
+            newest = Kept(entry, trail.rows[-1], trust, trail.newest.look)
+        nominee = state.nominee and replace(state.nominee, after=(*state.nominee.after, trust)[: self.every])
+        state = LearnedState(bank, state.lasting, nominee, trail, newest, state.frames + 1, entry.frame)
+        return self._commit(state) if state.frames % self.every == 0 else state
+
+    def entries(self, state: LearnedState) -> Sequence[Entry]:
+        held = [kept.entry for kept in (*state.lasting, state.nominee, state.newest) if kept is not None]
+        return (*state.bank.entries(), *(entry for entry in held if entry not in state.bank.recent))
+
+    def save(self, path: Path) -> None:
+        """The weights with the names of their inputs, written whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draft = path.with_suffix(f".{os.getpid()}.tmp")
+        torch.save({"model": self.scorer.state_dict(), "inputs": list(INPUTS)}, draft)
+        draft.replace(path)
+
+    def by_rule(self) -> "Learned":
+        """The hand rule that learning starts from: trusts what is seen, gives up the oldest."""
+        rule = copy.copy(self)
+        rule.threshold, rule.margin = None, float("inf")
+        return rule
+
+    def ignore(self, groups: Sequence[str]) -> None:
+        """Leaves out the features of these groups (`policies.evidence.GROUPS`), for an ablation."""
+        if unknown := set(groups) - set(GROUPS):
+            raise ValueError(f"feature groups {sorted(unknown)} are unknown: choose among {', '.join(GROUPS)}")
+        left_out = {name for group in groups for name in GROUPS[group]}
+        self.scorer.used.copy_(torch.tensor([name not in left_out for name in INPUTS]))
+
+    def trust(self, trail: Trail) -> float:
+        """Probability that the mask of the last frame is right."""
+        blank = (0.0,) * len(HELD)
+        verdict = self.scorer.judge(*whole([(*row, *blank) for row in trail.rows]))
+        return float(verdict.softmax(-1)[SetScorer.RIGHT])
+
+    def evidence(self, state: LearnedState) -> Row | None:
+        """On the last frame; None if it was prompted."""
+        return state.trail.evidence
+
+    def candidates(self, state: LearnedState) -> list[Row]:
+        """What the second head saw of the candidates of the last decision; empty without a decision."""
+        return elements(state.choice, state.now) if state.choice else []
+
+    def alternatives(self, state: LearnedState) -> tuple[LearnedState, ...]:
+        """The states that giving up each candidate of the last decision leads to; none without a decision."""
+        return tuple(
+            replace(state, lasting=tuple(kept for kept in state.choice if kept is not given_up), choice=())
+            for given_up in state.choice
+        )
+
+    def _commit(self, state: LearnedState) -> LearnedState:
+        """The nominee enters the long tier and the newest trusted frame is nominated."""
+        held = state.lasting if state.nominee is None else (*state.lasting, state.nominee)
+        choice = held if len(held) > self.lasting else ()
+        if choice:
+            leaving = self._worst(choice, state.now)
+            held = tuple(kept for kept in choice if kept is not leaving)
+        tried = {kept.entry.frame for kept in (*held, *choice)}
+        newest = state.newest if state.newest and state.newest.entry.frame not in tried else None
+        return replace(state, lasting=held, nominee=newest, choice=choice)
+
+    def _worst(self, choice: Sequence[Kept], now: int) -> Kept:
+        if self.margin == float("inf"):
+            return choice[0]
+        worth = self.scorer.rate(*whole(elements(choice, now))).tolist()
+        least = min(range(len(choice)), key=worth.__getitem__)
+        return choice[least] if worth[0] - worth[least] > self.margin else choice[0]
+
+
+def elements(choice: Sequence[Kept], now: int) -> list[Row]:
+    """What the second head sees of the candidates, oldest first, the nominee last; `now` is the frame's number."""
+    looks = torch.stack([kept.look for kept in choice])
+    likeness = (looks @ looks.T).fill_diagonal_(-1.0).amax(dim=1).tolist()
+    before = [choice[0].entry.frame, *(kept.entry.frame for kept in choice)]
+    return [
+        (
+            *kept.row,
+            log1p(now - kept.entry.frame),
+            log1p(kept.entry.frame - previous),
+            kept.trust,
+            sum(kept.after) / len(kept.after) if kept.after else kept.trust,
+            alike,
+            float(kept is choice[-1]),
+        )
+        for kept, previous, alike in zip(choice, before, likeness, strict=False)
+    ]
+
+
+def save(scorer: SetScorer, path: Path) -> None:
+    """The weights with the names of their inputs, written whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(f".{os.getpid()}.tmp")
+    torch.save({"model": scorer.state_dict(), "inputs": [*FEATURES, *HELD]}, draft)
+    draft.replace(path)
+
+
+def load(path: Path) -> SetScorer:
+    """Raises ValueError for a file that is missing, is no such checkpoint, or was trained on other inputs."""
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        inputs, state = list(stored["inputs"]), stored["model"]
+    except Exception as error:
+        reason = "does not exist" if not path.is_file() else "is not a checkpoint of this policy"
+        raise ValueError(f"{path} {reason}: train one with experiments.train learner=keep") from error
+    if inputs != list(INPUTS):
+        odd = sorted(set(inputs) ^ set(INPUTS)) or ["their order"]
+        raise ValueError(f"{path} was trained on other inputs (differs in {', '.join(odd)}): train it again")
+    scorer = SetScorer(len(INPUTS))
+    scorer.load_state_dict(state)
+    return scorer

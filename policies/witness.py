@@ -1,0 +1,46 @@
+"""Any policy, with the evidence that a learned one would have decided by: how its training records are made."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from framework.interfaces import MemoryPolicy
+from framework.types import Entry, Outcome, Query, Read
+from policies.evidence import Row, Trail
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """The policy's own state beside the trail of evidence."""
+
+    memory: Any
+    trail: Trail = Trail()
+
+
+@dataclass(frozen=True)
+class Witness(MemoryPolicy[Witnessed]):
+    """Remembers and reads as `policy` does, which may not measure attention or see the truth."""
+
+    policy: MemoryPolicy
+
+    def __post_init__(self) -> None:
+        if self.policy.measures or self.policy.privileged:
+            raise ValueError("witness watches policies that neither measure attention nor see the truth")
+
+    def init(self) -> Witnessed:
+        return Witnessed(self.policy.init())
+
+    def read(self, state: Witnessed, query: Query) -> Read:
+        return self.policy.read(state.memory, query)
+
+    def write(self, state: Witnessed, entry: Entry, outcome: Outcome) -> Witnessed:
+        return replace(
+            state, memory=self.policy.write(state.memory, entry, outcome), trail=state.trail.observe(entry, outcome)
+        )
+
+    def entries(self, state: Witnessed) -> Sequence[Entry]:
+        return self.policy.entries(state.memory)
+
+    def evidence(self, state: Witnessed) -> Row | None:
+        """On the last frame; None if it was prompted."""
+        return state.trail.evidence
