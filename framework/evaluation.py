@@ -3,7 +3,8 @@
 import time
 import traceback
 import uuid
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import reduce
 from pathlib import Path
@@ -238,16 +239,27 @@ class VideoScores:
 
 
 @dataclass(frozen=True)
-class Run:
-    """One variant on one data set."""
+class Run(ABC):
+    """One row of a comparison: a variant on one data set."""
 
     name: str
-    folder: RunFolder
     identity: Mapping[str, Any]
+    """All that decides its results."""
     videos: Mapping[str, VideoScores]
     """By sequence name, in the order of the data set."""
     failures: Mapping[str, str]
     """Sequence -> reason."""
+    bound: bool
+    """Sees the truth: not a method."""
+
+    @abstractmethod
+    def record(self, sequence: str) -> SequenceRecord:
+        """Its result on a sequence in `videos`."""
+
+    @property
+    def hash(self) -> str:
+        """The same for the same experiment."""
+        return identity.run_hash(self.identity)
 
     def values(self, metric: str, sequences: Iterable[str]) -> Float[np.ndarray, " videos"]:
         """One score (a field of `TrackingScores`) on these sequences."""
@@ -260,6 +272,16 @@ class Run:
     def milliseconds(self, sequences: Iterable[str]) -> float:
         """Tracking time per frame, a share of the lockstep's."""
         return float(np.mean([self.videos[name].milliseconds for name in sequences]))
+
+
+@dataclass(frozen=True)
+class TrackedRun(Run):
+    """A tracker's results."""
+
+    folder: RunFolder
+
+    def record(self, sequence: str) -> SequenceRecord:
+        return self.folder.load(sequence)
 
 
 @dataclass(frozen=True)
@@ -340,7 +362,8 @@ def evaluate(
             watch.waiting(len(left))
             time.sleep(POLL)
         todo = left
-    comparison = _read(folders, identities, data.name, names)
+    bounds = {name for name, tracker in trackers.items() if tracker.policy.privileged}
+    comparison = _read(folders, identities, bounds, data.name, names)
     if not comparison.runs or not comparison.sequences:
         if names and all(folder.finished(name) for folder in by_run.values() for name in names):
             paths = ", ".join(str(folder.path) for folder in by_run.values())
@@ -395,9 +418,14 @@ def _attempt(
 
 
 def _read(
-    folders: Mapping[str, RunFolder], identities: Mapping[str, Mapping[str, Any]], data: str, names: list[str]
+    folders: Mapping[str, RunFolder],
+    identities: Mapping[str, Mapping[str, Any]],
+    bounds: Collection[str],
+    data: str,
+    names: list[str],
 ) -> Comparison:
-    runs, locksteps = [], {}
+    runs: list[Run] = []
+    locksteps: dict[str, SequenceRecord] = {}
     for name, folder in folders.items():
         videos: dict[str, VideoScores] = {}
         failures: dict[str, str] = {}
@@ -413,7 +441,7 @@ def _read(
             locksteps[record.lockstep] = record
             share = 1000 * record.seconds / (record.length * record.sharing)
             videos[sequence] = VideoScores(scores, record.ranges(), share)
-        runs.append(Run(name, folder, identities[name], videos, failures))
+        runs.append(TrackedRun(name, identities[name], videos, failures, name in bounds, folder))
     work = reduce(_add, (record.work for record in locksteps.values()), Work())
     lost = {run.name: next(iter(run.failures.values()), "no sequence") for run in runs if not run.videos}
     kept = tuple(run for run in runs if run.videos)

@@ -64,7 +64,7 @@ def _comparison_table(table: Sequence[Row], metric: str) -> str:
 
 
 def _scores_table(table: Sequence[Row]) -> str:
-    lines = [[row.variant, *(number(getattr(row.scores, name)) for name in METRICS)] for row in table]
+    lines = [[row.title, *(number(getattr(row.scores, name)) for name in METRICS)] for row in table]
     return _table(["variant", *(TITLES[name] for name in METRICS)], lines)
 
 

@@ -1,11 +1,12 @@
 """What a comparison leaves behind: table (Markdown, CSV), figures, overlay pictures and one HTML page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
+from framework.bounds import check_bests, with_bests
 from framework.data.sequence import DataSet
 from framework.errors import InputError
 from framework.evaluation import Comparison
@@ -32,7 +33,7 @@ class Report:
     @property
     def name(self) -> str:
         """The same for the same runs in the same order."""
-        return run_hash({"runs": [run.folder.hash for run in self.comparison.runs], "metric": self.metric})[:8]
+        return run_hash({"runs": [run.hash for run in self.comparison.runs], "metric": self.metric})[:8]
 
     def write(self, folder: Path) -> list[Path]:
         """Writes all files, the HTML page first; returns their paths."""
@@ -58,11 +59,13 @@ class Reporter:
         metric: a field of `TrackingScores`.
         seed: of the bootstrap.
         pictures: how many of the sequences on which variants differ most are drawn.
+        bests: rows that are, on every sequence, the best of several variants (`framework.bounds.with_bests`).
     """
 
     metric: str = "jaccard"
     seed: int = 0
     pictures: int = 3
+    bests: Mapping[str, Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
         if self.metric not in table.METRICS:
@@ -70,14 +73,19 @@ class Reporter:
         if self.pictures < 0 or self.seed < 0:
             raise InputError("seed and pictures are whole numbers, 0 or more")
 
+    def check(self, variants: Sequence[str]) -> None:
+        """Raises InputError, before hours of tracking, for options that do not fit the variants, the baseline first."""
+        check_bests(self.bests or {}, variants)
+
     def report(self, comparison: Comparison, data: DataSet, configuration: str) -> Report:
         """The report of a comparison; `data` gives the frames to draw on."""
+        comparison = with_bests(comparison, self.bests or {}, self.metric)
         rows = tuple(table.rows(comparison, self.metric, self.seed))
         chosen = pictures.most_different(comparison, self.metric, self.pictures)
         videos = {video.name: video for video in map(data.sequence, range(len(data))) if video.name in chosen}
         grids = {}
         for name in chosen:
-            records = {run.name: run.folder.load(name) for run in comparison.runs}
+            records = {run.name: run.record(name) for run in comparison.runs}
             grids[name] = jpeg(pictures.grid(videos[name], records))
         figures = {"Per sequence": plots.differences(comparison, self.metric)} if len(rows) > 1 else {}
         figures["Over the course of the videos"] = plots.over_time(comparison)

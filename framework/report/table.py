@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from framework.bounds import BestRun
 from framework.evaluation import Comparison
 from framework.metrics.tracking import TrackingScores
 from framework.statistics import Difference, holm, paired_difference
@@ -43,6 +44,13 @@ class Row:
     """Tracking time per frame, a share of the lockstep's."""
     failed: int
     """Sequences without a result."""
+    bound: bool
+    """Sees the truth: not a method."""
+
+    @property
+    def title(self) -> str:
+        """The variant as it is shown."""
+        return f"{self.variant} (bound)" if self.bound else self.variant
 
 
 def rows(comparison: Comparison, metric: str = "jaccard", seed: int = 0) -> list[Row]:
@@ -63,6 +71,7 @@ def rows(comparison: Comparison, metric: str = "jaccard", seed: int = 0) -> list
                 scores=scores,
                 milliseconds=run.milliseconds(sequences),
                 failed=len(run.failures),
+                bound=run.bound,
             )
         )
     corrected = holm([row.p for row in table])
@@ -89,7 +98,7 @@ def cells(row: Row) -> list[str]:
             f"{d.wins}/{d.ties}/{d.losses}",
             f"{row.p:.3f}",
         ]
-    return [row.variant, number(row.mean), *compared, number(row.scores.absent_accuracy), f"{row.milliseconds:.1f}"]
+    return [row.title, number(row.mean), *compared, number(row.scores.absent_accuracy), f"{row.milliseconds:.1f}"]
 
 
 def signed(value: float) -> str:
@@ -114,6 +123,13 @@ def caption(comparison: Comparison) -> list[str]:
         f"{work.rows_asked:,} asked ({merged:.0%} shared)",
         "absent: share of frames without the object on which none was seen; ms: tracking time per frame and variant",
     ]
+    bests = [run for run in runs if isinstance(run, BestRun)]
+    lines += [
+        f"{run.name}: on every sequence the best of {run.parts} runs, chosen by score, luck included (optimistic)"
+        for run in bests
+    ]
+    if any(run.bound for run in runs):
+        lines.append("bound: sees the truth, so it is not a method")
     lines += [f"{name} failed on every sequence: {reason}" for name, reason in comparison.lost.items()]
     if comparison.failures:
         some = "; ".join(f"{name}: {reason}" for name, reason in list(comparison.failures.items())[:3])
@@ -152,11 +168,11 @@ def csv_table(table: Sequence[Row]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     compared = ["difference", "low", "high", "wins", "ties", "losses_to_baseline", "p", "p_holm"]
-    writer.writerow(["variant", *METRICS, *compared, "ms_per_frame", "failed"])
+    writer.writerow(["variant", *METRICS, *compared, "ms_per_frame", "failed", "bound"])
     for row in table:
         d = row.difference
         numbers = [d.mean, d.low, d.high, d.wins, d.ties, d.losses, d.p, row.p] if d else [""] * len(compared)
         scores = [getattr(row.scores, name) for name in METRICS]
-        values = [row.variant, *scores, *numbers, row.milliseconds, row.failed]
+        values = [row.variant, *scores, *numbers, row.milliseconds, row.failed, row.bound]
         writer.writerow(["" if isinstance(value, float) and math.isnan(value) else value for value in values])
     return file.getvalue()
