@@ -4,15 +4,17 @@ import time
 import traceback
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
 
 from framework import identity
 from framework.data.sequence import BoxedSequence, DataSet, VideoSequence
@@ -21,6 +23,7 @@ from framework.interfaces import Network
 from framework.metrics.tracking import TrackingScores, box_iou, mask_iou, mean_scores
 from framework.networks.sam2 import COMPUTE, Resize, Sam2Network
 from framework.results import Lock, ObjectRecord, Progress, RunFolder, SequenceRecord, claims, encode_mask
+from framework.state import State
 from framework.tracker import Tracker, advance
 from framework.types import Box, Features, Frame, Prompt, Track, Work, upsample
 
@@ -114,6 +117,17 @@ class Watch:
         """Only sequences that other processes are at work on are left."""
 
 
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A tracker that is shown the truth of coming frames: a bound, not a method."""
+
+    horizon: int
+    """Frames ahead."""
+
+    def foresee(self, state: State, features: Sequence[Features], truths: Sequence[Mapping[int, Tensor]]) -> State:
+        """The state after a frame, changed in view of those that follow (soonest first, at most `horizon`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Truth:
     """What is known of one frame: masks, or boxes where there are none."""
@@ -124,6 +138,10 @@ class _Truth:
     @classmethod
     def of(cls, video: VideoSequence, index: int) -> "_Truth":
         return cls(video.truth(index), video.truth_boxes(index) if isinstance(video, BoxedSequence) else {})
+
+    def on(self, device: torch.device) -> dict[int, Tensor]:
+        """The masks as tensors."""
+        return {key: torch.from_numpy(mask).to(device) for key, mask in self.masks.items()}
 
     def compare(self, key: int, mask: np.ndarray, box: Box | None) -> tuple[float, bool] | None:
         """IoU of an answer, and whether the object is visible; None where the truth is not known."""
@@ -180,20 +198,29 @@ def track(
     rows = {name: {key: _Rows(key, at[key], protocol) for key in keys} for name in trackers}
     privileged = any(tracker.policy.privileged for tracker in trackers.values())
     network = next(iter(trackers.values())).network
+    foreseeing = {name: tracker for name, tracker in trackers.items() if isinstance(tracker, Foreseeing)}
+    reach = max((tracker.horizon for tracker in foreseeing.values()), default=0)
+    coming: deque[tuple[Features, _Truth]] = deque()
     states = {name: tracker.init() for name, tracker in trackers.items()}
     seconds, work = 0.0, Work()
     for index in range(video.length):
-        image, truth = video.frame(index), _Truth.of(video, index)
+        fresh = range(index + len(coming), min(index + reach + 1, video.length))
+        read = [(at, video.frame(at), _Truth.of(video, at)) for at in fresh]
         began = time.perf_counter()
-        features = network.encode(image, index, video.length)
+        coming.extend((network.encode(image, at, video.length), known) for at, image, known in read)
+        features, truth = coming.popleft()
         device = features.image.device
-        given = {key: torch.from_numpy(mask).to(device) for key, mask in truth.masks.items()} if privileged else {}
+        given = truth.on(device) if privileged else {}
         started = {key: protocol.start(prompt, network, features) for key, prompt in prompts.get(index, {}).items()}
-        frame = Frame(image, started, truth=given)
+        frame = Frame(features.image, started, truth=given)
         states, results = advance(trackers, states, features, frame, encodings=1)
         if device.type != "cpu":
             torch.accelerator.synchronize(device)  # or the memory encoder would run off the clock
         seconds += time.perf_counter() - began
+        for name, oracle in foreseeing.items():  # off the clock: no method pays for it
+            ahead = list(coming)[: oracle.horizon]
+            truths = [known.on(device) for _, known in ahead]
+            states[name] = oracle.foresee(states[name], [seen for seen, _ in ahead], truths)
         work = _add(work, next(iter(results.values())).work)
         for name, result in results.items():
             for key, mask in result.masks().items():
@@ -362,7 +389,7 @@ def evaluate(
             watch.waiting(len(left))
             time.sleep(POLL)
         todo = left
-    bounds = {name for name, tracker in trackers.items() if tracker.policy.privileged}
+    bounds = {name for name, t in trackers.items() if t.policy.privileged or isinstance(t, Foreseeing)}
     comparison = _read(folders, identities, bounds, data.name, names)
     if not comparison.runs or not comparison.sequences:
         if names and all(folder.finished(name) for folder in by_run.values() for name in names):
