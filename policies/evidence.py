@@ -221,7 +221,8 @@ def _looks(
     """Mean image feature under each mask and all of them, normalised; and how much of each token a mask covers."""
     if embedding is None:
         return logits.new_zeros(len(logits), 1), logits.new_zeros(1, 1), logits.new_zeros(len(logits), 1)
-    cover = F.adaptive_avg_pool2d(torch.sigmoid(logits)[None], embedding.shape[-2:])[0].flatten(1)
+    height, width = embedding.shape[-2:]
+    cover = F.adaptive_avg_pool2d(torch.sigmoid(logits)[None], (height, width))[0].flatten(1)
     features = embedding.detach().float().flatten(1)
     centred = features - features.mean(dim=1, keepdim=True)  # what all of the image shares tells nothing
     return F.normalize(cover @ centred.T, dim=1), F.normalize(centred, dim=0), cover

@@ -5,7 +5,8 @@ nothing to download. The val, test and long splits are fixed lists; the train sp
 """
 
 import hashlib
-from dataclasses import dataclass, field, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
@@ -199,3 +200,36 @@ class Procedural:
         cast = compose(rng, LEVELS[self.level], families, self.frames, self.size)
         name = f"{self.level}-{self.split}-{index:04d}"
         return ProceduralSequence(name, self.frames, cast, cast.objects[: self.targets])
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """Videos of several levels in turn: video i is the i-th of its level.
+
+    Args:
+        videos: split, length and size; its level and limit do not count.
+        levels: easy to hard or in any other order.
+        limit: use only the first videos.
+    """
+
+    videos: Procedural = Procedural()
+    levels: Sequence[str] = ("distractors", "occlusion", "hard")
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if not self.levels:
+            raise InputError(f"a mixture needs levels: use some of {', '.join(LEVELS)}")
+        for level in self.levels:
+            replace(self.videos, level=level)
+
+    @property
+    def name(self) -> str:
+        return self.videos.name.replace(self.videos.level, "+".join(self.levels), 1)
+
+    def __len__(self) -> int:
+        return len(replace(self.videos, limit=self.limit))
+
+    def sequence(self, index: int) -> ProceduralSequence:
+        if index >= len(self):
+            raise InputError(f"video {index} is not in {self.name}: it has 0 to {len(self) - 1}")
+        return replace(self.videos, level=self.levels[index % len(self.levels)], limit=None).sequence(index)

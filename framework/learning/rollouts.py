@@ -150,8 +150,8 @@ class RolloutVideos(Dataset):
             evidence=np.array(rows, dtype=np.float32).swapaxes(0, 1),
             iou=np.array(overlaps, dtype=np.float32).T,
             visible=np.array([truth is not None and truth.any() for truth in truths[1:]]),
-            candidates=np.array([candidates for candidates, _ in tried], dtype=np.float32),
-            quality=np.array([quality for _, quality in tried], dtype=np.float32),
+            candidates=np.array([candidates for candidates, _ in tried] or np.zeros((0, 0, 0)), dtype=np.float32),
+            quality=np.array([quality for _, quality in tried] or np.zeros((0, 0)), dtype=np.float32),
         )
 
     def _try(

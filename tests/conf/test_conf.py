@@ -5,10 +5,12 @@ from pathlib import Path
 
 import hydra
 import pytest
+import pytorch_lightning as pl
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
 
 from framework.cli import build
 from framework.data.sequence import DataSet, VideoSequence
@@ -101,6 +103,20 @@ def test_protocols(name):
 @pytest.mark.parametrize("name", choices("logger"))
 def test_loggers(name):
     assert isinstance(build(composed("evaluate", f"logger={name}").logger), NoLog)
+
+
+@pytest.mark.parametrize("name", choices("learner"))
+def test_learners(name):
+    learner = composed("train", f"learner={name}", "backbone.checkpoint=random").learner
+    assert isinstance(build(learner.module), pl.LightningModule)
+    assert isinstance(build(learner.data), pl.LightningDataModule)
+
+
+@pytest.mark.parametrize("name", choices("curves"))
+def test_curves(name):
+    node = composed("train", f"curves={name}").curves
+    assert issubclass(hydra.utils.get_object(node._target_), Logger)
+    assert OmegaConf.to_container(node, resolve=True)
 
 
 @pytest.mark.parametrize("name", choices("experiment"))

@@ -9,7 +9,7 @@ import pytest
 
 from framework.data.describe import census, contact_sheet
 from framework.data.levels import COMMON, HELD_OUT, LEVELS
-from framework.data.procedural import COUNTS, VERSION, Procedural, generator
+from framework.data.procedural import COUNTS, VERSION, Mixed, Procedural, generator
 from framework.data.sequence import DataSet, VideoSequence
 from framework.data.textures import HELD_OUT_SHAPES, HELD_OUT_TEXTURES, OUTLINES, PATTERNS, rgb
 from framework.errors import InputError
@@ -161,3 +161,17 @@ def test_the_contact_sheet_outlines_the_tracked_object():
     drawn = (sheet[:, :128] != video.frame(0)).any(axis=2)
     mask = video.mask(0)
     assert drawn.any() and (drawn & mask).sum() == drawn.sum()
+
+
+def test_a_mixture_takes_the_levels_in_turn():
+    mixed = Mixed(Procedural("test"), levels=("calm", "hard"), limit=5)
+    assert [mixed.sequence(i).name for i in range(len(mixed))] == [
+        "calm-test-0000", "hard-test-0001", "calm-test-0002", "hard-test-0003", "calm-test-0004",
+    ]  # fmt: skip
+    alone = Procedural("test", "hard").sequence(3)
+    np.testing.assert_array_equal(mixed.sequence(3).frame(7), alone.frame(7))
+    assert mixed.name == "procedural-v1-calm+hard-test-60x128"
+    with pytest.raises(InputError, match="video 5 is not in"):
+        mixed.sequence(5)
+    with pytest.raises(InputError, match="unknown"):
+        Mixed(levels=("calm", "hellish"))

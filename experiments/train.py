@@ -1,0 +1,39 @@
+"""Trains a learnable policy: `python -m experiments.train learner=read_gate`, or `-m seed=1,2,3`."""
+
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import WandbLogger
+
+from framework.cli import build, check, command, positive
+from framework.learning.folder import claim, write_best
+
+
+def train(config: DictConfig) -> None:
+    """Goes on from the folder's last validation when there was one; writes the weights that were best at any."""
+    check(config, seed=int, steps=int, threads=int | None, folder=str, weights=str)
+    positive("steps", config.steps)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    last = claim(Path(config.folder), OmegaConf.to_yaml(config, resolve=True))
+    pl.seed_everything(config.seed)
+    module, data, trainer = build(config.learner.module), build(config.learner.data), build(config.trainer)
+    trainer.fit(module, data, ckpt_path=last and str(last), weights_only=True)
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()  # or the next job of a sweep would write to the same run
+    checkpoint = trainer.checkpoint_callback
+    write_best(module, checkpoint.best_model_path, Path(config.weights))
+    score = "not validated" if checkpoint.best_model_score is None else f"{checkpoint.best_model_score:.4f}"
+    print(f"weights {config.weights}  {checkpoint.monitor} {score}")
+
+
+@command("train")
+def main(config: DictConfig) -> None:
+    train(config)
+
+
+if __name__ == "__main__":
+    main()

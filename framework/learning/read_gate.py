@@ -1,0 +1,197 @@
+"""Training of a read gate through the tracking loop itself, by way of the memory attention of a frozen network."""
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from framework.data.sequence import VideoSequence
+from framework.errors import InputError
+from framework.interfaces import MemoryPolicy, Network
+from framework.learning.excerpts import Excerpt
+from framework.learning.graph import detached
+from framework.learning.mask_losses import mask_loss, quality_loss
+from framework.learning.pretrain import Terms
+from framework.metrics.tracking import mask_iou
+from framework.tracker import Tracker, lockstep
+from framework.types import Features, Frame, Track
+
+CLEAR = 3.0
+"""Mask cells from which an object counts as visible; a sliver is neither visible nor absent."""
+
+
+class Gated(Protocol):
+    """What is asked of the policy, beside being a `MemoryPolicy` and a dataclass."""
+
+    @property
+    def gate(self) -> nn.Module:
+        """Gives the bias; its gradient arrives through `Read.bias`."""
+
+    @property
+    def budget(self) -> int | None:
+        """None: all memories are read, biased; a number: so many are read, unbiased."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """Weight of each loss."""
+
+    mask: float = 1.0
+    best: float = 0.3
+    """Share of the best hypothesis, beside the chosen one."""
+    iou: float = 0.1
+    presence: float = 0.5
+    budget: float = 0.2
+    """Of the share of the gate's weight outside its budget, reached linearly over the training."""
+
+
+class ReadGate(pl.LightningModule):
+    """Unrolls the tracker on excerpts; only what comes after the roll-in has a graph, of `window` frames at a time.
+
+    Validation tracks whole videos in closed loop with all memories (soft) and with `budget` of them (hard), and with
+    the gate as it was at the start. Its quality `val/J` is the mean of soft and hard.
+
+    Args:
+        network: frozen.
+        policy: see `Gated`; reads everything (its budget is None).
+        budget: memories a hard gate may read.
+        rate: learning rate.
+        steps: steps of the whole training, over which the budget's weight grows.
+        window: frames through which the gradient flows back.
+        presence_threshold: object-score logit, as the tracker's.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        policy: MemoryPolicy,
+        budget: int = 7,
+        rate: float = 3e-3,
+        steps: int = 1000,
+        window: int = 8,
+        decay: float = 0.01,
+        presence_threshold: float = 0.0,
+        weights: Weights | None = None,
+    ) -> None:
+        super().__init__()
+        gated = cast(Gated, policy)
+        if getattr(policy, "budget", 0) is not None:
+            raise InputError("the read gate is trained in a policy with a gate and budget=null, such as learned_gate")
+        if budget < 1 or steps < 1 or window < 1:
+            raise InputError("the read gate needs budget, steps and window of 1 or more")
+        self.learned = gated.gate.requires_grad_(True)
+        """What `experiments.train` writes."""
+        self.budget, self.rate, self.steps, self.window, self.decay = budget, rate, steps, window, decay
+        self.weights = weights or Weights()
+        self.tracker = Tracker(network, policy, presence_threshold=presence_threshold)
+        start = copy.deepcopy(gated.gate).requires_grad_(False)
+        changes: dict[str, dict[str, Any]] = {
+            "soft": {},
+            "hard": {"budget": budget},
+            "soft at start": {"gate": start},
+            "hard at start": {"gate": start, "budget": budget},
+        }
+        self.variants = {
+            name: replace(self.tracker, policy=replace(policy, **change))  # type: ignore[type-var]
+            for name, change in changes.items()
+        }
+        self.known: dict[int, dict[str, float]] = {}  # video -> quality of the gate as it was at the start
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(self.learned.parameters(), lr=self.rate, weight_decay=self.decay)
+
+    # ------------------------------------------------------------------ one excerpt
+
+    def training_step(self, batch: Excerpt, batch_idx: int) -> Tensor:
+        tracker, network, terms = self.tracker, self.tracker.network, Terms()
+        state = tracker.init()
+        for index, image in enumerate(batch.images):
+            learned = index - batch.roll_in
+            if learned >= 0 and learned % self.window == 0:
+                state = detached(state)
+            with torch.set_grad_enabled(learned >= 0):
+                features = network.encode(image, index, None)
+                if learned >= 0:
+                    self._weigh([branches[0].memory for branches in state.objects.values()], features, terms)
+                state, result = tracker.step(state, features, batch.prompts if index == 0 else {})
+            if learned >= 0:
+                for key, mask in batch.truth[learned].items():
+                    self._judge(result.tracks[key], torch.from_numpy(mask), terms)
+        means, weights = terms.means(), self.weights
+        grown = min(self.global_step / self.steps, 1.0)
+        share = {
+            "mask": weights.mask,
+            "best": weights.mask * weights.best,
+            "iou": weights.iou,
+            "presence": weights.presence,
+            "left_out": weights.budget * grown,
+        }
+        loss = sum((share[name] * value for name, value in means.items() if name in share), torch.zeros(()))
+        self.log_dict({f"train/{name}": value.detach() for name, value in means.items()}, batch_size=1)
+        self.log("train/loss", loss.detach(), batch_size=1)
+        return loss
+
+    def _weigh(self, memories: list[Any], features: Features, terms: Terms) -> None:
+        """What the gate says on this frame, and how much of it a hard one would leave out."""
+        for memory in memories:
+            read = self.tracker.policy.read(memory, features.query)
+            if read.bias is None:
+                continue
+            bias = read.bias[: len(read.spatial)]
+            terms.add("left_out", 1 - bias.softmax(0).topk(min(self.budget, len(bias))).values.sum())
+            terms.add("bias/lowest", bias.detach().min())
+            terms.add("bias/highest", bias.detach().max())
+            terms.add("bias/spread", bias.detach().std(correction=0))
+
+    def _judge(self, track: Track, truth: Bool[Tensor, "Hv Wv"], terms: Terms) -> None:
+        """Losses of one object on one frame. A row that was found absent has no mask left to learn from."""
+        found = track.candidates
+        assert found is not None
+        height, width = found.logits.shape[-2:]
+        covered = F.adaptive_avg_pool2d(truth[None].float(), (height, width)).to(found.logits.device)
+        clear = bool(covered.sum() >= CLEAR)
+        if not clear and truth.any():
+            return
+        terms.presence.append((found.presence, torch.tensor([clear], device=found.presence.device)))
+        if clear and track.scores.presence > self.tracker.presence_threshold:
+            loss = mask_loss(found.logits, covered, balance=0.0)[0]
+            terms.add("mask", loss[track.choice])
+            terms.add("best", loss.min())
+            terms.add("iou", quality_loss(found.iou, found.logits, covered)[0, track.choice])
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        parts = [p.grad.norm() for p in self.learned.parameters() if p.grad is not None]
+        self.log("train/gradient", torch.stack(parts).norm(), batch_size=1)
+
+    # ------------------------------------------------------------------ whole videos, closed loop
+
+    def validation_step(self, batch: VideoSequence, batch_idx: int) -> None:
+        known = self.known.get(batch_idx, {})
+        quality = {**known, **track({name: self.variants[name] for name in self.variants if name not in known}, batch)}
+        self.known[batch_idx] = {name: value for name, value in quality.items() if name.endswith("start")}
+        for name in ("soft", "hard"):
+            self.log(f"val/{name}", quality[name], batch_size=1, sync_dist=True)
+            gain = quality[name] - quality[f"{name} at start"]
+            self.log(f"val/{name}_gain", gain, batch_size=1, sync_dist=True)
+        self.log("val/J", (quality["soft"] + quality["hard"]) / 2, batch_size=1, sync_dist=True)
+
+
+def track(trackers: Mapping[str, Tracker], video: VideoSequence) -> dict[str, float]:
+    """Mean IoU of each tracker over the tracked frames of a video, 0..1; absent frames count as in `jaccard`."""
+    prompts = video.prompts()
+    frames = (Frame(video.frame(index), prompts.get(index, {})) for index in range(video.length))
+    scores: dict[str, list[float]] = {name: [] for name in trackers}
+    for index, results in enumerate(lockstep(trackers, frames, video.length)):
+        truth = video.truth(index)
+        for name, result in results.items():
+            for key, mask in result.masks().items():
+                if key in truth and key not in prompts.get(index, {}):
+                    scores[name].append(mask_iou(mask.cpu().numpy(), truth[key]))
+    return {name: float(np.mean(values)) for name, values in scores.items()}

@@ -1,0 +1,135 @@
+"""A learned gate on what memory attention reads: a bias for every memory, from what is known about it.
+
+The bias goes into the network's own softmax: 0 leaves a memory as it is, minus infinity is as good as forgetting it.
+`framework.learning.read_gate` trains the gate through memory attention.
+"""
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from framework.errors import InputError
+from framework.interfaces import MemoryPolicy
+from framework.types import Entry, Outcome, Query, Read
+from policies.bank import Bank
+from policies.notes import FEATURES, VERSION, Notes
+from policies.spread import Spread
+
+WEIGHTS = Path(__file__).parent / "weights" / "learned_gate.pt"
+
+
+class Gate(nn.Module):
+    """Bias of each memory against the others, 0 on average; exactly 0 before training.
+
+    Attention knows differences only, and a bias on average would move weight to pointers that have none. A learner asks
+    for gradients, tracking does without.
+
+    Args:
+        width: of the two hidden layers.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        self.width = width
+        last = nn.Linear(width, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.layers = nn.Sequential(
+            nn.Linear(len(FEATURES), width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), last
+        )
+        self.requires_grad_(False)
+
+    def forward(self, features: Float[Tensor, "items features"]) -> Float[Tensor, " items"]:
+        bias = self.layers(features.to(next(self.parameters()).device))[:, 0]
+        return bias - bias.mean()
+
+    def checkpoint(self) -> dict[str, Any]:
+        """What `load` reads, as plain values and tensors."""
+        weights = {name: value.detach().cpu().clone() for name, value in self.state_dict().items()}
+        return {"features": list(FEATURES), "version": VERSION, "width": self.width, "weights": weights}
+
+
+def load(checkpoint: str | None = None) -> Gate:
+    """The gate in a file that holds `Gate.checkpoint`; None for the shipped one.
+
+    Raises:
+        InputError: missing, no gate, or a gate of other features.
+    """
+    path = WEIGHTS if checkpoint is None else Path(checkpoint).expanduser()
+    fix = "train one with `python -m experiments.train learner=read_gate`"
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        features, version = content["features"], content["version"]
+        if (features, version) != (list(FEATURES), VERSION):
+            others = sorted({*features} ^ {*FEATURES}) or [f"version {version}, not {VERSION}"]
+            raise InputError(f"{path} is a gate of other features ({', '.join(others[:3])}): {fix}")
+        gate = Gate(content["width"])
+        gate.load_state_dict(content["weights"])
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist: {fix}") from error
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is not a checkpoint of the read gate: {fix}") from error
+    return gate
+
+
+@dataclass(frozen=True, slots=True)
+class GateState:
+    """`notes` are about the entries that the bank holds whole."""
+
+    bank: Bank = Bank()
+    notes: Notes = field(default_factory=lambda: Notes({}))
+
+
+@dataclass(frozen=True)
+class LearnedGate(MemoryPolicy[GateState]):
+    """Reads the memories of `bank` with the bias that `gate` gives them, and these frames' pointers with the same bias.
+
+    With a `budget` only so many memories are read, without bias: the prompts, then those that the gate puts first (the
+    newer one of equals, so that an untrained gate reads what `SkipAbsent` does).
+    """
+
+    gate: Gate
+    bank: Spread = Spread()
+    budget: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and self.budget < 1:
+            raise ValueError("learned_gate needs budget >= 1, or null")
+
+    def init(self) -> GateState:
+        return GateState()
+
+    def read(self, state: GateState, query: Query) -> Read:
+        read, older = self.bank.read(state.bank, query), self.bank.left(state.bank.recent)
+        bias = self.gate(state.notes.features([entry for entry, _ in read.spatial], older, query))
+        if self.budget is not None:
+            return self._best(read, bias.tolist(), self.budget)
+        if not bias.requires_grad and not bias.any():
+            return read  # what zeros would do, by the network's own attention
+        at = {entry.frame: index for index, (entry, _) in enumerate(read.spatial)}
+        pointed = [at.get(entry.frame, len(at)) for entry, _ in read.pointers]
+        return replace(read, bias=torch.cat([bias, F.pad(bias, (0, 1))[pointed]]))
+
+    def write(self, state: GateState, entry: Entry, outcome: Outcome) -> GateState:
+        bank = self.bank.write(state.bank, entry, outcome)
+        if bank is state.bank:
+            return state
+        held = [other for other in bank.entries() if other.features is not None]
+        return GateState(bank, state.notes.add(entry, outcome, bank.anchors[0], held))
+
+    def entries(self, state: GateState) -> Sequence[Entry]:
+        return state.bank.entries()
+
+    @staticmethod
+    def _best(read: Read, bias: Sequence[float], budget: int) -> Read:
+        """The read cut down to its first memories, which keep their order and slots."""
+        worth = [(e.scores.prompted, value, e.frame) for (e, _), value in zip(read.spatial, bias, strict=True)]
+        chosen = sorted(range(len(worth)), key=worth.__getitem__, reverse=True)[:budget]
+        return replace(read, spatial=tuple(read.spatial[index] for index in sorted(chosen)))

@@ -1,0 +1,107 @@
+"""Training of the keep policy: lessons, losses, and runs that repeat and resume exactly."""
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from framework.data.procedural import Procedural
+from framework.learning.keep import ABSENT, RIGHT, UNKNOWN, WRONG, KeepLearning, Lessons, Rollouts, ranking_loss
+from framework.learning.rollouts import Rollout
+from framework.networks.micro import network
+from policies.learned import INPUTS, Learned
+from policies.skip_absent import SkipAbsent
+from policies.witness import Witness
+
+FEATURES = 5
+
+
+def rollout(frames: int, seed: int, decisions: int = 2) -> Rollout:
+    random = np.random.default_rng(seed)
+    iou = random.uniform(0, 1, (2, frames)).astype(np.float32)
+    iou[1, 3] = np.nan
+    return Rollout(
+        evidence=random.normal(1, 2, (2, frames, FEATURES)).astype(np.float32),
+        iou=iou,
+        visible=np.arange(frames) != 2,
+        candidates=random.normal(size=(decisions, 4, FEATURES + 2)).astype(np.float32),
+        quality=random.uniform(size=(decisions, 4)).astype(np.float32),
+    )
+
+
+def test_a_lesson_looks_back_no_further_than_its_own_video():
+    first, second = rollout(8, 0), rollout(5, 1)
+    lessons = Lessons([first, second], FEATURES + 2, window=4)
+    ends = torch.nonzero(lessons.there)[:, 0]
+    lesson = lessons.at(ends, torch.arange(4))
+    assert len(ends) == 2 * (8 + 5)
+    assert lesson.present.sum(1)[:8].tolist() == [1, 2, 3, 4, 4, 4, 4, 4]
+    np.testing.assert_array_equal(lesson.windows[7, :, :FEATURES], first.evidence[0, 4:8])
+    np.testing.assert_array_equal(lesson.windows[16, -1, :FEATURES], second.evidence[0, 0])
+    assert not lesson.windows[..., FEATURES:].any()
+    verdicts = lesson.verdicts[:8].tolist()
+    assert verdicts[2] == ABSENT and lesson.verdicts[8 + 3] == UNKNOWN
+    assert [v == RIGHT for v in verdicts if v != ABSENT] == [q >= 0.7 for i, q in enumerate(first.iou[0]) if i != 2]
+    assert set(verdicts) <= {RIGHT, WRONG, ABSENT}
+    batches = [next(iter(Lessons([first], FEATURES + 2, seed=3, step=7))) for _ in range(2)]
+    assert torch.equal(batches[0].windows, batches[1].windows) and (batches[0].verdicts != UNKNOWN).all()
+
+
+def test_statistics_leave_out_the_padding():
+    lessons = Lessons([rollout(50, 0, decisions=20)], FEATURES + 2)
+    centre, scale = lessons.statistics()
+    np.testing.assert_allclose(centre[:FEATURES], 1, atol=0.8)
+    np.testing.assert_allclose(scale[:FEATURES], 2, atol=0.5)
+    np.testing.assert_allclose(scale[FEATURES:], 1, atol=0.4)
+
+
+def test_ranking_gives_up_what_is_missed_least():
+    quality = torch.tensor([[0.9, 0.5, 0.51]])  # giving up the first one is best: it is worth least
+    right, wrong = torch.tensor([[-3.0, 3.0, 3.0]]), torch.tensor([[3.0, -3.0, -3.0]])
+    (low, order), (high, disorder) = (ranking_loss(worth, quality, tie=0.02) for worth in (right, wrong))
+    assert low < 0.01 < 3 < high and order == 1 and disorder == 0
+    tied, none = ranking_loss(right, torch.full((1, 3), 0.5), tie=0.02)
+    assert tied == 0 and none.isnan()
+
+
+class StopAfter(pl.Callback):
+    """Ends a run early, as if it had been killed between two epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
+
+
+def train(folder, epochs: int, resume: bool = False) -> tuple[dict, pl.Trainer]:
+    pl.seed_everything(5)
+    net = network()
+    data = {"hard": Procedural("train", "hard", length=30)}
+    policy = Learned("untrained")
+    module = KeepLearning(policy, net, {"hard": Procedural("val", "hard", length=6, limit=1)})
+    rollouts = Rollouts(
+        net, {"skip": Witness(SkipAbsent())}, data, videos=2, held_out=1, decisions=1, horizon=2, workers=0,
+        cache=str(folder / "cache"),
+    )  # fmt: skip
+    last = folder / "last.ckpt"
+    trainer = pl.Trainer(
+        max_epochs=2, limit_train_batches=2, reload_dataloaders_every_n_epochs=1, num_sanity_val_steps=0,
+        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        accelerator="cpu", callbacks=[StopAfter(epochs)],
+    )  # fmt: skip
+    trainer.fit(module, rollouts, ckpt_path=str(last) if resume else None, weights_only=False)
+    trainer.save_checkpoint(last)
+    return {name: value.clone() for name, value in policy.scorer.state_dict().items()}, trainer
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_training_repeats_and_resumes_exactly(tmp_path):
+    whole, trainer = train(tmp_path / "whole", 2)
+    assert trainer.global_step == 4 and 0 <= trainer.callback_metrics["val/quality"] <= 1
+    assert whole["centre"].abs().sum() > 0 and len(whole["centre"]) == len(INPUTS)
+    train(tmp_path / "parts", 1)
+    resumed, trainer = train(tmp_path / "parts", 2, resume=True)
+    assert trainer.global_step == 4
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name

@@ -1,0 +1,175 @@
+"""Training of learnable policies: data, gradients, reproducibility, resuming."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+
+from experiments.train import train
+from framework.data.procedural import Procedural
+from framework.errors import InputError
+from framework.learning.excerpts import Cut, ExcerptStream
+from framework.learning.folder import claim
+from framework.learning.graph import detached
+from framework.learning.read_gate import ReadGate
+from framework.networks.build import facade
+from framework.networks.micro import micro
+from framework.types import Entry, Scores
+from policies.bank import Bank
+from policies.learned_gate import Gate, LearnedGate, load
+from policies.skip_absent import SkipAbsent
+from policies.spread import Spread
+
+SIZE, ALL = 64, -1e9
+DATA = Procedural("train", "distractors", length=24, size=SIZE, targets=2)
+
+
+def small_network():
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        built = micro(SIZE, width=32, memory_width=32, layers=1, feedforward=64, trunk_widths=(8, 16, 32))
+    return facade(lambda: built, device="cpu")
+
+
+def small_learner(**options):
+    policy = LearnedGate(Gate(8), Spread(presence=ALL, interval=2))
+    return ReadGate(small_network(), policy, presence_threshold=ALL, **options)
+
+
+# ------------------------------------------------------------------------------------------------------------ data
+
+
+def test_an_excerpt_depends_on_seed_and_number_alone():
+    def stream(seed, **part):
+        return iter(ExcerptStream([DATA], Cut(frames=3, roll_in=5), seed, **part))
+
+    whole, odd, other = stream(0), stream(0, start=1, step=2), stream(1)
+    first, second = next(whole), next(whole)
+    assert all(np.array_equal(a, b) for a, b in zip(second.images, next(odd).images, strict=True))
+    assert not np.array_equal(first.images[0], next(other).images[0])
+    for excerpt in (first, second):
+        assert len(excerpt.truth) == 3 and 1 <= excerpt.roll_in <= 6
+        assert all(prompt.mask.any() for prompt in excerpt.prompts.values()) and len(excerpt.prompts) <= 2
+        assert all(set(truth) == set(excerpt.prompts) for truth in excerpt.truth)
+
+
+def test_data_without_masks_are_refused():
+    short = Procedural("train", "distractors", length=4, size=SIZE)
+    with pytest.raises(InputError, match=short.name):
+        ExcerptStream([short], Cut(frames=8), 0).draw(0)
+
+
+# ------------------------------------------------------------------------------------------------------- gradients
+
+
+def losses(module, excerpt, monkeypatch):
+    logged = {}
+    monkeypatch.setattr(module, "log_dict", lambda values, **_: logged.update(values))
+    monkeypatch.setattr(module, "log", lambda *_, **__: None)
+    return module.training_step(excerpt, 0), logged
+
+
+def test_the_gradient_reaches_the_gate_through_memory_attention(monkeypatch):
+    module = small_learner()
+    torch.nn.init.normal_(module.learned.layers[-1].weight)
+    excerpt = ExcerptStream([DATA], Cut(frames=2, roll_in=9), 0).draw(3)
+    loss, logged = losses(module, excerpt, monkeypatch)
+    loss.backward()
+    assert loss.isfinite() and {"train/mask", "train/presence", "train/iou", "train/bias/spread"} <= set(logged)
+    for name, parameter in module.learned.named_parameters():
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+    assert not any(parameter.requires_grad for parameter in module.tracker.network.model.parameters())
+
+
+def test_an_untrained_gate_has_a_gradient_to_start_with(monkeypatch):
+    module = small_learner()
+    loss, _ = losses(module, ExcerptStream([DATA], Cut(frames=2, roll_in=9), 0).draw(3), monkeypatch)
+    loss.backward()
+    assert module.learned.layers[-1].weight.grad.abs().max() > 0
+
+
+def test_detached_values_share_what_they_shared():
+    scores = Scores(1.0, 1.0, None, 1, False)
+    made, plain = (
+        Entry(t, torch.ones(2, requires_grad=grad) * 2, None, scores) for t, grad in enumerate((True, False))
+    )
+    bank, (again, first) = detached((Bank((made,), (plain,)), (made, plain)))
+    assert again is bank.anchors[0] and not again.pointer.requires_grad and torch.equal(again.pointer, made.pointer)
+    assert first is plain and made.pointer.requires_grad
+
+
+def test_only_a_policy_with_an_open_gate_can_be_trained():
+    for policy in (SkipAbsent(), LearnedGate(Gate(), budget=7)):
+        with pytest.raises(InputError, match="learned_gate"):
+            ReadGate(small_network(), policy)
+
+
+# ------------------------------------------------------------------------------------------------ the entry point
+
+
+@pytest.fixture
+def config(tmp_path):
+    """A training of four steps with a validation after every second, as the command line would give it."""
+    torch.set_num_threads(1)
+
+    def composed(name="run", *more):
+        video = [f"learner.data.{split}.{level}" for split in ("train", "val") for level in ("occlusion", "hard")]
+        overrides = [
+            *("learner=read_gate", "steps=4", "threads=1", "curves=csv", f"folder={tmp_path / name}"),
+            *("backbone.checkpoint=random", "trainer.val_check_interval=2", "trainer.accumulate_grad_batches=1"),
+            *("trainer.accelerator=cpu", "backbone.device=cpu", "learner.data.workers=0", *(f"~{v}" for v in video)),
+            *("learner.data.cut.frames=1", "learner.data.cut.roll_in=2", "learner.data.train.distractors.length=8"),
+            *("learner.data.val.distractors.limit=1", "learner.data.val.distractors.length=4"),
+            *("learner.module.presence_threshold=-1.0e9", "learner.module.policy.bank.presence=-1.0e9", *more),
+        ]
+        GlobalHydra.instance().clear()
+        with initialize_config_module(config_module="conf", version_base="1.3"):
+            HydraConfig.instance().set_config(compose("train", overrides=overrides, return_hydra_config=True))
+            return compose("train", overrides=overrides)
+
+    yield composed
+    GlobalHydra.instance().clear()
+
+
+def weights(config):
+    state = torch.load(Path(config.folder) / "last.ckpt", weights_only=True)
+    return state["global_step"], torch.cat([value.flatten() for value in state["state_dict"].values()])
+
+
+def test_training_repeats_and_goes_on_bit_for_bit(config, monkeypatch):
+    """A training that breaks off in its fourth step and is started again ends as one that ran through."""
+    whole, cut = config("whole"), config("cut")
+    train(whole)
+    step = ReadGate.training_step
+
+    def failing(module, batch, index):
+        if module.global_step == 3:
+            raise RuntimeError("power cut")
+        return step(module, batch, index)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ReadGate, "training_step", failing)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(cut)
+    assert weights(cut)[0] == 2 and not Path(cut.weights).exists()
+    halfway = weights(cut)[1]
+    train(cut)
+    (reached, expected), (steps, resumed) = weights(whole), weights(cut)
+    assert reached == steps == 4 and torch.equal(resumed, expected) and not torch.equal(resumed, halfway)
+    features = torch.rand(4, 19)
+    assert torch.equal(load(cut.weights)(features), load(whole.weights)(features))
+    curves = (Path(whole.folder) / "log/version_0/metrics.csv").read_text().splitlines()[0].split(",")
+    assert {"train/loss", "train/gradient", "train/bias/spread", "val/soft", "val/hard_gain", "val/J"} <= set(curves)
+
+
+def test_a_folder_belongs_to_one_configuration(tmp_path):
+    assert claim(tmp_path / "run", "rate: 1") is None
+    (tmp_path / "run" / "last.ckpt").touch()
+    assert claim(tmp_path / "run", "rate: 1") == tmp_path / "run" / "last.ckpt"
+    with pytest.raises(InputError, match="another configuration"):
+        claim(tmp_path / "run", "rate: 2")
