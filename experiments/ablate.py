@@ -28,9 +28,11 @@ def compare(config: DictConfig) -> None:
     with torch.inference_mode(), SequenceProgress(console) as watch:
         comparison = evaluate(trackers, data, output, protocol, watch)
     report = reporter.report(comparison, data, OmegaConf.to_yaml(config, resolve=True))
-    console.print(rich_table(report.comparison, report.rows, report.metric))
-    for line in caption(report.comparison):
+    console.print(rich_table(report.comparison, report.rows, report.layout))
+    for line in caption(report.comparison, report.rows, report.layout):
         console.print(line, style="dim", highlight=False, markup=False)
+    for by_attribute in report.attributes.rich_tables() if report.attributes else []:
+        console.print(by_attribute)
     page, *files = report.write(output / safe_name(data.name) / "reports" / report.name)
     places = {"report": [page], "picture": files[: len(report.pictures)], "wandb": logger.log(report)}
     for kind, paths in places.items():

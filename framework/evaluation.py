@@ -263,6 +263,8 @@ class VideoScores:
     """Mean IoU in each tenth of the video."""
     milliseconds: float
     """Tracking time per frame and tracker of the lockstep."""
+    read: float
+    """Spatial memories read per tracked frame and object; NaN where nothing was tracked."""
 
 
 @dataclass(frozen=True)
@@ -299,6 +301,12 @@ class Run(ABC):
     def milliseconds(self, sequences: Iterable[str]) -> float:
         """Tracking time per frame, a share of the lockstep's."""
         return float(np.mean([self.videos[name].milliseconds for name in sequences]))
+
+    def read(self, sequences: Iterable[str]) -> float:
+        """Spatial memories read per tracked frame and object; NaN where nothing was tracked."""
+        counts = np.array([self.videos[name].read for name in sequences])
+        known = counts[~np.isnan(counts)]
+        return float(known.mean()) if len(known) else float("nan")
 
 
 @dataclass(frozen=True)
@@ -467,7 +475,7 @@ def _read(
                 continue
             locksteps[record.lockstep] = record
             share = 1000 * record.seconds / (record.length * record.sharing)
-            videos[sequence] = VideoScores(scores, record.ranges(), share)
+            videos[sequence] = VideoScores(scores, record.ranges(), share, record.read())
         runs.append(TrackedRun(name, identities[name], videos, failures, name in bounds, folder))
     work = reduce(_add, (record.work for record in locksteps.values()), Work())
     lost = {run.name: next(iter(run.failures.values()), "no sequence") for run in runs if not run.videos}

@@ -95,6 +95,8 @@ BAD = {
     ),
     "listed twice": (["variants=[sam2,sam2]"], "variant 'sam2' is listed twice"),
     "unknown best": (["bests={best:[sma2]}"], "bests.best: no variant is called 'sma2' (there are sam2, "),
+    "unknown column": (["columns=[iou]"], "report: column 'iou' is unknown: choose among jaccard, success"),
+    "unknown oracle": (["oracle=sam2"], "oracle=sam2 is not a row beside the baseline: choose one of skip_absent"),
     "no variants": (["variants=[]"], "variants is a list of names, the baseline first"),
     "variants of a wrong type": (["variants=3"], "variants is a list of names, the baseline first"),
     "policy beside variants": (["policy=sam2"], "policy=sam2 has no effect on a list of variants"),

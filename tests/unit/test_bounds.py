@@ -1,13 +1,18 @@
-"""Rows made from finished runs: the best of several on every video."""
+"""Bounds in a table: the best of several runs on every video, gaps measured by an oracle, columns to judge by."""
+
+import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from framework.bounds import check_bests, with_bests
 from framework.errors import InputError
 from framework.evaluation import evaluate
 from framework.report import table
 from framework.report.report import Reporter
+from framework.report.table import Layout
 from framework.tracker import Tracker
 from tests.squares import First, Latest, Peeking, ScriptedNetwork, Square, Squares
 
@@ -66,8 +71,49 @@ def test_bounds_are_marked_and_explained(comparison):
     assert report.name != Reporter().report(comparison, VIDEOS, "").name
 
 
+def shown(comparison, layout):
+    rows = table.rows(comparison, layout)
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(table.rich_table(comparison, rows, layout))
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 100
+    return rows, text, "\n".join(table.caption(comparison, rows, layout))
+
+
+def test_gaps_are_measured_by_an_oracle_whose_gain_is_clear(comparison):
+    """`first` is the baseline here: it loses the square on most videos, and `latest` on fewer."""
+    first, latest, *_ = [comparison.runs[index] for index in (1, 0)]
+    far = replace(comparison, runs=(first, latest))
+    gain = table.rows(far)[1].difference
+    rows, text, below = shown(far, Layout(oracle="latest"))
+    assert gain.clear and "gap closed" in text and rows[1].gap is None
+    assert f"gap closed: (variant - first) / (latest - first, {table.interval(gain)})" in below
+    three = replace(comparison, runs=(first, latest, replace(latest, name="again")))
+    rows, text, _ = shown(three, Layout(oracle="latest"))
+    assert rows[2].gap.mean == pytest.approx(1.0) and "100% [100%, 100%]" in text
+    assert "gap closed [95 %]" in table.markdown(three, rows, Layout(oracle="latest"))
+
+
+def test_without_a_clear_gap_there_is_a_dash_and_a_reason(comparison):
+    first = comparison.runs[1]
+    same = replace(comparison, runs=(first, replace(first, name="same"), comparison.runs[2]))
+    rows, _, below = shown(same, Layout(oracle="same"))
+    assert rows[2].gap is None and table.cells(rows[2], Layout(oracle="same"))[5] == "-"
+    assert "gap closed: - as the gap itself (same - first, +0.000 [+0.000, +0.000]) is not clear of zero" in below
+
+
+def test_columns_are_chosen(comparison):
+    layout = Layout(columns=("early", "late", "redetections", "absent_accuracy", "read"))
+    rows, text, below = shown(comparison, layout)
+    assert all(title in text for title in ("early", "late", "absent", "read")) and " ms" not in text
+    assert "read: spatial memories read per tracked frame" in below
+    # `First` reads its prompt alone; `latest count=1` the frame before.
+    assert [table.cells(row, layout)[-1] for row in rows[1:3]] == ["1.000", "1.000"]
+    assert rows[0].read > 1
+
+
 def with_first_two(comparison):
-    return type(comparison)(comparison.data, comparison.runs[:2], comparison.frames, comparison.work)
+    return replace(comparison, runs=comparison.runs[:2])
 
 
 @pytest.mark.parametrize(
