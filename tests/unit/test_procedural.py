@@ -65,7 +65,9 @@ def test_a_fast_object_is_slower_at_a_higher_rate():
 
 
 def test_rate_and_length_are_in_the_name():
-    names = {Procedural("val", "hard", length=length, rate=rate).name for length in (60, 180) for rate in (0.5, 1.0, 2.0)}
+    names = {
+        Procedural("val", "hard", length=length, rate=rate).name for length in (60, 180) for rate in (0.5, 1.0, 2.0)
+    }
     assert len(names) == 6 and Procedural(rate=1.0).name == Procedural().name == "procedural-v1-distractors-val-60x128"
 
 
