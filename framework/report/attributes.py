@@ -16,7 +16,7 @@ from framework.evaluation import Comparison, Run
 from framework.report.table import interval, number
 from framework.statistics import Difference, paired_difference
 
-ABREAST = 6
+ABREAST = 5
 """Attributes beside one another in a terminal."""
 
 
@@ -67,9 +67,10 @@ class AttributeTable:
         names, tables = list(self.videos), []
         for start in range(0, len(names), ABREAST):
             part = names[start : start + ABREAST]
-            table = Table("J by attribute", box=SIMPLE_HEAD, pad_edge=False)
+            table = Table(box=SIMPLE_HEAD, pad_edge=False)
+            table.add_column("J by attribute", overflow="fold")
             for name in part:
-                table.add_column(f"{_title(name)} ({self.videos[name]})", justify="right")
+                table.add_column(f"{_title(name)} ({self.videos[name]})", justify="right", overflow="fold")
             for variant, row in self.rows.items():
                 table.add_row(variant, *(_marked(row[name]) for name in part))
             tables.append(table)
