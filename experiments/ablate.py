@@ -21,15 +21,18 @@ def compare(config: DictConfig) -> None:
         torch.set_num_threads(config.threads)
     console, output, chosen = Console(), Path(config.output), variants(config)
     data, protocol, reporter, logger = (build(config[part]) for part in ("data", "protocol", "report", "logger"))
+    reporter.check([variant.name for variant in chosen])
     logger.check()
     network = protocol.network(build(config.backbone))
     trackers = {variant.name: variant.tracker(network) for variant in chosen}
     with torch.inference_mode(), SequenceProgress(console) as watch:
         comparison = evaluate(trackers, data, output, protocol, watch)
     report = reporter.report(comparison, data, OmegaConf.to_yaml(config, resolve=True))
-    console.print(rich_table(comparison, report.rows, report.metric))
-    for line in caption(comparison):
+    console.print(rich_table(report.comparison, report.rows, report.layout))
+    for line in caption(report.comparison, report.rows, report.layout):
         console.print(line, style="dim", highlight=False, markup=False)
+    for by_attribute in report.attributes.rich_tables() if report.attributes else []:
+        console.print(by_attribute)
     page, *files = report.write(output / safe_name(data.name) / "reports" / report.name)
     places = {"report": [page], "picture": files[: len(report.pictures)], "wandb": logger.log(report)}
     for kind, paths in places.items():

@@ -3,15 +3,18 @@
 import time
 import traceback
 import uuid
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import reduce
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from torch import Tensor
 
 from framework import identity
 from framework.data.sequence import BoxedSequence, DataSet, VideoSequence
@@ -20,6 +23,7 @@ from framework.interfaces import Network
 from framework.metrics.tracking import TrackingScores, box_iou, mask_iou, mean_scores
 from framework.networks.sam2 import COMPUTE, Resize, Sam2Network
 from framework.results import Lock, ObjectRecord, Progress, RunFolder, SequenceRecord, claims, encode_mask
+from framework.state import State
 from framework.tracker import Tracker, advance
 from framework.types import Box, Features, Frame, Prompt, Track, Work, upsample
 
@@ -113,6 +117,17 @@ class Watch:
         """Only sequences that other processes are at work on are left."""
 
 
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A tracker that is shown the truth of coming frames: a bound, not a method."""
+
+    horizon: int
+    """Frames ahead."""
+
+    def foresee(self, state: State, features: Sequence[Features], truths: Sequence[Mapping[int, Tensor]]) -> State:
+        """The state after a frame, changed in view of those that follow (soonest first, at most `horizon`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Truth:
     """What is known of one frame: masks, or boxes where there are none."""
@@ -123,6 +138,10 @@ class _Truth:
     @classmethod
     def of(cls, video: VideoSequence, index: int) -> "_Truth":
         return cls(video.truth(index), video.truth_boxes(index) if isinstance(video, BoxedSequence) else {})
+
+    def on(self, device: torch.device) -> dict[int, Tensor]:
+        """The masks as tensors."""
+        return {key: torch.from_numpy(mask).to(device) for key, mask in self.masks.items()}
 
     def compare(self, key: int, mask: np.ndarray, box: Box | None) -> tuple[float, bool] | None:
         """IoU of an answer, and whether the object is visible; None where the truth is not known."""
@@ -179,20 +198,29 @@ def track(
     rows = {name: {key: _Rows(key, at[key], protocol) for key in keys} for name in trackers}
     privileged = any(tracker.policy.privileged for tracker in trackers.values())
     network = next(iter(trackers.values())).network
+    foreseeing = {name: tracker for name, tracker in trackers.items() if isinstance(tracker, Foreseeing)}
+    reach = max((tracker.horizon for tracker in foreseeing.values()), default=0)
+    coming: deque[tuple[Features, _Truth]] = deque()
     states = {name: tracker.init() for name, tracker in trackers.items()}
     seconds, work = 0.0, Work()
     for index in range(video.length):
-        image, truth = video.frame(index), _Truth.of(video, index)
+        fresh = range(index + len(coming), min(index + reach + 1, video.length))
+        read = [(at, video.frame(at), _Truth.of(video, at)) for at in fresh]
         began = time.perf_counter()
-        features = network.encode(image, index, video.length)
+        coming.extend((network.encode(image, at, video.length), known) for at, image, known in read)
+        features, truth = coming.popleft()
         device = features.image.device
-        given = {key: torch.from_numpy(mask).to(device) for key, mask in truth.masks.items()} if privileged else {}
+        given = truth.on(device) if privileged else {}
         started = {key: protocol.start(prompt, network, features) for key, prompt in prompts.get(index, {}).items()}
-        frame = Frame(image, started, truth=given)
+        frame = Frame(features.image, started, truth=given)
         states, results = advance(trackers, states, features, frame, encodings=1)
         if device.type != "cpu":
             torch.accelerator.synchronize(device)  # or the memory encoder would run off the clock
         seconds += time.perf_counter() - began
+        for name, oracle in foreseeing.items():  # off the clock: no method pays for it
+            ahead = list(coming)[: oracle.horizon]
+            truths = [known.on(device) for _, known in ahead]
+            states[name] = oracle.foresee(states[name], [seen for seen, _ in ahead], truths)
         work = _add(work, next(iter(results.values())).work)
         for name, result in results.items():
             for key, mask in result.masks().items():
@@ -235,19 +263,32 @@ class VideoScores:
     """Mean IoU in each tenth of the video."""
     milliseconds: float
     """Tracking time per frame and tracker of the lockstep."""
+    read: float
+    """Spatial memories read per tracked frame and object; NaN where nothing was tracked."""
 
 
 @dataclass(frozen=True)
-class Run:
-    """One variant on one data set."""
+class Run(ABC):
+    """One row of a comparison: a variant on one data set."""
 
     name: str
-    folder: RunFolder
     identity: Mapping[str, Any]
+    """All that decides its results."""
     videos: Mapping[str, VideoScores]
     """By sequence name, in the order of the data set."""
     failures: Mapping[str, str]
     """Sequence -> reason."""
+    bound: bool
+    """Sees the truth: not a method."""
+
+    @abstractmethod
+    def record(self, sequence: str) -> SequenceRecord:
+        """Its result on a sequence in `videos`."""
+
+    @property
+    def hash(self) -> str:
+        """The same for the same experiment."""
+        return identity.run_hash(self.identity)
 
     def values(self, metric: str, sequences: Iterable[str]) -> Float[np.ndarray, " videos"]:
         """One score (a field of `TrackingScores`) on these sequences."""
@@ -260,6 +301,22 @@ class Run:
     def milliseconds(self, sequences: Iterable[str]) -> float:
         """Tracking time per frame, a share of the lockstep's."""
         return float(np.mean([self.videos[name].milliseconds for name in sequences]))
+
+    def read(self, sequences: Iterable[str]) -> float:
+        """Spatial memories read per tracked frame and object; NaN where nothing was tracked."""
+        counts = np.array([self.videos[name].read for name in sequences])
+        known = counts[~np.isnan(counts)]
+        return float(known.mean()) if len(known) else float("nan")
+
+
+@dataclass(frozen=True)
+class TrackedRun(Run):
+    """A tracker's results."""
+
+    folder: RunFolder
+
+    def record(self, sequence: str) -> SequenceRecord:
+        return self.folder.load(sequence)
 
 
 @dataclass(frozen=True)
@@ -340,7 +397,8 @@ def evaluate(
             watch.waiting(len(left))
             time.sleep(POLL)
         todo = left
-    comparison = _read(folders, identities, data.name, names)
+    bounds = {name for name, t in trackers.items() if t.policy.privileged or isinstance(t, Foreseeing)}
+    comparison = _read(folders, identities, bounds, data.name, names)
     if not comparison.runs or not comparison.sequences:
         if names and all(folder.finished(name) for folder in by_run.values() for name in names):
             paths = ", ".join(str(folder.path) for folder in by_run.values())
@@ -395,9 +453,14 @@ def _attempt(
 
 
 def _read(
-    folders: Mapping[str, RunFolder], identities: Mapping[str, Mapping[str, Any]], data: str, names: list[str]
+    folders: Mapping[str, RunFolder],
+    identities: Mapping[str, Mapping[str, Any]],
+    bounds: Collection[str],
+    data: str,
+    names: list[str],
 ) -> Comparison:
-    runs, locksteps = [], {}
+    runs: list[Run] = []
+    locksteps: dict[str, SequenceRecord] = {}
     for name, folder in folders.items():
         videos: dict[str, VideoScores] = {}
         failures: dict[str, str] = {}
@@ -412,8 +475,8 @@ def _read(
                 continue
             locksteps[record.lockstep] = record
             share = 1000 * record.seconds / (record.length * record.sharing)
-            videos[sequence] = VideoScores(scores, record.ranges(), share)
-        runs.append(Run(name, folder, identities[name], videos, failures))
+            videos[sequence] = VideoScores(scores, record.ranges(), share, record.read())
+        runs.append(TrackedRun(name, identities[name], videos, failures, name in bounds, folder))
     work = reduce(_add, (record.work for record in locksteps.values()), Work())
     lost = {run.name: next(iter(run.failures.values()), "no sequence") for run in runs if not run.videos}
     kept = tuple(run for run in runs if run.videos)

@@ -108,6 +108,16 @@ class SequenceRecord:
         scored = [score(iou, visible) for iou, visible in arrays if len(iou)]
         return mean_scores(scored) if scored else None
 
+    def read(self) -> float:
+        """Spatial memories read per tracked frame and object; NaN where nothing was tracked."""
+        counts = [
+            len(use.spatial)
+            for record in self.objects.values()
+            for frame, use in zip(record.frame, record.memory, strict=True)
+            if frame not in record.prompted
+        ]
+        return float(np.mean(counts)) if counts else float("nan")
+
     def ranges(self) -> list[float]:
         """Mean IoU over scored frames in each tenth of the video; NaN where there is none."""
         parts: list[list[float]] = [[] for _ in range(RANGES)]

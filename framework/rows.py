@@ -4,12 +4,12 @@ A row is one branch of one object of one tracker. Its answer depends only on wha
 memories the same way share one answer, and picks of the same mask share one memory and one entry.
 """
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from framework.interfaces import Network
@@ -191,10 +191,11 @@ class Observation:
 
 def memorise(
     network: Network, features: Features, observations: Sequence[Observation]
-) -> tuple[list[Entry], list[Lease], int]:
+) -> tuple[list[Entry], Callable[[], int], int]:
     """One entry per observation (the same object for equal ones), encoded in one batch.
 
-    Also the leases to end after the policies' writes, and how many memories were encoded.
+    Also what is to be called after the policies' writes (it ends the entries' leases and says how many re-encodings
+    were made), and how many memories were encoded.
     """
     distinct = {observation.identity(): observation for observation in observations}
     memories: dict[Hashable, Opaque] = {}
@@ -206,9 +207,21 @@ def memorise(
             torch.tensor([observation.binarised for observation in distinct.values()]),
         )
         memories = dict(zip(distinct, encoded, strict=True))
+    shown: dict[int, _Shown] = {}
+
+    def show(mask: Bool[Tensor, "Hv Wv"]) -> tuple[Float[Tensor, " C"], Opaque]:
+        found = shown.get(id(mask)) or shown.setdefault(id(mask), _show(network, features, mask))
+        return found.pointer, found.memory
+
     leases = {
-        (o.sight, o.mask, o.binarised): _lease(network, features, o, memories[o.identity()]) for o in observations
+        (o.sight, o.mask, o.binarised): _lease(network, features, o, memories[o.identity()], show) for o in observations
     }
+
+    def end() -> int:
+        made = sum(lease.end() for lease in leases.values()) + len(shown)
+        shown.clear()
+        return made
+
     pointers: dict[Hashable, Any] = {}
     entries: dict[Hashable, Entry] = {}
     for o in observations:
@@ -217,12 +230,32 @@ def memorise(
         entry = Entry(features.query.frame, pointer, memories[o.identity()], o.scores(), lease)
         entries.setdefault((lease, entry.scores), entry)
     found = [entries[leases[o.sight, o.mask, o.binarised], o.scores()] for o in observations]
-    return found, list(leases.values()), len(distinct)
+    return found, end, len(distinct)
 
 
-def _lease(network: Network, features: Features, o: Observation, memory: Opaque) -> Lease:
+Show = Callable[[Tensor], tuple[Tensor, Opaque]]
+"""Mask -> pointer and memory, as if it had been prompted."""
+
+
+def _lease(network: Network, features: Features, o: Observation, memory: Opaque, show: Show) -> Lease:
     """Re-encodes the mask as shown and binarised, which is what a prompt's memory is already."""
     if o.binarised:
-        return Lease(lambda: memory)
-    presence = o.sight.answer.candidates.presence
-    return Lease(lambda: network.memorise(features, o.sight.shown[o.mask][None], presence, torch.tensor([True]))[0])
+        return Lease(lambda: memory, show)
+    presence, shown = o.sight.answer.candidates.presence, o.sight.shown[o.mask][None]
+    return Lease(lambda: network.memorise(features, shown, presence, torch.tensor([True]))[0], show)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Shown:
+    """A mask that a policy knows of otherwise, encoded."""
+
+    mask: Bool[Tensor, "Hv Wv"]
+    """Kept so that its identity stays its own."""
+    pointer: Float[Tensor, " C"]
+    memory: Opaque
+
+
+def _show(network: Network, features: Features, mask: Bool[Tensor, "Hv Wv"]) -> _Shown:
+    given = network.prompt(features, [Prompt(mask=mask.cpu().numpy())])
+    (memory,) = network.memorise(features, given.logits[:, 0], given.presence, torch.tensor([True]))
+    return _Shown(mask, given.pointers[0, 0], memory)

@@ -117,9 +117,9 @@ def advance(
     groups = groupby(zip(rows, sights, strict=True), key=lambda pair: (pair[0].name, pair[0].key))
     chosen = [choice for _, group in groups for choice in _select(list(group), features)]
     chosen, corrected = _correct(network, chosen, features, frame)
-    entries, leases, memories = memorise(network, features, [choice.observation for choice in chosen])
+    entries, end_leases, memories = memorise(network, features, [choice.observation for choice in chosen])
     ends = [_write(choice, entry, features, frame) for choice, entry in zip(chosen, entries, strict=True)]
-    reencoded = sum(lease.end() for lease in leases)
+    reencoded = end_leases()
 
     transfers = int(bool(rows)) + int(bool(corrected))
     work = Work(encodings, len(rows) + corrected, computed + corrected, memories + reencoded, transfers)
@@ -149,7 +149,7 @@ def absorb(
     answers, _ = ask(network, features, [row.question for row in rows])
     sights = see(zip(answers, (row.tracker.fill_hole_area for row in rows), strict=True), features.video_size)
     chosen = [_take(row, sight) for row, sight in zip(rows, sights, strict=True)]
-    entries, leases, _ = memorise(network, features, [choice.observation for choice in chosen])
+    entries, end_leases, _ = memorise(network, features, [choice.observation for choice in chosen])
     after = {name: (dict(state.objects), dict(state.given)) for name, state in states.items()}
     for choice, entry in zip(chosen, entries, strict=True):
         outcome = _outcome(choice, entry, features, frame)
@@ -157,8 +157,7 @@ def absorb(
         objects, given = after[choice.row.name]
         objects[choice.row.key] = (replace(choice.row.branch, memory=memory),)
         given[features.query.frame, choice.row.key] = Given(_track(choice, entry, memory), outcome)
-    for lease in leases:
-        lease.end()
+    end_leases()
     return {name: State(*values) for name, values in after.items()}
 
 

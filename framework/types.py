@@ -108,12 +108,15 @@ class Scores:
 
 
 class Lease:
-    """Lets one `write` ask the network for a re-encoding of the entry it receives, and ends with that write."""
+    """Lets one `write` ask the network for other encodings of the entry it receives, and ends with that write."""
 
-    __slots__ = ("_encode", "_made")
+    __slots__ = ("_encode", "_made", "_show")
 
-    def __init__(self, encode: Callable[[], Opaque]) -> None:
+    def __init__(
+        self, encode: Callable[[], Opaque], show: Callable[[Tensor], tuple[Tensor, Opaque]] | None = None
+    ) -> None:
         self._encode: Callable[[], Opaque] | None = encode
+        self._show = show
         self._made: Opaque | None = None
 
     def features(self) -> Opaque:
@@ -124,10 +127,16 @@ class Lease:
             self._made = self._encode()
         return self._made
 
+    def shown(self, mask: Bool[Tensor, "Hv Wv"]) -> tuple[Float[Tensor, " C"], Opaque]:
+        """Pointer and memory of another mask; made once per frame and mask (by identity) however many ask."""
+        if self._show is None:
+            raise RuntimeError("Entry.showing() may only be called inside the write that receives the entry")
+        return self._show(mask)
+
     def end(self) -> bool:
         """Releases the frame's image features; says whether a re-encoding was made."""
         made = self._made is not None
-        self._encode = self._made = None
+        self._encode = self._show = self._made = None
         return made
 
 
@@ -153,6 +162,16 @@ class Entry:
         if self.lease is None:
             raise RuntimeError(f"the entry of frame {self.frame} holds no frame to encode again")
         return replace(self, features=self.lease.features(), lease=None)
+
+    def showing(self, mask: Bool[Tensor, "Hv Wv"]) -> "Entry":
+        """The same observation with the memory and the pointer that a prompt of `mask` (at video size) would have left.
+
+        Its scores stay those of the mask that was tracked. Only inside the `write` that receives the entry.
+        """
+        if self.lease is None:
+            raise RuntimeError(f"the entry of frame {self.frame} holds no frame to encode again")
+        pointer, features = self.lease.shown(mask)
+        return replace(self, pointer=pointer, features=features, lease=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,18 @@
-"""Trackers by name from the configuration groups: `sam2`, `samurai`, `every_nth policy.interval=10`."""
+"""Trackers by name from the configuration groups: `sam2`, `samurai`, `every_nth policy.interval=10`.
+
+Options may be swept as on Hydra's command line: `random policy.seed=range(64)` stands for 64 variants.
+"""
 
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig
 
 from framework.cli import build, explain, unknown
@@ -45,8 +51,9 @@ def variants(config: DictConfig) -> list[Variant]:
     listed = [config.variants] if isinstance(config.variants, str) else config.variants
     if not isinstance(listed, list | ListConfig) or not listed or not all(isinstance(item, str) for item in listed):
         raise InputError("variants is a list of names, the baseline first: variants=[sam2,skip_absent]")
+    listed = [text for item in listed for text in swept(item)]
     if len(set(listed)) < len(listed):
-        twice = next(text for text in listed if list(listed).count(text) > 1)
+        twice = next(text for text in listed if listed.count(text) > 1)
         raise InputError(f"variant '{twice}' is listed twice: give each variant once")
     given = [str(override) for override in HydraConfig.get().overrides.task]
     for override in given:
@@ -54,6 +61,24 @@ def variants(config: DictConfig) -> list[Variant]:
             raise InputError(f"{override} has no effect on a list of variants: name it in variants=[...] instead")
     shared = [override for override in given if _key(override) != "variants"]
     return [_variant(str(text), shared) for text in listed]
+
+
+def swept(text: str) -> list[str]:
+    """The variants that a text with swept options stands for; what cannot be read is left for `_variant` to refuse."""
+    try:
+        name, *own = shlex.split(text)
+        options = OverridesParser.create().parse_overrides(own)
+    except (ValueError, HydraException):
+        return [text]
+    if not any(option.is_sweep_override() for option in options):
+        return [text]
+    choices = [
+        [f"{option.get_key_element()}={value}" for value in option.sweep_string_iterator()]
+        if option.is_sweep_override()
+        else [given]
+        for option, given in zip(options, own, strict=True)
+    ]
+    return [shlex.join([name, *chosen]) for chosen in product(*choices)]
 
 
 def _variant(text: str, shared: Sequence[str]) -> Variant:

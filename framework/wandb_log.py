@@ -100,7 +100,7 @@ class WandbLog(NoLog):
     def _config(report: Report, run: Run) -> dict[str, Any]:
         return {
             "variant": run.name,
-            "run": run.folder.hash,
+            "run": run.hash,
             "identity": dict(run.identity),
             "commit": identity.commit(),
             "configuration": yaml.safe_load(report.configuration),

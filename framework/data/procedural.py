@@ -19,7 +19,7 @@ from framework.types import Prompt, Size
 VERSION = 1
 COUNTS = {"train": 1_000_000, "val": 200, "test": 1_000, "long": 50}  # train indices may go beyond
 LONG = 1_000  # frames, at least, of a video of the long split
-RETURN = 8  # frames for which a reappearance counts as a return
+RETURN = 8  # frames, at rate 1, for which a reappearance counts as a return
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class ProceduralSequence:
     length: int
     cast: Cast
     targets: tuple[int, ...]  # ids of the objects to track
+    rate: float = 1.0  # frames per frame of the scene's own time
     _recent: dict[int, Rendering] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -98,23 +99,23 @@ class ProceduralSequence:
         return bool(self.mask(t, object_id).any())
 
     def hardness(self, t: int, object_id: int = 1) -> Attributes:
-        scene, rendering = self.cast.scene, self._rendering(t)
+        scene, rendering, now = self.cast.scene, self._rendering(t), t / self.rate
         sprite = scene.sprites[object_id - 1]
         area, shown = rendering.area[object_id - 1], np.bincount(rendering.owner.ravel(), minlength=256)
         covered = float(1 - shown[object_id] / area) if area else 0.0
         visible = bool(shown[object_id])
-        place, radius = scene.position(object_id, float(t)), sprite.radius * sprite.grown(float(t))
+        place, radius = scene.position(object_id, now), sprite.radius * sprite.grown(now)
         gaps = {
-            other: float(np.linalg.norm(scene.position(other, float(t)) - place))
+            other: float(np.linalg.norm(scene.position(other, now) - place))
             - radius
-            - scene.sprites[other - 1].radius * scene.sprites[other - 1].grown(float(t))
+            - scene.sprites[other - 1].radius * scene.sprites[other - 1].grown(now)
             for other in self.cast.objects
             if other != object_id and shown[other]
         }
         alike = {1, *self.cast.look_alikes} if object_id in (1, *self.cast.look_alikes) else set()
-        growth = sprite.grown(float(t)) / sprite.grown(0.0)
-        turned = np.mod(sprite.spin * t + np.pi, 2 * np.pi) - np.pi
-        step = np.linalg.norm(place - scene.position(object_id, float(t - 1)))
+        growth = sprite.grown(now) / sprite.grown(0.0)
+        turned = np.mod(sprite.spin * now + np.pi, 2 * np.pi) - np.pi
+        step = np.linalg.norm(place - scene.position(object_id, now - 1 / self.rate))
         return Attributes(
             distractor_near=any(gap < 1.5 * radius for other, gap in gaps.items() if other in alike),
             crossing=visible and any(gap < -0.15 * radius for gap in gaps.values()),
@@ -122,10 +123,10 @@ class ProceduralSequence:
             partial_occlusion=visible and 0.1 < covered < 0.9,
             full_occlusion=area > 0 and not visible,
             out_of_view=area == 0,
-            returned=visible and not all(self.visible(s, object_id) for s in range(max(t - RETURN, 0), t)),
+            returned=visible and not all(self.visible(s, object_id) for s in range(max(t - self._return, 0), t)),
             scale_change=bool(abs(np.log(growth)) > np.log(1.3)),
             rotation=bool(abs(turned) > np.pi / 4),
-            appearance_change=bool(np.abs(sprite.toned(float(t)) / sprite.toned(0.0) - 1).max() > 0.1),
+            appearance_change=bool(np.abs(sprite.toned(now) / sprite.toned(0.0) - 1).max() > 0.1),
             fast_motion=bool(step > 0.5 * radius),
             camera_shake=bool(scene.shake.any()),
             clutter=self.cast.cluttered,
@@ -138,10 +139,15 @@ class ProceduralSequence:
         if not 0 <= t < self.length:
             raise InputError(f"{self.name} has frames 0 to {self.length - 1}, not {t}")
         if t not in self._recent:
-            while len(self._recent) > RETURN + 1:
+            while len(self._recent) > self._return + 1:
                 self._recent.pop(next(iter(self._recent)))
-            self._recent[t] = self.cast.scene.render(float(t))
+            self._recent[t] = self.cast.scene.render(t / self.rate)
         return self._recent[t]
+
+    @property
+    def _return(self) -> int:
+        """Frames for which a reappearance counts as a return."""
+        return max(1, round(RETURN * self.rate))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,9 +157,10 @@ class Procedural:
     Args:
         split: train, val, test or long.
         level: calm, distractors, occlusion or hard.
-        length: frames per video; by default 60, and 1,200 in the long split.
+        length: frames per video at rate 1; by default 60, and 1,200 in the long split.
         size: height and width in pixels.
         targets: objects to track per video; the first one is what the events happen to.
+        rate: frame rate: 2 shows the same scenes in twice as many frames, 0.5 in half as many.
         limit: use only the first videos of the split.
     """
 
@@ -164,6 +171,7 @@ class Procedural:
     targets: int = 1
     limit: int | None = None
     version: int = VERSION
+    rate: float = 1.0
 
     def __post_init__(self) -> None:
         if self.split not in COUNTS:
@@ -172,19 +180,29 @@ class Procedural:
             raise InputError(f"level {self.level!r} is unknown: use one of {', '.join(LEVELS)}")
         if self.version != VERSION:
             raise InputError(f"procedural data version {self.version} is not drawn any more: use {VERSION}")
-        if self.size < 32 or self.frames < 1:
+        if not 0.1 <= self.rate <= 10:
+            raise InputError(
+                f"the frame rate of procedural data is 0.1 to 10 times that of the scenes, not {self.rate}"
+            )
+        if self.size < 32 or self.duration < 1:
             raise InputError(f"a procedural video needs size >= 32 and length >= 1, not {self.size} and {self.length}")
-        if self.split == "long" and self.frames < LONG:
-            raise InputError(f"videos of the long split have {LONG} frames or more, not {self.frames}")
+        if self.split == "long" and self.duration < LONG:
+            raise InputError(f"videos of the long split have a length of {LONG} or more, not {self.duration}")
 
     @property
     def name(self) -> str:
         """Part of every result's identity."""
-        return f"procedural-v{self.version}-{self.level}-{self.split}-{self.frames}x{self.size}"
+        base = f"procedural-v{self.version}-{self.level}-{self.split}-{self.duration}x{self.size}"
+        return base if self.rate == 1 else f"{base}-rate{float(self.rate)}"
 
     @property
     def frames(self) -> int:
         """Frames per video."""
+        return max(1, round(self.duration * self.rate))
+
+    @property
+    def duration(self) -> int:
+        """What a scene lasts, in frames at rate 1."""
         if self.length is not None:
             return self.length
         return LONG + 200 if self.split == "long" else 60
@@ -197,9 +215,9 @@ class Procedural:
             raise InputError(f"video {index} is not in the {self.split} split: it has 0 to {len(self) - 1}")
         rng = generator(self.version, self.split, index, self.level)
         families = HELD_OUT if self.split == "test" else COMMON
-        cast = compose(rng, LEVELS[self.level], families, self.frames, self.size)
+        cast = compose(rng, LEVELS[self.level], families, self.duration, self.size)
         name = f"{self.level}-{self.split}-{index:04d}"
-        return ProceduralSequence(name, self.frames, cast, cast.objects[: self.targets])
+        return ProceduralSequence(name, self.frames, cast, cast.objects[: self.targets], self.rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +227,7 @@ class Mixed:
     Args:
         videos: split, length and size; its level and limit do not count.
         levels: easy to hard or in any other order.
+        rate: frame rate: 2 shows the same scenes in twice as many frames, 0.5 in half as many.
         limit: use only the first videos.
     """
 

@@ -5,7 +5,7 @@ import html
 from collections.abc import Mapping, Sequence
 
 from framework.evaluation import Comparison
-from framework.report.table import METRICS, TITLES, Row, caption, cells, header, number
+from framework.report.table import METRICS, TITLES, Layout, Row, caption, cells, header, number
 
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1200px; margin: 2em auto; padding: 0 1em }
@@ -20,24 +20,26 @@ p, figcaption { color: #555 } figure { margin: 1.5em 0 } pre { background: #f6f6
 def page(
     comparison: Comparison,
     table: Sequence[Row],
-    metric: str,
+    layout: Layout,
     figures: Mapping[str, bytes],
     pictures: Mapping[str, bytes],
     configuration: str,
+    by_attribute: Sequence[Sequence[str]] = (),
 ) -> str:
     """Table, figures (title -> PNG), overlay pictures (sequence -> JPEG), all scores, failures and configuration."""
     title = f"{' · '.join(row.variant for row in table)} on {comparison.data}"
     parts = [
         f"<h1>{html.escape(title)}</h1>",
-        _comparison_table(table, metric),
-        *(f"<p>{html.escape(line)}</p>" for line in caption(comparison)),
+        _comparison_table(table, layout),
+        *(f"<p>{html.escape(line)}</p>" for line in caption(comparison, table, layout)),
+        _attributes_table(by_attribute, table[0].variant),
         *(_figure(name, png) for name, png in figures.items()),
         "<h2>Where variants differ most</h2>" if pictures else "",
         *(_figure(f"{name}: the white contour is the truth, numbers are IoU", png) for name, png in pictures.items()),
         "<h2>All scores</h2>",
         _scores_table(table),
-        f"<h2>{html.escape(TITLES[metric])} per sequence</h2>",
-        _sequences_table(comparison, metric),
+        f"<h2>{html.escape(TITLES[layout.metric])} per sequence</h2>",
+        _sequences_table(comparison, layout.metric),
         _failures(comparison),
         "<h2>Configuration</h2>",
         f"<pre>{html.escape(configuration)}</pre>",
@@ -58,13 +60,13 @@ def _table(titles: Sequence[str], lines: Sequence[Sequence[str]], clear: Sequenc
     return f'<div class="wide"><table><tr>{head}</tr>\n{rows}\n</table></div>'
 
 
-def _comparison_table(table: Sequence[Row], metric: str) -> str:
+def _comparison_table(table: Sequence[Row], layout: Layout) -> str:
     clear = [row.difference is not None and row.difference.clear for row in table]
-    return _table(header(table[0].variant, metric), [cells(row) for row in table], clear)
+    return _table(header(table[0].variant, layout), [cells(row, layout) for row in table], clear)
 
 
 def _scores_table(table: Sequence[Row]) -> str:
-    lines = [[row.variant, *(number(getattr(row.scores, name)) for name in METRICS)] for row in table]
+    lines = [[row.title, *(number(getattr(row.scores, name)) for name in METRICS)] for row in table]
     return _table(["variant", *(TITLES[name] for name in METRICS)], lines)
 
 
@@ -73,6 +75,13 @@ def _sequences_table(comparison: Comparison, metric: str) -> str:
     columns = [run.values(metric, names) for run in comparison.runs]
     lines = [[name, *(number(float(values[index])) for values in columns)] for index, name in enumerate(names)]
     return _table(["sequence", *(run.name for run in comparison.runs)], lines)
+
+
+def _attributes_table(lines: Sequence[Sequence[str]], baseline: str) -> str:
+    if not lines:
+        return ""
+    note = f"Mean IoU on the frames that have an attribute (and videos that do), minus {baseline} [95 %]"
+    return f"<h2>By attribute</h2><p>{html.escape(note)}</p>{_table(lines[0], lines[1:])}"
 
 
 def _failures(comparison: Comparison) -> str:

@@ -1,17 +1,19 @@
 """What a comparison leaves behind: table (Markdown, CSV), figures, overlay pictures and one HTML page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 
+from framework.bounds import check_bests, with_bests
 from framework.data.sequence import DataSet
 from framework.errors import InputError
 from framework.evaluation import Comparison
 from framework.identity import run_hash
-from framework.report import html, pictures, plots, table
-from framework.report.table import Row
+from framework.report import attributes, html, pictures, plots, table
+from framework.report.attributes import AttributeTable
+from framework.report.table import Layout, Row
 from framework.results import safe_name, write_atomic
 
 
@@ -20,7 +22,7 @@ class Report:
     """A comparison, drawn and counted."""
 
     comparison: Comparison
-    metric: str
+    layout: Layout
     rows: tuple[Row, ...]
     figures: Mapping[str, bytes]
     """Title -> PNG."""
@@ -28,22 +30,31 @@ class Report:
     """Sequence -> JPEG of frames x variants."""
     configuration: str
     """As YAML."""
+    attributes: AttributeTable | None = None
 
     @property
     def name(self) -> str:
         """The same for the same runs in the same order."""
-        return run_hash({"runs": [run.folder.hash for run in self.comparison.runs], "metric": self.metric})[:8]
+        return run_hash({"runs": [run.hash for run in self.comparison.runs], "metric": self.layout.metric})[:8]
 
     def write(self, folder: Path) -> list[Path]:
         """Writes all files, the HTML page first; returns their paths."""
-        page = html.page(self.comparison, self.rows, self.metric, self.figures, self.pictures, self.configuration)
+        by_attribute = self.attributes.lines() if self.attributes else []
+        page = html.page(
+            self.comparison, self.rows, self.layout, self.figures, self.pictures, self.configuration, by_attribute
+        )
         files = {"report.html": page.encode()}
         files |= {f"{safe_name(name)}.jpg": image for name, image in self.pictures.items()}
         files |= {
-            "table.md": table.markdown(self.comparison, self.rows, self.metric).encode(),
+            "table.md": table.markdown(self.comparison, self.rows, self.layout).encode(),
             "table.csv": table.csv_table(self.rows).encode(),
             "config.yaml": self.configuration.encode(),
         }
+        if self.attributes is not None:
+            files |= {
+                "attributes.md": self.attributes.markdown().encode(),
+                "attributes.csv": self.attributes.csv().encode(),
+            }
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             write_atomic(folder / name, content)
@@ -58,30 +69,56 @@ class Reporter:
         metric: a field of `TrackingScores`.
         seed: of the bootstrap.
         pictures: how many of the sequences on which variants differ most are drawn.
+        bests: rows that are, on every sequence, the best of several variants (`framework.bounds.with_bests`).
+        oracle: the row by whose gain over the first one the others' gains are measured.
+        columns: what follows the comparison (`framework.report.table.SHORT`).
+        attributes: a second table, of accuracy by what makes a frame hard; a list names the attributes, true takes all.
     """
 
     metric: str = "jaccard"
     seed: int = 0
     pictures: int = 3
+    bests: Mapping[str, Sequence[str]] | None = None
+    oracle: str | None = None
+    columns: Sequence[str] = Layout().columns
+    attributes: bool | Sequence[str] = False
 
     def __post_init__(self) -> None:
         if self.metric not in table.METRICS:
             raise InputError(f"metric '{self.metric}' is unknown: choose one of {', '.join(table.METRICS)}")
+        for name in self.columns:
+            if name not in table.SHORT:
+                raise InputError(f"column '{name}' is unknown: choose among {', '.join(table.SHORT)}")
         if self.pictures < 0 or self.seed < 0:
             raise InputError("seed and pictures are whole numbers, 0 or more")
 
+    def check(self, variants: Sequence[str]) -> None:
+        """Raises InputError, before hours of tracking, for options that do not fit the variants, the baseline first."""
+        check_bests(self.bests or {}, variants)
+        others = [*variants[1:], *(self.bests or {})]
+        if self.oracle is not None and self.oracle not in others:
+            raise InputError(
+                f"oracle={self.oracle} is not a row beside the baseline: choose one of {', '.join(others)}"
+            )
+
     def report(self, comparison: Comparison, data: DataSet, configuration: str) -> Report:
         """The report of a comparison; `data` gives the frames to draw on."""
-        rows = tuple(table.rows(comparison, self.metric, self.seed))
+        comparison = with_bests(comparison, self.bests or {}, self.metric)
+        layout = Layout(self.metric, tuple(self.columns), self.oracle)
+        rows = tuple(table.rows(comparison, layout, self.seed))
         chosen = pictures.most_different(comparison, self.metric, self.pictures)
         videos = {video.name: video for video in map(data.sequence, range(len(data))) if video.name in chosen}
         grids = {}
         for name in chosen:
-            records = {run.name: run.folder.load(name) for run in comparison.runs}
+            records = {run.name: run.record(name) for run in comparison.runs}
             grids[name] = jpeg(pictures.grid(videos[name], records))
         figures = {"Per sequence": plots.differences(comparison, self.metric)} if len(rows) > 1 else {}
         figures["Over the course of the videos"] = plots.over_time(comparison)
-        return Report(comparison, self.metric, rows, figures, grids, configuration)
+        by = None
+        if self.attributes:
+            wanted = None if isinstance(self.attributes, bool) else self.attributes
+            by = attributes.by_attribute(comparison, data, wanted, self.seed)
+        return Report(comparison, layout, rows, figures, grids, configuration, by)
 
 
 def jpeg(picture: pictures.Picture) -> bytes:

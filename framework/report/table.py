@@ -10,9 +10,10 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from framework.bounds import BestRun
 from framework.evaluation import Comparison
 from framework.metrics.tracking import TrackingScores
-from framework.statistics import Difference, holm, paired_difference
+from framework.statistics import Difference, GapClosed, gap_closed, holm, paired_difference
 
 TITLES = {
     "jaccard": "mean J",
@@ -25,6 +26,40 @@ TITLES = {
     "late": "J, last third",
 }
 METRICS = tuple(field.name for field in fields(TrackingScores))
+SHORT = {
+    "jaccard": "J",
+    "success": "AUC",
+    "visible_accuracy": "found",
+    "absent_accuracy": "absent",
+    "losses": "lost",
+    "redetections": "found again",
+    "early": "early",
+    "late": "late",
+    "read": "read",
+    "milliseconds": "ms",
+}
+"""Columns that may follow the comparison."""
+EXPLAINED = {
+    "jaccard": "mean IoU",
+    "success": "area under the success curve",
+    "visible_accuracy": "share of frames with the object on which IoU is above 0.5",
+    "absent_accuracy": "share of frames without the object on which none was seen",
+    "losses": "losses per 1,000 frames",
+    "redetections": "redetections per 1,000 frames",
+    "early": "mean IoU over the first third of the frames",
+    "late": "mean IoU over the last third",
+    "read": "spatial memories read per tracked frame",
+    "milliseconds": "tracking time per frame and variant",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What a table shows: a field of `TrackingScores`, further columns, and the row that gaps are measured by."""
+
+    metric: str = "jaccard"
+    columns: tuple[str, ...] = ("absent_accuracy", "milliseconds")
+    oracle: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +78,22 @@ class Row:
     """Tracking time per frame, a share of the lockstep's."""
     failed: int
     """Sequences without a result."""
+    bound: bool
+    """Sees the truth: not a method."""
+    read: float
+    """Spatial memories read per tracked frame."""
+    gap: GapClosed | None = None
+    """Share of the oracle's gain, where one is named whose gain over the first row is clear."""
+
+    @property
+    def title(self) -> str:
+        """The variant as it is shown."""
+        return f"{self.variant} (bound)" if self.bound else self.variant
 
 
-def rows(comparison: Comparison, metric: str = "jaccard", seed: int = 0) -> list[Row]:
-    """One row per variant, in their order; `metric` is a field of `TrackingScores`."""
-    sequences = comparison.sequences
+def rows(comparison: Comparison, layout: Layout = Layout(), seed: int = 0) -> list[Row]:
+    """One row per variant, in their order."""
+    sequences, metric = comparison.sequences, layout.metric
     baseline = comparison.runs[0].values(metric, sequences)
     table = []
     for run in comparison.runs:
@@ -63,33 +109,63 @@ def rows(comparison: Comparison, metric: str = "jaccard", seed: int = 0) -> list
                 scores=scores,
                 milliseconds=run.milliseconds(sequences),
                 failed=len(run.failures),
+                bound=run.bound,
+                read=run.read(sequences),
             )
         )
     corrected = holm([row.p for row in table])
-    return [replace(row, p=p) for row, p in zip(table, corrected, strict=True)]
+    table = [replace(row, p=p) for row, p in zip(table, corrected, strict=True)]
+    oracle = next((run for run in comparison.runs[1:] if run.name == layout.oracle), None)
+    if oracle is None or not _gain(table, layout):
+        return table
+    bound = oracle.values(metric, sequences)
+    gaps = [gap_closed(run.values(metric, sequences), baseline, bound, seed=seed) for run in comparison.runs]
+    return [
+        row if row.difference is None or row.variant == layout.oracle else replace(row, gap=gap)
+        for row, gap in zip(table, gaps, strict=True)
+    ]
+
+
+def _gain(table: Sequence[Row], layout: Layout) -> bool:
+    """Whether the oracle differs from the baseline clearly enough to measure others by it."""
+    found = next((row.difference for row in table if row.variant == layout.oracle), None)
+    return found is not None and found.clear
 
 
 COMPARED, SCORE, P = 2, 3, 4
 """Columns of the difference, of wins and losses, and of the p-value."""
 
 
-def header(baseline: str, metric: str) -> list[str]:
+def header(baseline: str, layout: Layout) -> list[str]:
     """Column titles."""
-    return ["variant", TITLES[metric], f"minus {baseline} [95 %]", "win/tie/loss", "p (Holm)", "absent", "ms"]
+    gap = ["gap closed [95 %]"] if layout.oracle else []
+    compared = [f"minus {baseline} [95 %]", "win/tie/loss", "p (Holm)"]
+    return ["variant", TITLES[layout.metric], *compared, *gap, *(SHORT[name] for name in layout.columns)]
 
 
-def cells(row: Row) -> list[str]:
+def cells(row: Row, layout: Layout) -> list[str]:
     """One line of the table as text."""
     if row.difference is None:
         compared = ["", "", ""]
     else:
         d = row.difference
-        compared = [
-            f"{signed(d.mean)} [{signed(d.low)}, {signed(d.high)}]",
-            f"{d.wins}/{d.ties}/{d.losses}",
-            f"{row.p:.3f}",
-        ]
-    return [row.variant, number(row.mean), *compared, number(row.scores.absent_accuracy), f"{row.milliseconds:.1f}"]
+        compared = [interval(d), f"{d.wins}/{d.ties}/{d.losses}", f"{row.p:.3f}"]
+    if layout.oracle and row.gap is not None:
+        compared.append(f"{row.gap.mean:.0%} [{row.gap.low:.0%}, {row.gap.high:.0%}]")
+    elif layout.oracle:
+        compared.append("" if row.difference is None or row.variant == layout.oracle else "-")
+    return [row.title, number(row.mean), *compared, *(_column(row, name) for name in layout.columns)]
+
+
+def _column(row: Row, name: str) -> str:
+    if name == "milliseconds":
+        return f"{row.milliseconds:.1f}"
+    return number(row.read if name == "read" else getattr(row.scores, name))
+
+
+def interval(difference: Difference) -> str:
+    """Mean and confidence interval."""
+    return f"{signed(difference.mean)} [{signed(difference.low)}, {signed(difference.high)}]"
 
 
 def signed(value: float) -> str:
@@ -102,7 +178,7 @@ def number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def caption(comparison: Comparison) -> list[str]:
+def caption(comparison: Comparison, table: Sequence[Row] = (), layout: Layout = Layout()) -> list[str]:
     """What the numbers rest on, a few lines."""
     work, frames, runs = comparison.work, comparison.frames, comparison.runs
     videos = len(comparison.sequences)
@@ -112,8 +188,16 @@ def caption(comparison: Comparison) -> list[str]:
         f"{videos} sequence{'s' * (videos != 1)} of {comparison.data}{resampled}",
         f"{work.encodings:,} encodings for {frames:,} frames; {work.rows_computed:,} rows computed of "
         f"{work.rows_asked:,} asked ({merged:.0%} shared)",
-        "absent: share of frames without the object on which none was seen; ms: tracking time per frame and variant",
+        "; ".join(f"{SHORT[name]}: {EXPLAINED[name]}" for name in layout.columns),
+        *(_about_gap(row, table, layout) for row in table if row.variant == layout.oracle),
     ]
+    bests = [run for run in runs if isinstance(run, BestRun)]
+    lines += [
+        f"{run.name}: on every sequence the best of {run.parts} runs, chosen by score, luck included (optimistic)"
+        for run in bests
+    ]
+    if any(run.bound for run in runs):
+        lines.append("bound: sees the truth, so it is not a method")
     lines += [f"{name} failed on every sequence: {reason}" for name, reason in comparison.lost.items()]
     if comparison.failures:
         some = "; ".join(f"{name}: {reason}" for name, reason in list(comparison.failures.items())[:3])
@@ -121,30 +205,38 @@ def caption(comparison: Comparison) -> list[str]:
     return lines
 
 
-def rich_table(comparison: Comparison, table: Sequence[Row], metric: str) -> Table:
-    """For a terminal of 80 columns, without p; differences whose interval leaves zero out are bold."""
-    titles = header("first", metric)
+def _about_gap(oracle: Row, table: Sequence[Row], layout: Layout) -> str:
+    assert oracle.difference is not None
+    gain = f"{oracle.variant} - {table[0].variant}, {interval(oracle.difference)}"
+    if not _gain(table, layout):
+        return f"gap closed: - as the gap itself ({gain}) is not clear of zero"
+    return f"gap closed: (variant - {table[0].variant}) / ({gain})"
+
+
+def rich_table(comparison: Comparison, table: Sequence[Row], layout: Layout = Layout()) -> Table:
+    """Without p, so that the default layout fits into 80 columns; differences clear of zero are bold."""
+    titles = header("first", layout)
     shown = Table(box=SIMPLE_HEAD, pad_edge=False)
     kept = [index for index in range(len(titles)) if index != P and (len(table) > 1 or index not in (COMPARED, SCORE))]
     for index in kept:
         shown.add_column(Text(titles[index]), justify="left" if index == 0 else "right", overflow="fold")
     for row in table:
         bold = "bold" if row.difference is not None and row.difference.clear else ""
-        line = [Text(text, style=bold if index == COMPARED else "") for index, text in enumerate(cells(row))]
+        line = [Text(text, style=bold if index == COMPARED else "") for index, text in enumerate(cells(row, layout))]
         shown.add_row(*(line[index] for index in kept))
     return shown
 
 
-def markdown(comparison: Comparison, table: Sequence[Row], metric: str) -> str:
+def markdown(comparison: Comparison, table: Sequence[Row], layout: Layout = Layout()) -> str:
     """The same table as Markdown; clear differences are bold."""
-    titles = header(table[0].variant, metric)
+    titles = header(table[0].variant, layout)
     lines = [f"| {' | '.join(titles)} |", f"|---|{'---:|' * (len(titles) - 1)}"]
     for row in table:
-        line = cells(row)
+        line = cells(row, layout)
         if row.difference is not None and row.difference.clear:
             line[2] = f"**{line[2]}**"
         lines.append(f"| {' | '.join(line)} |")
-    return "\n".join([*lines, "", *caption(comparison), ""])
+    return "\n".join([*lines, "", *caption(comparison, table, layout), ""])
 
 
 def csv_table(table: Sequence[Row]) -> str:
@@ -152,11 +244,14 @@ def csv_table(table: Sequence[Row]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     compared = ["difference", "low", "high", "wins", "ties", "losses_to_baseline", "p", "p_holm"]
-    writer.writerow(["variant", *METRICS, *compared, "ms_per_frame", "failed"])
+    closed = ["gap_closed", "gap_low", "gap_high"]
+    writer.writerow(["variant", *METRICS, *compared, "ms_per_frame", "failed", "bound", "read", *closed])
     for row in table:
         d = row.difference
         numbers = [d.mean, d.low, d.high, d.wins, d.ties, d.losses, d.p, row.p] if d else [""] * len(compared)
+        g = row.gap
+        gap = [g.mean, g.low, g.high] if g else [""] * len(closed)
         scores = [getattr(row.scores, name) for name in METRICS]
-        values = [row.variant, *scores, *numbers, row.milliseconds, row.failed]
+        values = [row.variant, *scores, *numbers, row.milliseconds, row.failed, row.bound, row.read, *gap]
         writer.writerow(["" if isinstance(value, float) and math.isnan(value) else value for value in values])
     return file.getvalue()

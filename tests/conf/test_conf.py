@@ -18,7 +18,7 @@ from framework.evaluation import EvaluationProtocol
 from framework.interfaces import MemoryPolicy, MotionModel, Selector
 from framework.report.report import Reporter
 from framework.tracker import Tracker
-from framework.variants import variants
+from framework.variants import swept, variants
 from framework.wandb_log import NoLog
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -122,6 +122,7 @@ def test_curves(name):
 @pytest.mark.parametrize("name", choices("experiment"))
 def test_experiments_can_be_made(name):
     config = composed("ablate", f"+experiment={name}", "backbone=micro", "backbone.checkpoint=random")
+    config.variants = [swept(text)[0] for text in config.variants]
     trackers = made(config)
     assert list(trackers) == list(config.variants)
     assert len({id(tracker.network) for tracker in trackers.values()}) == 1

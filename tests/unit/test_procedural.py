@@ -44,6 +44,33 @@ def test_any_order_gives_the_same_frames():
         np.testing.assert_array_equal(forward.ids(t), backward.ids(t))
 
 
+def test_another_frame_rate_shows_the_same_scene_at_other_times():
+    plain, fast, slow = (Procedural("val", "hard", length=12, rate=rate).sequence(3) for rate in (1.0, 2.0, 0.5))
+    assert (plain.length, fast.length, slow.length) == (12, 24, 6)
+    for t in (0, 4, 10):
+        np.testing.assert_array_equal(plain.frame(t), fast.frame(2 * t))
+        np.testing.assert_array_equal(plain.ids(t), slow.ids(t // 2))
+        timeless = ("distractor_near", "full_occlusion", "out_of_view", "scale_change", "rotation")
+        assert all(getattr(plain.hardness(t), name) == getattr(fast.hardness(2 * t), name) for name in timeless)
+    assert (fast.frame(1) != fast.frame(0)).any() and (fast.frame(1) != fast.frame(2)).any()
+    np.testing.assert_array_equal(plain.prompts()[0][1].mask, slow.prompts()[0][1].mask)
+
+
+def test_a_fast_object_is_slower_at_a_higher_rate():
+    shares = []
+    for rate in (0.5, 1.0, 4.0):
+        video = Procedural("val", "hard", length=40, rate=rate).sequence(0)
+        shares.append(np.mean([video.hardness(t).fast_motion for t in range(video.length)]))
+    assert shares[0] >= shares[1] > shares[2]
+
+
+def test_rate_and_length_are_in_the_name():
+    names = {
+        Procedural("val", "hard", length=length, rate=rate).name for length in (60, 180) for rate in (0.5, 1.0, 2.0)
+    }
+    assert len(names) == 6 and Procedural(rate=1.0).name == Procedural().name == "procedural-v1-distractors-val-60x128"
+
+
 def test_no_two_splits_share_a_seed():
     def seeds(split):
         return {
@@ -129,7 +156,8 @@ def test_rgb_matches_the_definition():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"split": "dev"}, {"level": "easy"}, {"size": 8}, {"split": "long", "length": 60}, {"version": 99}]
+    "wrong",
+    [{"split": "dev"}, {"level": "easy"}, {"size": 8}, {"split": "long", "length": 60}, {"version": 99}, {"rate": 0.0}],
 )
 def test_wrong_options_are_named(wrong):
     with pytest.raises(InputError) as error:

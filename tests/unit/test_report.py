@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from rich.console import Console
 from framework.errors import InputError
 from framework.evaluation import evaluate
 from framework.report import pictures, plots, table
+from framework.report.attributes import by_attribute
 from framework.report.report import Reporter
 from framework.report.sequence_progress import SequenceProgress
 from framework.tracker import Tracker
@@ -37,14 +39,14 @@ def test_rows_compare_with_the_first_variant_on_common_sequences(comparison):
 
 def test_markdown_csv_and_terminal_say_the_same(comparison):
     rows = table.rows(comparison)
-    markdown = table.markdown(comparison, rows, "jaccard")
+    markdown = table.markdown(comparison, rows)
     assert f"| latest | {rows[0].mean:.3f} |" in markdown and "minus latest [95 %]" in markdown
     assert "24 encodings for 24 frames" in markdown and "1 failed and left out: broken: OSError" in markdown
     lines = list(csv.DictReader(io.StringIO(table.csv_table(rows))))
     assert float(lines[1]["difference"]) == rows[1].difference.mean and lines[0]["difference"] == ""
     assert float(lines[1]["jaccard"]) == rows[1].mean
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(table.rich_table(comparison, rows, "jaccard"))
+    console.print(table.rich_table(comparison, rows))
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80 and f"{rows[1].difference.mean:+.3f} [" in text
 
@@ -52,7 +54,7 @@ def test_markdown_csv_and_terminal_say_the_same(comparison):
 def test_one_variant_has_no_comparison_columns(tmp_path):
     alone = evaluate({"latest": Tracker(NETWORK, Latest())}, Squares(), tmp_path)
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(table.rich_table(alone, table.rows(alone), "jaccard"))
+    console.print(table.rich_table(alone, table.rows(alone)))
     assert "win/tie/loss" not in console.export_text()
 
 
@@ -98,6 +100,48 @@ def test_the_course_of_the_videos_is_a_mean_over_sequences(comparison):
     table_ = np.array([comparison.runs[0].videos[name].ranges for name in comparison.sequences])
     assert course[-1] == pytest.approx(np.nanmean(table_[:, -1]))
     assert len(course) == 10
+
+
+@dataclass(frozen=True)
+class Hard(Square):
+    """Dark on odd frames, and wide on the last ones of long videos."""
+
+    def attributes(self, index):
+        return frozenset({"dark"} if index % 2 else ()) | frozenset({"wide"} if index > 7 else ())
+
+
+def test_accuracy_by_attribute_counts_the_frames_that_have_it(tmp_path):
+    data = Squares((Hard("alpha", 8, 0), Hard("beta", 10, 2, (4, 6)), Hard("gamma", 6, 1)))
+    trackers = {name: Tracker(NETWORK, policy) for name, policy in (("latest", Latest()), ("first", First()))}
+    report = Reporter(pictures=0, attributes=True).report(evaluate(trackers, data, tmp_path), data, "")
+    found = report.attributes
+    assert found.videos == {"dark": 3, "wide": 1}
+    dark = {}
+    for run in report.comparison.runs:
+        ious = [run.record(name).objects[1].iou for name in ("alpha", "beta", "gamma")]
+        dark[run.name] = np.array([np.mean(values[1::2]) for values in ious])
+    assert found.rows["latest"]["dark"].mean == pytest.approx(dark["latest"].mean())
+    assert found.rows["latest"]["dark"].difference is None
+    difference = found.rows["first"]["dark"].difference
+    assert difference.mean == pytest.approx((dark["first"] - dark["latest"]).mean()) and difference.videos == 3
+    assert found.rows["first"]["wide"].difference.videos == 1
+
+    console = Console(width=100, record=True, file=io.StringIO())
+    for each in found.rich_tables():
+        console.print(each)
+    shown = console.export_text()
+    assert "dark (3)" in shown and f"{dark['first'].mean():.3f}" in shown
+    files = {path.name: path.read_text() for path in report.write(tmp_path / "reports") if path.suffix != ".jpg"}
+    assert table.interval(difference) in files["report.html"] and table.interval(difference) in files["attributes.md"]
+    lines = list(csv.DictReader(io.StringIO(files["attributes.csv"])))
+    assert [(line["variant"], line["attribute"]) for line in lines[:2]] == [("latest", "dark"), ("latest", "wide")]
+    assert float(lines[2]["difference"]) == difference.mean and lines[0]["difference"] == ""
+
+
+def test_attributes_that_do_not_occur_have_no_value(comparison):
+    found = by_attribute(comparison, VIDEOS, ["foggy"])
+    assert found.videos == {"foggy": 0} and found.lines()[1:] == [["latest", "-"], ["first", "-"]]
+    assert by_attribute(comparison, VIDEOS).rich_tables() == []
 
 
 @pytest.mark.parametrize(

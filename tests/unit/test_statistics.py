@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from framework.statistics import holm, paired_difference
+from framework.statistics import gap_closed, holm, paired_difference
 
 
 def test_a_constant_gain_is_certain():
@@ -68,6 +68,30 @@ def test_swapping_the_two_sides_mirrors_everything(pairs):
     assert back.low == pytest.approx(-there.high, abs=1e-9) and back.high == pytest.approx(-there.low, abs=1e-9)
     assert (back.wins, back.ties, back.losses) == (there.losses, there.ties, there.wins)
     assert there.videos == len(pairs)
+
+
+def test_gap_closed_by_hand_and_at_its_ends():
+    baseline = np.linspace(0.2, 0.6, 20)
+    oracle = baseline + np.random.default_rng(4).uniform(0.05, 0.15, 20)
+    half = gap_closed((baseline + oracle) / 2, baseline, oracle)
+    assert (half.mean, half.low, half.high) == pytest.approx((0.5, 0.5, 0.5))  # half of every video's gap
+    assert gap_closed(oracle, baseline, oracle).low == pytest.approx(1.0)
+    assert gap_closed(baseline, baseline, oracle).high == 0.0
+    assert math.isnan(gap_closed(oracle, baseline, baseline.copy()).mean)
+
+
+def test_the_interval_of_a_closed_gap_covers_the_truth_about_as_often_as_it_says():
+    rng, covered = np.random.default_rng(6), 0
+    for trial in range(150):
+        gaps, noise = rng.normal(0.1, 0.1, 50), rng.normal(0, 0.05, 50)
+        found = gap_closed(0.6 * gaps + noise, np.zeros(50), gaps, resamples=400, seed=trial)
+        covered += found.low <= 0.6 <= found.high
+    assert 0.88 <= covered / 150 <= 0.99
+
+
+def test_a_video_that_lacks_a_value_takes_no_part_in_the_gap():
+    values, baseline, oracle = np.array([0.5, 0.9, 0.4]), np.array([0.3, 0.1, 0.2]), np.array([0.7, math.nan, 0.6])
+    assert gap_closed(values, baseline, oracle).mean == pytest.approx(0.5)
 
 
 def test_holm_by_hand():

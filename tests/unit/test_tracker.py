@@ -15,7 +15,7 @@ from policies.every_nth import EveryNth
 from policies.keep_first import KeepFirst
 from policies.sam2 import Sam2
 from policies.skip_absent import SkipAbsent
-from tests.scripted import Script, ScriptedNetwork
+from tests.scripted import PROMPT_HYPOTHESIS, Script, ScriptedNetwork
 
 LENGTH, SIDE = 24, 32
 
@@ -189,6 +189,37 @@ def test_anchored_is_made_once_and_only_in_write() -> None:
     results = run(trackers, video({0: {1: PROMPT}}))["a"]
     assert [result.work.memories for result in results[1:]] == [2] * (LENGTH - 1)
     assert run({"a": Tracker(scripted(), Hoarder())}, video({0: {1: PROMPT}}))["a"]
+
+
+@dataclass(frozen=True)
+class Shown(Sam2):
+    """Remembers the truth instead of what was tracked, and asks again one frame too late."""
+
+    privileged: ClassVar[bool] = True
+
+    def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
+        assert outcome.truth is not None
+        if state.anchors:
+            with pytest.raises(RuntimeError):
+                state.anchors[0].showing(outcome.truth)
+        if entry.scores.prompted:
+            return super().write(state, entry, outcome)
+        shown = entry.showing(outcome.truth)
+        assert shown.features is entry.showing(outcome.truth).features and shown.scores is entry.scores
+        return super().write(state, shown, outcome)
+
+
+def test_showing_leaves_what_a_prompt_would_and_is_shared() -> None:
+    network, truth = scripted(), {1: torch.from_numpy(PROMPT.mask)}
+    frames = [replace(frame, truth=truth) for frame in video({0: {1: PROMPT}})]
+    trackers = {"a": Tracker(network, Shown()), "b": Tracker(network, Shown(), presence_threshold=-10.0)}
+    results = run(trackers, frames)["a"]
+    # Their thresholds give each tracker a memory of its own on every tracked frame; the truth's is shared.
+    assert [result.work.memories for result in results] == [1, *[3] * (LENGTH - 1)]
+    last = network.asked[LENGTH - 1][0]
+    assert len(last.memories) == 7 and len({memory.pixels for memory in last.memories}) == 1  # the prompt's among them
+    assert all(memory.binarised and not memory.no_object for memory in last.memories)
+    assert set(last.hypotheses) == {PROMPT_HYPOTHESIS}
 
 
 def test_interleaved_videos_do_not_meet() -> None:

@@ -1,0 +1,144 @@
+"""Accuracy by what makes a frame hard: one row per variant, one column per attribute of the data."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from framework.data.sequence import DataSet, VideoSequence
+from framework.evaluation import Comparison, Run
+from framework.report.table import interval, number
+from framework.statistics import Difference, paired_difference
+
+ABREAST = 5
+"""Attributes beside one another in a terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """Of one variant on the frames that have one attribute."""
+
+    mean: float
+    """Mean IoU on those frames, then over the videos that have any; NaN where none has."""
+    difference: Difference | None
+    """To the first variant, over the same videos; None for that variant."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttributeTable:
+    """All variants on all attributes."""
+
+    videos: Mapping[str, int]
+    """Attribute -> videos that have a scored frame with it."""
+    rows: Mapping[str, Mapping[str, Accuracy]]
+    """Variant -> attribute -> accuracy."""
+
+    def lines(self) -> list[list[str]]:
+        """Header and rows as text: the mean, and the difference with its interval where there is one."""
+        titles = ["variant", *(f"{_title(name)} ({count})" for name, count in self.videos.items())]
+        return [titles, *([variant, *map(_text, row.values())] for variant, row in self.rows.items())]
+
+    def markdown(self) -> str:
+        """The table, and what its numbers are."""
+        titles, *lines = self.lines()
+        rule = f"|---|{'---:|' * (len(titles) - 1)}"
+        return "\n".join([f"| {' | '.join(titles)} |", rule, *(f"| {' | '.join(line)} |" for line in lines), ""])
+
+    def csv(self) -> str:
+        """All numbers at full precision, one line per variant and attribute; empty where there is none."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["variant", "attribute", "videos", "mean", "difference", "low", "high"])
+        for variant, row in self.rows.items():
+            for name, found in row.items():
+                d = found.difference
+                values = [found.mean, *((d.mean, d.low, d.high) if d else (math.nan,) * 3)]
+                writer.writerow([variant, name, self.videos[name], *("" if math.isnan(v) else v for v in values)])
+        return file.getvalue()
+
+    def rich_tables(self) -> list[Table]:
+        """Means for a terminal, a few attributes at a time; bold where the difference is clear of zero."""
+        names, tables = list(self.videos), []
+        for start in range(0, len(names), ABREAST):
+            part = names[start : start + ABREAST]
+            table = Table(box=SIMPLE_HEAD, pad_edge=False)
+            table.add_column("J by attribute", overflow="fold")
+            for name in part:
+                table.add_column(f"{_title(name)} ({self.videos[name]})", justify="right", overflow="fold")
+            for variant, row in self.rows.items():
+                table.add_row(variant, *(_marked(row[name]) for name in part))
+            tables.append(table)
+        return tables
+
+
+def by_attribute(
+    comparison: Comparison, data: DataSet, wanted: Sequence[str] | None = None, seed: int = 0
+) -> AttributeTable:
+    """Accuracy on the frames on which each attribute holds, over the sequences that all variants finished.
+
+    `wanted` names attributes; None takes all that occur. Attributes are asked of the data again, which draws or reads
+    frames where that is how they are known. Of several objects, all count on a frame that has the attribute.
+    """
+    videos = {video.name: video for video in map(data.sequence, range(len(data)))}
+    holding = [_holding(videos[name], comparison.runs[0], name) for name in comparison.sequences]
+    occurring = sorted({name for frames in holding for names in frames.values() for name in names})
+    names = occurring if wanted is None else list(wanted)
+    values = [_values(run, comparison.sequences, holding, names) for run in comparison.runs]
+    rows: dict[str, dict[str, Accuracy]] = {}
+    for index, (run, table) in enumerate(zip(comparison.runs, values, strict=True)):
+        rows[run.name] = {}
+        for column, name in enumerate(names):
+            of, base = table[:, column], values[0][:, column]
+            mean = float(of[~np.isnan(of)].mean()) if not np.isnan(of).all() else math.nan
+            rows[run.name][name] = Accuracy(mean, paired_difference(of, base, seed=seed) if index else None)
+    counts = {name: int((~np.isnan(values[0][:, column])).sum()) for column, name in enumerate(names)}
+    return AttributeTable(counts, rows)
+
+
+def _holding(video: VideoSequence, run: Run, sequence: str) -> dict[int, frozenset[str]]:
+    """Attributes of the scored frames."""
+    scored = {
+        frame
+        for one in run.record(sequence).objects.values()
+        for frame, iou in zip(one.frame, one.iou, strict=True)
+        if iou is not None
+    }
+    return {frame: video.attributes(frame) for frame in sorted(scored)}
+
+
+def _values(
+    run: Run, sequences: Sequence[str], holding: Sequence[Mapping[int, frozenset[str]]], names: Sequence[str]
+) -> Float[np.ndarray, "videos attributes"]:
+    """Mean IoU of each video on the frames with each attribute; NaN where it has none."""
+    table = np.full((len(sequences), len(names)), np.nan)
+    for line, (sequence, attributes) in enumerate(zip(sequences, holding, strict=True)):
+        pairs = [
+            (attributes[frame], iou)
+            for one in run.record(sequence).objects.values()
+            for frame, iou in zip(one.frame, one.iou, strict=True)
+            if iou is not None
+        ]
+        for column, name in enumerate(names):
+            held = [iou for those, iou in pairs if name in those]
+            table[line, column] = np.mean(held) if held else np.nan
+    return table
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _text(found: Accuracy) -> str:
+    known = found.difference is not None and not math.isnan(found.difference.mean)
+    return f"{number(found.mean)} {interval(found.difference)}" if known and found.difference else number(found.mean)
+
+
+def _marked(found: Accuracy) -> str:
+    clear = found.difference is not None and found.difference.clear
+    return f"[bold]{number(found.mean)}[/]" if clear else number(found.mean)

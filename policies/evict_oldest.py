@@ -1,0 +1,67 @@
+"""Recency over the frames on which the object was seen, written so that each eviction could have gone otherwise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from framework.interfaces import MemoryPolicy
+from framework.types import Entry, Outcome, Query, Read
+from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_of_anchors, ranked, reduced, span
+
+
+@dataclass(frozen=True, slots=True)
+class Evictions:
+    """`bank.recent` holds the last frames for their pointers alone."""
+
+    bank: Bank = Bank()
+    held: tuple[Entry, ...] = ()
+    """Spatial memories, oldest first."""
+    choice: tuple[Entry, ...] = ()
+    """When one had to leave on the last frame: what there was to choose from, of which `held` are those kept."""
+
+
+@dataclass(frozen=True)
+class EvictOldest(MemoryPolicy[Evictions]):
+    """Decides as `skip_absent` does, and offers the `alternatives` that an oracle may take instead.
+
+    Holds `slots` frames beside the prompts and gives up the oldest for a new one. Frames whose object score is not
+    above `presence` (a logit) are not remembered. Slots and pointer distances count remembered frames.
+    """
+
+    slots: int = SLOTS
+    pointers: int = POINTERS
+    presence: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.slots < 1 or self.pointers < 0:
+            raise ValueError("evict_oldest needs slots >= 1 and pointers >= 0")
+
+    def init(self) -> Evictions:
+        return Evictions()
+
+    def read(self, state: Evictions, query: Query) -> Read:
+        reach = span(query, self.pointers)
+        ranks = tuple((entry, rank) for rank, entry in enumerate(reversed(state.bank.recent), start=1) if rank <= reach)
+        return Read(
+            spatial=(*anchored(state.bank.anchors), *ranked(state.held)),
+            pointers=(*pointers_of_anchors(state.bank.anchors, query), *ranks),
+            pointer_span=reach,
+        )
+
+    def write(self, state: Evictions, entry: Entry, outcome: Outcome) -> Evictions:
+        if entry.scores.prompted:
+            return Evictions(state.bank.anchor(entry), tuple(e for e in state.held if e.frame != entry.frame))
+        if entry.scores.presence <= self.presence:
+            return replace(state, choice=())
+        recent = reduced((*state.bank.recent, entry)[-max(self.pointers, 1) :], (), 0)
+        held = (*state.held, entry)
+        return Evictions(state.bank.keep(recent), held[-self.slots :], held if len(held) > self.slots else ())
+
+    def entries(self, state: Evictions) -> Sequence[Entry]:
+        return (*state.bank.entries(), *(state.choice or state.held))
+
+    def alternatives(self, state: Evictions) -> tuple[Evictions, ...]:
+        """The states that giving up each candidate of the last eviction leads to, the oldest first; () without one."""
+        return tuple(
+            replace(state, held=tuple(entry for entry in state.choice if entry is not given_up), choice=())
+            for given_up in state.choice
+        )

@@ -1,0 +1,26 @@
+"""The memory nobody has: every remembered frame shows the true mask. What the network can read of it is a bound."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from framework.types import Entry, Outcome
+from policies.bank import Bank
+from policies.skip_absent import SkipAbsent
+
+
+@dataclass(frozen=True)
+class OracleMasks(SkipAbsent):
+    """Remembers the last `slots` frames on which the object truly was, each encoded as if its true mask were a prompt.
+
+    Sees the truth, so it is a bound and not a method. Frames without annotation are not kept; a prompt that comes
+    before its frame is reached (offline) stays as it was given.
+    """
+
+    privileged: ClassVar[bool] = True
+
+    def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
+        truth = outcome.truth
+        return super().write(state, entry if truth is None or not truth.any() else entry.showing(truth), outcome)
+
+    def keeps(self, entry: Entry, outcome: Outcome) -> bool:
+        return outcome.truth is not None and bool(outcome.truth.any())
