@@ -73,7 +73,7 @@ class ReadGate(pl.LightningModule):
         network: Network,
         policy: MemoryPolicy,
         budget: int = 7,
-        rate: float = 3e-3,
+        rate: float = 1e-3,
         steps: int = 1000,
         window: int = 8,
         decay: float = 0.01,

@@ -140,7 +140,7 @@ def test_pointers_get_the_bias_of_their_frame():
 def test_features_are_finite_and_know_no_frame_number():
     """Whether 200 frames have passed since or 60,000, all looks the same."""
     policy = LearnedGate(opinionated(), Spread())
-    *_, step = live(policy, Video(2, 400, lost=100, found=150))
+    *_, step = live(policy, Video(2, 150, lost=60, found=90))
     entries = [entry for entry in policy.entries(step.state) if entry.features is not None]
     soon, later = (
         step.state.notes.features(entries, (), Query(frame, torch.zeros(1, 1, 1), None)) for frame in (600, 60_000)
@@ -150,7 +150,7 @@ def test_features_are_finite_and_know_no_frame_number():
 
 
 def test_the_bank_is_dense_lately_and_sparse_long_ago():
-    for length in (100, 1000):
+    for length in (100, 400):
         *_, step = live(Spread(), Video(3, length))
         frames = [entry.frame for entry, _ in step.read.spatial]
         prompt, older, recent = frames[0], frames[1:6], frames[6:]
