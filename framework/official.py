@@ -15,7 +15,7 @@ from framework.data.sequence import DataSet, VideoSequence
 from framework.data.vos import LabelSequence, LvosSequence, MaskSequence
 from framework.data.vot import VotSequence
 from framework.errors import InputError
-from framework.metrics import got10k, multistart, ope, trackingnet, vos, vots
+from framework.metrics import got10k, mose, multistart, ope, trackingnet, vos, vots
 from framework.predictions import Empty, box_rows, label_maps, object_masks, regions
 from framework.results import RunFolder, SequenceRecord
 
@@ -147,6 +147,28 @@ def score_davis(answers: Answers, empty: Empty) -> Scores:
     return {name: 100 * float(np.mean(values)) for name, values in columns.items()}
 
 
+def score_mose(answers: Answers, empty: Empty) -> Scores:
+    """MOSEv2's J&F with the fitted boundary tolerance, where objects disappear and reappear too; 0..100."""
+    objects: list[mose.MoseObject] = []
+    for video, record in answers:
+        _, truth, predicted = labelled(video, record)
+        objects += [
+            mose.mose_object(vos.Masked(record.sequence, str(key), truth == key, predicted == key))
+            for key in record.objects
+        ]
+    report = mose.mose(objects)
+    values = {
+        "J&F-dot": (report.jaccard + report.fitted) / 2,
+        "J&F-dot d": report.disappearance,
+        "J&F-dot r": report.reappearance,
+        "J": report.jaccard,
+        "F-dot": report.fitted,
+        "F": report.boundary,
+        "J&F": (report.jaccard + report.boundary) / 2,
+    }
+    return {name: None if value is None else 100 * value for name, value in values.items()}
+
+
 def score_lvos(answers: Answers, empty: Empty, contour: vos.Contour = vos.step_contour) -> Scores:
     """J&F over seen and unseen categories, and J and F, 0..100."""
     seen: dict[bool, list[vos.LvosScores]] = {True: [], False: []}
@@ -195,6 +217,7 @@ EVALUATORS: Mapping[str, Callable[[Answers, Empty], Scores]] = MappingProxyType(
         "vots": partial(score_vots, kind="mask"),
         "vot_multistart": score_multistart,
         "davis2017": score_davis,
+        "mosev2": score_mose,
         "lvos/python": score_lvos,
         "lvos/cython": partial(score_lvos, contour=vos.outer_step_contour),
         "sav": score_sav,
