@@ -18,7 +18,9 @@ from tests.workspaces import ASSETS, stored, trajectories, unpacked, workspace
 
 
 def scored(evaluator, data, objects):
-    return EVALUATORS[evaluator](answers(stored(data, objects), data), "zeros")
+    found = EVALUATORS[evaluator](answers(stored(data, objects), data), "zeros")
+    assert tuple(found) == EVALUATORS[evaluator].measures
+    return found
 
 
 # ---- VOT
