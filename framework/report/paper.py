@@ -34,6 +34,8 @@ def caption(reproduction: Reproduction) -> list[str]:
     ]
     if table.sequences is not None and sequences != table.sequences:
         lines.append(f"measured on {sequences} of the {table.sequences} sequences, so it need not be near")
+    if any(number.measured is None for number in reproduction.numbers):
+        lines.append("a row that lacks a sequence has no number")
     return lines
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import sys
+from dataclasses import replace
 
 import huggingface_hub
 import pytest
@@ -124,7 +125,10 @@ def test_cells():
     table = PaperTable("a paper, table 1", False, "didi", 180, "didi", 0.005, {"a": row})
     text = markdown(Reproduction(table, (number(0.649, 0.644),), 180))
     assert "| a | Q | 0.644 | 0.649 | -0.005 | yes |" in text and "a paper, table 1" in text
-    assert "second-hand" not in text and "need not" not in text
+    assert "second-hand" not in text and "need not" not in text and "lacks" not in text
+    part = Reproduction(replace(table, second_hand=True), (number(0.649, None),), 4)
+    assert "read second-hand" in markdown(part) and "on 4 of the 180 sequences" in markdown(part)
+    assert "a row that lacks a sequence has no number" in markdown(part)
 
 
 BAD = {
