@@ -8,8 +8,8 @@ from rich.console import Console
 
 from framework.cli import build, check, command
 from framework.evaluation import evaluate
+from framework.papers import paper_table
 from framework.report.sequence_progress import SequenceProgress
-from framework.report.table import caption, rich_table
 from framework.results import safe_name
 from framework.variants import variants
 
@@ -19,20 +19,19 @@ def compare(config: DictConfig) -> None:
     check(config, threads=int | None, output=str)
     if config.threads is not None:
         torch.set_num_threads(config.threads)
-    console, output, chosen = Console(), Path(config.output), variants(config)
+    console, output, chosen, table = Console(), Path(config.output), variants(config), paper_table(config)
     data, protocol, reporter, logger = (build(config[part]) for part in ("data", "protocol", "report", "logger"))
     reporter.check([variant.name for variant in chosen])
     logger.check()
+    if table is not None:
+        table.check(data)
     network = protocol.network(build(config.backbone))
     trackers = {variant.name: variant.tracker(network) for variant in chosen}
     with torch.inference_mode(), SequenceProgress(console) as watch:
         comparison = evaluate(trackers, data, output, protocol, watch)
-    report = reporter.report(comparison, data, OmegaConf.to_yaml(config, resolve=True))
-    console.print(rich_table(report.comparison, report.rows, report.layout))
-    for line in caption(report.comparison, report.rows, report.layout):
-        console.print(line, style="dim", highlight=False, markup=False)
-    for by_attribute in report.attributes.rich_tables() if report.attributes else []:
-        console.print(by_attribute)
+    published = None if table is None else table.compare(comparison, data, protocol.empty)
+    report = reporter.report(comparison, data, OmegaConf.to_yaml(config, resolve=True), published)
+    report.show(console)
     page, *files = report.write(output / safe_name(data.name) / "reports" / report.name)
     places = {"report": [page], "picture": files[: len(report.pictures)], "wandb": logger.log(report)}
     for kind, paths in places.items():

@@ -236,7 +236,7 @@ def _accepts(wanted: Any, value: Any) -> bool:
     plain = origin or wanted
     if inspect.isclass(plain) and plain is not object:
         if issubclass(plain, Mapping):
-            return isinstance(value, dict)
+            return isinstance(value, dict) and all(_accepts(arguments[1], item) for item in value.values() if arguments)
         if issubclass(plain, Sequence):
             return isinstance(value, list) and all(_accepts(arguments[0], item) for item in value if arguments[:1])
     return True
@@ -248,6 +248,8 @@ def _describe(wanted: Any) -> str:
         return "one of " + ", ".join(map(str, choices))
     if typing.get_origin(wanted) in (typing.Union, types.UnionType):
         return " or ".join(_describe(choice) for choice in choices)
+    if inspect.isclass(typing.get_origin(wanted)) and issubclass(typing.get_origin(wanted), Mapping):
+        return f"names with {_describe(choices[1])} each"
     if inspect.isclass(typing.get_origin(wanted)) and issubclass(typing.get_origin(wanted), Sequence):
         return (
             f"a list of {_describe(choices[0]).removeprefix('a ')}" if choices and choices[0] is not Any else "a list"

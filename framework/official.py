@@ -4,6 +4,7 @@ Sequences are scored one after the other, so that masks of one video at a time a
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import Literal
@@ -15,7 +16,7 @@ from framework.data.sequence import DataSet, VideoSequence
 from framework.data.vos import LabelSequence, LvosSequence, MaskSequence
 from framework.data.vot import VotSequence
 from framework.errors import InputError
-from framework.metrics import got10k, multistart, ope, trackingnet, vos, vots
+from framework.metrics import got10k, mose, multistart, ope, trackingnet, vos, vots
 from framework.predictions import Empty, box_rows, label_maps, object_masks, regions
 from framework.results import RunFolder, SequenceRecord
 
@@ -47,8 +48,7 @@ def score_ope(answers: Answers, empty: Empty, evaluator: ope.Evaluator) -> Score
     for video, record in answers:
         truth = boxed(video).annotation
         runs.append(ope.Run(record.sequence, truth.rows, box_rows(video, record, empty), truth.visible))
-    names = ("AUC", "OP50", "OP75", "P", "Pnorm")
-    return dict(zip(names, evaluator.evaluate(runs).overall.points(), strict=True))
+    return dict(zip(OPE, evaluator.evaluate(runs).overall.points(), strict=True))
 
 
 def score_got10k(answers: Answers, empty: Empty) -> Scores:
@@ -147,6 +147,28 @@ def score_davis(answers: Answers, empty: Empty) -> Scores:
     return {name: 100 * float(np.mean(values)) for name, values in columns.items()}
 
 
+def score_mose(answers: Answers, empty: Empty) -> Scores:
+    """MOSEv2's J&F with the fitted boundary tolerance, where objects disappear and reappear too; 0..100."""
+    objects: list[mose.MoseObject] = []
+    for video, record in answers:
+        _, truth, predicted = labelled(video, record)
+        objects += [
+            mose.mose_object(vos.Masked(record.sequence, str(key), truth == key, predicted == key))
+            for key in record.objects
+        ]
+    report = mose.mose(objects)
+    values = {
+        "J&F-dot": (report.jaccard + report.fitted) / 2,
+        "J&F-dot d": report.disappearance,
+        "J&F-dot r": report.reappearance,
+        "J": report.jaccard,
+        "F-dot": report.fitted,
+        "F": report.boundary,
+        "J&F": (report.jaccard + report.boundary) / 2,
+    }
+    return {name: None if value is None else 100 * value for name, value in values.items()}
+
+
 def score_lvos(answers: Answers, empty: Empty, contour: vos.Contour = vos.step_contour) -> Scores:
     """J&F over seen and unseen categories, and J and F, 0..100."""
     seen: dict[bool, list[vos.LvosScores]] = {True: [], False: []}
@@ -186,18 +208,35 @@ def score_sav(answers: Answers, empty: Empty) -> Scores:
     return {"J&F": (jaccard + boundary) / 2, "J": jaccard, "F": boundary}
 
 
-EVALUATORS: Mapping[str, Callable[[Answers, Empty], Scores]] = MappingProxyType(
-    {f"ope/{name}": partial(score_ope, evaluator=evaluator) for name, evaluator in ope.EVALUATORS.items()}
+@dataclass(frozen=True, slots=True)
+class Evaluator:
+    """Scores the answers as a benchmark's own tool does."""
+
+    measures: tuple[str, ...]
+    """Names of what it returns, in their order."""
+    score: Callable[[Answers, Empty], Scores]
+
+    def __call__(self, answers: Answers, empty: Empty) -> Scores:
+        return self.score(answers, empty)
+
+
+OPE = ("AUC", "OP50", "OP75", "P", "Pnorm")
+VOTS = ("Q", "Acc", "Rob", "NRE", "DRE", "ADQ")
+LVOS = ("J&F", "J", "F", "J&F seen", "J&F unseen")
+
+EVALUATORS: Mapping[str, Evaluator] = MappingProxyType(
+    {f"ope/{name}": Evaluator(OPE, partial(score_ope, evaluator=rules)) for name, rules in ope.EVALUATORS.items()}
     | {
-        "got10k": score_got10k,
-        "trackingnet": score_trackingnet,
-        "didi": partial(score_vots, kind="rectangle"),
-        "vots": partial(score_vots, kind="mask"),
-        "vot_multistart": score_multistart,
-        "davis2017": score_davis,
-        "lvos/python": score_lvos,
-        "lvos/cython": partial(score_lvos, contour=vos.outer_step_contour),
-        "sav": score_sav,
+        "got10k": Evaluator(("AO", "SR50", "SR75"), score_got10k),
+        "trackingnet": Evaluator(("Success", "P", "Pnorm"), score_trackingnet),
+        "didi": Evaluator(VOTS, partial(score_vots, kind="rectangle")),
+        "vots": Evaluator(VOTS, partial(score_vots, kind="mask")),
+        "vot_multistart": Evaluator(("EAO", "A", "R"), score_multistart),
+        "davis2017": Evaluator(("J&F", "J", "J recall", "J decay", "F", "F recall", "F decay"), score_davis),
+        "mosev2": Evaluator(("J&F-dot", "J&F-dot d", "J&F-dot r", "J", "F-dot", "F", "J&F"), score_mose),
+        "lvos/python": Evaluator(LVOS, score_lvos),
+        "lvos/cython": Evaluator(LVOS, partial(score_lvos, contour=vos.outer_step_contour)),
+        "sav": Evaluator(("J&F", "J", "F"), score_sav),
     }
 )
 """By name; the pytracking family and its relatives are `ope/<tool>/<benchmark>`."""

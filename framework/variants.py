@@ -5,7 +5,7 @@ Options may be swept as on Hydra's command line: `random policy.seed=range(64)` 
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 from hydra import compose
@@ -18,6 +18,7 @@ from omegaconf import DictConfig, ListConfig
 from framework.cli import build, explain, unknown
 from framework.errors import InputError
 from framework.interfaces import Network
+from framework.papers import PaperTable, paper_table
 from framework.tracker import Tracker
 
 OWN = ("policy", "motion", "selector", "tracker", "method")
@@ -44,7 +45,13 @@ class Variant:
 
 
 def variants(config: DictConfig) -> list[Variant]:
-    """The variants a configuration asks for: those it lists, or the one it is. Inside `@command` only."""
+    """The variants a configuration asks for: a published table's rows, those it lists, or the one it is.
+
+    Inside `@command` only.
+    """
+    table = paper_table(config)
+    if table is not None:
+        return _rows(table, config)
     if "variants" not in config:
         choices = HydraConfig.get().runtime.choices
         return [Variant(str(choices.get("method") or choices["policy"]), config)]
@@ -55,12 +62,30 @@ def variants(config: DictConfig) -> list[Variant]:
     if len(set(listed)) < len(listed):
         twice = next(text for text in listed if listed.count(text) > 1)
         raise InputError(f"variant '{twice}' is listed twice: give each variant once")
+    shared = _shared()
+    return [_variant(str(text), shared) for text in listed]
+
+
+def _rows(table: PaperTable, config: DictConfig) -> list[Variant]:
+    """Named as in the table."""
+    if config.variants is not None:
+        raise InputError("a published table brings its own variants: choose among its rows with paper.only=[...]")
+    shared, rows = _shared(), []
+    for name, row in table.rows.items():
+        try:
+            rows.append(replace(_variant(row.variant, shared), name=name))
+        except InputError as error:
+            raise InputError(f"row '{name}': {error}") from error
+    return rows
+
+
+def _shared() -> list[str]:
+    """Command line options that hold for every variant."""
     given = [str(override) for override in HydraConfig.get().overrides.task]
     for override in given:
         if _key(override) in ("policy", "method"):
             raise InputError(f"{override} has no effect on a list of variants: name it in variants=[...] instead")
-    shared = [override for override in given if _key(override) != "variants"]
-    return [_variant(str(text), shared) for text in listed]
+    return [override for override in given if _key(override) != "variants"]
 
 
 def swept(text: str) -> list[str]:

@@ -66,6 +66,18 @@ def write_text(path, text):
     path.write_text(text)
 
 
+def write_vot(folder, truth, frames=12, **files):
+    """A sequence of a VOT workspace. `truth`: object's name, if it has one -> lines; `files`: `__` for a dot."""
+    write_frames(folder / "color", frames)
+    write_text(folder / "sequence", "channels.color=color/%08d.jpg\n")
+    for key, lines in truth.items():
+        write_text(folder / f"groundtruth{key and '_'}{key}.txt", "\n".join(lines) + "\n")
+    for name, text in files.items():
+        write_text(folder / name.replace("__", "."), text)
+    with (folder.parent / "list.txt").open("a") as file:
+        file.write(f"{folder.name}\n")
+
+
 def labels_of(masks):
     labels = np.zeros((HEIGHT, WIDTH), np.uint8)
     for key, mask in masks.items():

@@ -55,9 +55,13 @@ def boundary_f(
     1 where neither mask has a boundary, 0 where only one has.
     """
     radius = math.ceil(BOUNDARY_TOLERANCE * math.hypot(*truth.shape))
+    return matched_f(contour(prediction), contour(truth), float(radius))
+
+
+def matched_f(predicted: Bool[np.ndarray, "H W"], true: Bool[np.ndarray, "H W"], radius: float) -> float:
+    """F of boundary pixels, each matched by any one of the other boundary inside a disk of `radius` pixels."""
     offsets = np.arange(-radius, radius + 1)
     disk = (offsets[:, None] ** 2 + offsets[None, :] ** 2 <= radius**2).astype(np.uint8)
-    predicted, true = contour(prediction), contour(truth)
     n_predicted, n_true = int(predicted.sum()), int(true.sum())
     if n_predicted == 0 or n_true == 0:
         return 1.0 if n_predicted == n_true else 0.0

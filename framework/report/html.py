@@ -5,6 +5,8 @@ import html
 from collections.abc import Mapping, Sequence
 
 from framework.evaluation import Comparison
+from framework.papers import Reproduction
+from framework.report import paper
 from framework.report.table import METRICS, TITLES, Layout, Row, caption, cells, header, number
 
 STYLE = """
@@ -25,13 +27,15 @@ def page(
     pictures: Mapping[str, bytes],
     configuration: str,
     by_attribute: Sequence[Sequence[str]] = (),
+    reproduction: Reproduction | None = None,
 ) -> str:
-    """Table, figures (title -> PNG), overlay pictures (sequence -> JPEG), all scores, failures and configuration."""
+    """Tables, figures (title -> PNG), overlay pictures (sequence -> JPEG), all scores, failures and configuration."""
     title = f"{' · '.join(row.variant for row in table)} on {comparison.data}"
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         _comparison_table(table, layout),
         *(f"<p>{html.escape(line)}</p>" for line in caption(comparison, table, layout)),
+        _published(reproduction),
         _attributes_table(by_attribute, table[0].variant),
         *(_figure(name, png) for name, png in figures.items()),
         "<h2>Where variants differ most</h2>" if pictures else "",
@@ -63,6 +67,14 @@ def _table(titles: Sequence[str], lines: Sequence[Sequence[str]], clear: Sequenc
 def _comparison_table(table: Sequence[Row], layout: Layout) -> str:
     clear = [row.difference is not None and row.difference.clear for row in table]
     return _table(header(table[0].variant, layout), [cells(row, layout) for row in table], clear)
+
+
+def _published(reproduction: Reproduction | None) -> str:
+    if reproduction is None:
+        return ""
+    table = _table(paper.TITLES, [paper.cells(number) for number in reproduction.numbers])
+    lines = "".join(f"<p>{html.escape(line)}</p>" for line in paper.caption(reproduction))
+    return f"<h2>Beside the published table</h2>{table}{lines}"
 
 
 def _scores_table(table: Sequence[Row]) -> str:

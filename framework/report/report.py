@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
+from rich.console import Console
 
 from framework.bounds import check_bests, with_bests
 from framework.data.sequence import DataSet
 from framework.errors import InputError
 from framework.evaluation import Comparison
 from framework.identity import run_hash
-from framework.report import attributes, html, pictures, plots, table
+from framework.papers import Reproduction
+from framework.report import attributes, html, paper, pictures, plots, table
 from framework.report.attributes import AttributeTable
 from framework.report.table import Layout, Row
 from framework.results import safe_name, write_atomic
@@ -31,17 +33,40 @@ class Report:
     configuration: str
     """As YAML."""
     attributes: AttributeTable | None = None
+    reproduction: Reproduction | None = None
+    """The published table that was run."""
 
     @property
     def name(self) -> str:
-        """The same for the same runs in the same order."""
-        return run_hash({"runs": [run.hash for run in self.comparison.runs], "metric": self.layout.metric})[:8]
+        """The same for the same runs in the same order, of the same table."""
+        about = {"runs": [run.hash for run in self.comparison.runs], "metric": self.layout.metric}
+        if self.reproduction is not None:
+            about["paper"] = self.reproduction.table.source
+        return run_hash(about)[:8]
+
+    def show(self, console: Console) -> None:
+        """Prints all tables."""
+        about = self.comparison, self.rows, self.layout
+        shown = [(table.rich_table(*about), table.caption(*about))]
+        shown += [(by_attribute, []) for by_attribute in (self.attributes.rich_tables() if self.attributes else [])]
+        if self.reproduction is not None:
+            shown.append((paper.rich_table(self.reproduction), paper.caption(self.reproduction)))
+        for rows, lines in shown:
+            console.print(rows)
+            for line in lines:
+                console.print(line, style="dim", highlight=False, markup=False)
 
     def write(self, folder: Path) -> list[Path]:
         """Writes all files, the HTML page first; returns their paths."""
-        by_attribute = self.attributes.lines() if self.attributes else []
         page = html.page(
-            self.comparison, self.rows, self.layout, self.figures, self.pictures, self.configuration, by_attribute
+            self.comparison,
+            self.rows,
+            self.layout,
+            self.figures,
+            self.pictures,
+            self.configuration,
+            self.attributes.lines() if self.attributes else [],
+            self.reproduction,
         )
         files = {"report.html": page.encode()}
         files |= {f"{safe_name(name)}.jpg": image for name, image in self.pictures.items()}
@@ -54,6 +79,11 @@ class Report:
             files |= {
                 "attributes.md": self.attributes.markdown().encode(),
                 "attributes.csv": self.attributes.csv().encode(),
+            }
+        if self.reproduction is not None:
+            files |= {
+                "published.md": paper.markdown(self.reproduction).encode(),
+                "published.csv": paper.csv_table(self.reproduction).encode(),
             }
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
@@ -101,7 +131,9 @@ class Reporter:
                 f"oracle={self.oracle} is not a row beside the baseline: choose one of {', '.join(others)}"
             )
 
-    def report(self, comparison: Comparison, data: DataSet, configuration: str) -> Report:
+    def report(
+        self, comparison: Comparison, data: DataSet, configuration: str, reproduction: Reproduction | None = None
+    ) -> Report:
         """The report of a comparison; `data` gives the frames to draw on."""
         comparison = with_bests(comparison, self.bests or {}, self.metric)
         layout = Layout(self.metric, tuple(self.columns), self.oracle)
@@ -118,7 +150,7 @@ class Reporter:
         if self.attributes:
             wanted = None if isinstance(self.attributes, bool) else self.attributes
             by = attributes.by_attribute(comparison, data, wanted, self.seed)
-        return Report(comparison, layout, rows, figures, grids, configuration, by)
+        return Report(comparison, layout, rows, figures, grids, configuration, by, reproduction)
 
 
 def jpeg(picture: pictures.Picture) -> bytes:

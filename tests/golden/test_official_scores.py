@@ -18,7 +18,9 @@ from tests.workspaces import ASSETS, stored, trajectories, unpacked, workspace
 
 
 def scored(evaluator, data, objects):
-    return EVALUATORS[evaluator](answers(stored(data, objects), data), "zeros")
+    found = EVALUATORS[evaluator](answers(stored(data, objects), data), "zeros")
+    assert tuple(found) == EVALUATORS[evaluator].measures
+    return found
 
 
 # ---- VOT
@@ -72,6 +74,30 @@ def test_davis(tmp_path):
     got = scored("davis2017", data, labelled(root / "results"))
     official = ("J&F-Mean", "J-Mean", "J-Recall", "J-Decay", "F-Mean", "F-Recall", "F-Decay")
     assert list(got.values()) == pytest.approx([100 * float(want[key]) for key in official], rel=1e-12)
+
+
+def test_mosev2(tmp_path):
+    root = unpacked("vos/davis_inputs.zip", tmp_path / "mose")
+    (root / "gt/Annotations/480p").rename(root / "gt/train")
+    (root / "train").mkdir()
+    (root / "gt/train").rename(root / "train/Annotations")
+    for folder in (root / "train/Annotations").iterdir():
+        names = sorted(path.stem for path in folder.glob("*.png"))
+        size = Image.open(folder / f"{names[0]}.png").size
+        write_black_frames(root / "train/JPEGImages" / folder.name, names, size)
+    data = Mose(str(root), split="train", version=2)
+    want = json.loads((ASSETS / "vos/mosev2_expected.json").read_text())["as given"]
+    started = {f"{video.name}/{key}" for video in map(data.sequence, range(len(data))) for key in video.starts}
+    jaccard, fitted, boundary, *episodes = zip(*(want[name] for name in sorted(started)), strict=True)
+    gone, back = (
+        np.mean([value for column in pair for value in column if value is not None])
+        for pair in (episodes[:2], episodes[2:])
+    )
+    got = scored("mosev2", data, labelled(root / "results"))
+    j, f, plain = (np.mean(column) for column in (jaccard, fitted, boundary))
+    expected = {"J&F-dot": (j + f) / 2, "J&F-dot d": gone, "J&F-dot r": back}
+    expected |= {"J": j, "F-dot": f, "F": plain, "J&F": (j + plain) / 2}
+    assert got == pytest.approx({name: 100 * value for name, value in expected.items()}, rel=1e-12)
 
 
 @pytest.mark.parametrize("variant", ["python", "cython"])

@@ -34,6 +34,7 @@ from tests.miniatures import (
     write_frames,
     write_labels,
     write_text,
+    write_vot,
 )
 
 
@@ -53,17 +54,6 @@ PREDICTED = [square(2 + i, 3) for i in range(12)]
 PREDICTED[4] = NOTHING
 TRUE = [square(2 + i, 4) for i in range(12)]
 TRUE[5] = NOTHING
-
-
-def write_vot(folder, truth, **files):
-    write_frames(folder / "color", 12)
-    write_text(folder / "sequence", "channels.color=color/%08d.jpg\n")
-    for key, lines in truth.items():
-        write_text(folder / f"groundtruth{key and '_'}{key}.txt", "\n".join(lines) + "\n")
-    for name, text in files.items():
-        write_text(folder / name.replace("__", "."), text)
-    with (folder.parent / "list.txt").open("a") as file:
-        file.write(f"{folder.name}\n")
 
 
 def texts(masks):

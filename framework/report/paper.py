@@ -1,0 +1,67 @@
+"""A published table beside what was measured: for the terminal, as Markdown and as CSV."""
+
+import csv
+import io
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from framework.papers import PaperNumber, Reproduction
+
+TITLES = ("row", "measure", "measured", "published", "difference", "within")
+
+
+def cells(number: PaperNumber) -> list[str]:
+    """One line of the table; a dash where there is no value."""
+    digits = 3 if abs(number.published) <= 1 else 2
+    measured, difference, within = number.measured, number.difference, number.within
+    return [
+        number.row,
+        number.measure,
+        "-" if measured is None else f"{measured:.{digits}f}",
+        f"{number.published:.{digits}f}",
+        "-" if difference is None else f"{round(difference, digits) + 0.0:+.{digits}f}",
+        "-" if within is None else "yes" if within else "no",
+    ]
+
+
+def caption(reproduction: Reproduction) -> list[str]:
+    """Where the numbers are from, and what they can be held against."""
+    table, sequences = reproduction.table, reproduction.sequences
+    lines = [
+        f"published: {table.source}{' (read second-hand, not from the paper)' if table.second_hand else ''}",
+        f"within: at most {table.tolerance:g} apart, scored by the evaluator {table.evaluator}",
+    ]
+    if table.sequences is not None and sequences != table.sequences:
+        lines.append(f"measured on {sequences} of the {table.sequences} sequences, so it need not be near")
+    if any(number.measured is None for number in reproduction.numbers):
+        lines.append("a row that lacks a sequence has no number")
+    return lines
+
+
+def rich_table(reproduction: Reproduction) -> Table:
+    """For a terminal; numbers that are not near are bold."""
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for index, title in enumerate(TITLES):
+        shown.add_column(title, justify="left" if index < 2 else "right", overflow="fold")
+    for number in reproduction.numbers:
+        shown.add_row(*cells(number), style="bold" if number.within is False else "")
+    return shown
+
+
+def markdown(reproduction: Reproduction) -> str:
+    """The same table as Markdown."""
+    lines = [f"| {' | '.join(TITLES)} |", "|---|---|---:|---:|---:|---:|"]
+    lines += [f"| {' | '.join(cells(number))} |" for number in reproduction.numbers]
+    return "\n".join([*lines, "", *caption(reproduction), ""])
+
+
+def csv_table(reproduction: Reproduction) -> str:
+    """All numbers at full precision; empty where there is none."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*TITLES, "tolerance"])
+    for n in reproduction.numbers:
+        values = [n.row, n.measure, n.measured, n.published, n.difference, n.within, n.tolerance]
+        writer.writerow(["" if value is None else value for value in values])
+    return file.getvalue()
