@@ -213,8 +213,8 @@ class Pretraining(pl.LightningModule):
         self._query(scene, second, [anchor, *recent], rng, terms)
 
     def _sequence(self, batch: Clips, rng: np.random.Generator, terms: Terms) -> None:
-        """Frame by frame on its own masks: a roll-in only to drift, the last frames to learn."""
-        begin = batch.images.shape[1] - self.curriculum.learned
+        """Frame by frame on its own masks: the first half only to drift, the second half to learn."""
+        begin = batch.images.shape[1] // 2
         scene = self._scene(batch, slice(begin, None))
         prompt = self._prompt(scene, rng, terms)
         drifted = torch.from_numpy(rng.random(scene.rows) < 0.1).to(scene.video.device)
@@ -330,7 +330,7 @@ class Pretraining(pl.LightningModule):
 
     @property
     def _balance(self) -> float:
-        return max(1 - self.curriculum.reach(float(self.progress)), 0.15)
+        return max(1 - 1.6 * float(self.progress), 0.15)
 
     def _query(
         self,

@@ -74,7 +74,7 @@ def test_the_training_path_computes_what_the_facade_computes():
 @pytest.mark.parametrize("progress", [0.0, 0.9])
 def test_a_step_of_either_phase_reaches_every_module(progress, monkeypatch):
     torch.manual_seed(0)
-    plan = Curriculum(videos=2, sequence_videos=1, roll_in=(3, 3), learned=3, sequential_share=1.0)
+    plan = Curriculum(videos=2, sequence_videos=1, sequence_frames=6, sequential_share=1.0)
     module = Pretraining(micro(), 1.0, curriculum=plan, half_encoder=False)
     monkeypatch.setattr(module, "log_dict", lambda *args, **kwargs: None)
     module.progress.fill_(progress)
