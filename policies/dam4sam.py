@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
 from policies.bank import POINTERS, SLOTS, Bank, anchored, newest, pointers_by_age, ranked, reduced, span
-from policies.regions import Corners, Region, chosen_logits, foreground, relative_size, remembered, rivals
+from policies.regions import foreground, hypotheses, relative_size, remembered, rivals, told_apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,8 @@ class Dam4Sam(MemoryPolicy[DamState]):
 
     def _judge(self, state: DamState, entry: Entry, outcome: Outcome) -> tuple[tuple[int, ...], bool]:
         """Sizes with this frame's, and whether the frame becomes an anchor. All masks are judged at video size."""
-        chosen = foreground(chosen_logits(outcome), outcome.size)
+        logits = hypotheses(outcome)
+        chosen = foreground(logits[outcome.choice], outcome.size)
         if chosen is None:
             return remembered(state.sizes, 0), False
         sizes = remembered(state.sizes, chosen.area)
@@ -130,15 +131,5 @@ class Dam4Sam(MemoryPolicy[DamState]):
             and 1 - self.size_change <= typical <= 1 + self.size_change
             and (state.admitted is None or entry.frame - state.admitted > self.gap)
         )
-        return sizes, reliable and (not self.introspection or self._rivalled(outcome, chosen))
-
-    def _rivalled(self, outcome: Outcome, chosen: Region) -> bool:
-        own = chosen.corners
-
-        def apart(other: Corners) -> bool:
-            joint = own.joined(other).area
-            return joint > 0 and own.area / joint <= self.max_overlap
-
-        # The largest component can only be apart if all of the rival together is.
-        found = rivals(outcome, chosen, outcome.size)
-        return any(apart(rival.corners) and apart(rival.largest_corners()) for rival in found)
+        found = rivals(logits, outcome.choice, chosen, outcome.size)
+        return sizes, reliable and (not self.introspection or told_apart(chosen, found, self.max_overlap))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from framework.types import Outcome, Size
-from policies.regions import Corners, Region, relative_size, rivals
+from policies.regions import Corners, Region, hypotheses, relative_size, rivals, told_apart
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,16 @@ class ContourDistance(Distinction):
             return False
         limit = self.distance * 2 * sqrt(chosen.area / pi)
         contour = chosen.contour()
-        return len(contour) > 0 and any(
-            _may_reach(rival.corners, contour, limit) and _reaches(rival.largest_component().contour(), contour, limit)
-            for rival in rivals(outcome, chosen, grid)
+        if not len(contour):
+            return False
+        found = rivals(hypotheses(outcome), outcome.choice, chosen, grid)
+        near = (rival for rival in found if _may_reach(rival.reach, contour, limit))
+        largest = (rival.largest_component() for rival in near)
+        return any(
+            component
+            and _may_reach(component.corners, contour, limit)
+            and _reaches(component.region().contour(), contour, limit)
+            for component in largest
         )
 
 
@@ -74,10 +81,8 @@ class BoxOverlap(Distinction):
     quirks: bool = False
 
     def rivalled(self, outcome: Outcome, chosen: Region, grid: Size) -> bool:
-        own = chosen.corners
-        found = rivals(outcome, chosen, grid, loose=self.quirks)
-        joint = (own.joined(rival.largest_corners()).area for rival in found)
-        return any(area > 0 and own.area / area <= self.max_overlap for area in joint)
+        found = rivals(hypotheses(outcome), outcome.choice, chosen, grid, loose=self.quirks)
+        return told_apart(chosen, found, self.max_overlap)
 
 
 def _may_reach(box: Corners, contour: Float[np.ndarray, "m 2"], limit: float) -> bool:
@@ -96,9 +101,14 @@ def _reaches(points: Float[np.ndarray, "n 2"], contour: Float[np.ndarray, "m 2"]
     beyond = np.maximum(np.maximum(contour.min(axis=0) - points, points - contour.max(axis=0)), 0)
     if (np.hypot(*beyond.T) > limit).any():
         return True
-    for some in (contour[:: max(len(contour) // 32, 1)], contour):
-        points = points[_nearest(points, some) > limit]
-    return len(points) > 0
+    for count in (8, 64):
+        away = _nearest(points, contour[:: max(len(contour) // count, 1)])
+        if (_nearest(points[away.argmax()][None], contour) > limit).all():
+            return True
+        points = points[away > limit]
+        if not len(points):
+            return False
+    return bool((_nearest(points, contour) > limit).any())
 
 
 def _nearest(points: Float[np.ndarray, "n 2"], contour: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, " n"]:

@@ -17,7 +17,7 @@ from policies.bank import (
     span,
 )
 from policies.distinction import ContourDistance, Distinction
-from policies.regions import chosen_logits, foreground, remembered
+from policies.regions import foreground, hypotheses, remembered
 from policies.samurai import Samurai
 
 SCALE = 4
@@ -124,7 +124,7 @@ class Him2Sam(MemoryPolicy[HimState]):
         """Sizes with this frame's, and whether it enters long-term memory."""
         if self.rule is None:
             return state.sizes, False
-        logits = chosen_logits(outcome)
+        logits = hypotheses(outcome)[outcome.choice]
         grid = SCALE * logits.shape[0], SCALE * logits.shape[1]
         chosen = foreground(logits, grid)
         if chosen is None:

@@ -1,14 +1,13 @@
 """Mask regions at full size: what policies judge rivals of the chosen mask by."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from math import gcd
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, floor, gcd
 from statistics import median
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Int, UInt8, UInt16
-from torch import Tensor
+from jaxtyping import Bool, Float, Int, UInt8
 
 from framework.types import Outcome, Size
 
@@ -58,42 +57,39 @@ class Region:
     @property
     def corners(self) -> Corners:
         """Around the foreground, which may not be empty."""
-        x, y, width, height = cv2.boundingRect(self.mask)
-        left, top = x + self.left, y + self.top
-        return Corners(left, top, left + width - 1, top + height - 1)
+        return _corners(self.mask, self.left, self.top)
 
-    def without(self, other: "Region") -> "Region | None":
-        """What the other one does not cover; None if nothing."""
-        height, width = self.mask.shape
+    def without(self, other: "Region", box: Corners) -> "Region":
+        """What of it lies in the box and is not covered by the other one."""
+        mask = np.zeros_like(self.mask)
+        height, width = mask.shape
+        rows = slice(max(box.top - self.top, 0), min(box.bottom + 1 - self.top, height))
+        columns = slice(max(box.left - self.left, 0), min(box.right + 1 - self.left, width))
+        mask[rows, columns] = self.mask[rows, columns]
         top, left = max(self.top, other.top), max(self.left, other.left)
         bottom = min(self.top + height, other.top + other.mask.shape[0])
         right = min(self.left + width, other.left + other.mask.shape[1])
-        mask = self.mask.copy()
         if top < bottom and left < right:
             covered = other.mask[top - other.top : bottom - other.top, left - other.left : right - other.left]
-            mask[top - self.top : bottom - self.top, left - self.left : right - self.left] &= covered ^ 1
-        return Region(mask, self.left, self.top) if cv2.countNonZero(mask) else None
+            beside = mask[top - self.top : bottom - self.top, left - self.left : right - self.left]
+            np.greater(beside, covered, out=beside)
+        return Region(mask, self.left, self.top)
 
-    def largest_component(self) -> "Region":
-        """Largest 8-connected component (the first one on ties) of foreground that is not empty."""
-        (left, top, width, height), labels, label, _ = self._largest()
-        component = np.zeros_like(self.mask)
-        component[top : top + height, left : left + width] = labels == label
-        return Region(component, self.left, self.top)
-
-    def largest_corners(self) -> Corners:
-        """Around the largest component."""
-        (left, top, _, _), _, _, (x, y, width, height) = self._largest()
-        x, y = self.left + left + x, self.top + top + y
-        return Corners(x, y, x + width - 1, y + height - 1)
-
-    def _largest(self) -> tuple[Sequence[int], UInt16[np.ndarray, "h w"], int, Sequence[int]]:
-        """Window around the foreground, labels in it, label and window (in that one) of the largest component."""
-        around = x, y, width, height = cv2.boundingRect(self.mask)
-        window = self.mask[y : y + height, x : x + width]
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(window, connectivity=8, ltype=cv2.CV_16U)
-        label = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-        return around, labels, label, tuple(int(value) for value in stats[label, :4])
+    def largest_component(self) -> "Component | None":
+        """The largest 8-connected component; None if there is no foreground."""
+        outlines, tree = cv2.findContours(self.mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        best, most = None, 0
+        outer = [index for index, path in enumerate(outlines) if tree[0, index, _PARENT] < 0]
+        for index in sorted(outer, key=lambda index: -len(outlines[index])):
+            if (len(outlines[index]) // 2 + 1) ** 2 < most:
+                break  # shorter paths cannot hold more
+            area, hole = _enclosed(outlines[index], 1), tree[0, index, _CHILD]
+            while hole >= 0:
+                area -= _enclosed(outlines[hole], -1)
+                hole = tree[0, hole, _NEXT]
+            found = Component(self, outlines[index], area)
+            best, most = (found, area) if best is None or found.rank < best.rank else (best, most)
+        return best
 
     def contour(self) -> Float[np.ndarray, "n 2"]:
         """Pixels (x, y) on either side of the foreground's border; the border of the frame is none."""
@@ -104,28 +100,76 @@ class Region:
         return found.reshape(-1, 2).astype(np.float32) + np.array([self.left, self.top], dtype=np.float32)
 
 
-def foreground(logits: Float[np.ndarray, "h w"], size: Size) -> Region | None:
-    """What ``framework.types.upsample(logits, size) > 0`` says; None if nothing.
+_NEXT, _, _CHILD, _PARENT = range(4)
+"""Places in OpenCV's tree of outlines: components are roots, their holes are children."""
 
-    Only the surroundings of the foreground are enlarged, by OpenCV. It rounds its weights differently, so pixels within
-    rounding of zero are decided with torch's.
+
+def _enclosed(outline: Int[np.ndarray, "n 1 2"], side: int) -> int:
+    """Pixels on or inside a closed path through pixels (`side` = 1), or strictly inside (-1), by Pick's theorem.
+
+    Spares visiting them, which OpenCV's component statistics do at several times the cost.
     """
-    x, y, width, height = cv2.boundingRect((logits > 0).view(np.uint8))
-    if width == 0:
-        return None
-    top, bottom = _aligned(y - 1, y + height + 1, logits.shape[0], size[0])
-    left, right = _aligned(x - 1, x + width + 1, logits.shape[1], size[1])
+    steps = len(outline) if len(outline) > 1 else 0
+    return round(cv2.contourArea(outline) + side * steps / 2 + 1)
+
+
+def _corners(points: Int[np.ndarray, "n 1 2"] | UInt8[np.ndarray, "H W"], left: int = 0, top: int = 0) -> Corners:
+    """Around points or foreground given from (left, top) on."""
+    x, y, width, height = cv2.boundingRect(points)
+    return Corners(left + x, top + y, left + x + width - 1, top + y + height - 1)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Component:
+    """An 8-connected component of a region."""
+
+    whole: Region
+    outline: Int[np.ndarray, "n 1 2"]
+    """Pixels (x, y) of the window on a closed path around it."""
+    area: int
+
+    @property
+    def corners(self) -> Corners:
+        return _corners(self.outline, self.whole.left, self.whole.top)
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """Larger ones first, then in the order of OpenCV's labels, which count blocks of 2 x 2 pixels of the frame."""
+        x, y = (self.outline[:, 0] + (self.whole.left, self.whole.top)).T // 2
+        return -self.area, int(y.min()), int(x[y == y.min()].min())
+
+    def region(self) -> Region:
+        """On its own."""
+        filled = self.whole.mask.copy()
+        cv2.floodFill(filled, None, self.outline[0, 0].tolist(), 2, flags=8)
+        return Region((filled == 2).view(np.uint8), self.whole.left, self.whole.top)
+
+
+def foreground(logits: Float[np.ndarray, "h w"], size: Size) -> Region | None:
+    """What ``framework.types.upsample(logits, size) > 0`` says; None if nothing."""
+    positive = (logits > 0).view(np.uint8)
+    region = _enlarged(logits, _corners(positive), size) if positive.any() else None
+    return region if region and region.area else None
+
+
+def _enlarged(logits: Float[np.ndarray, "h w"], part: Corners, size: Size) -> Region:
+    """Foreground around these logits, up to their neighbours; beyond, values are not reliable.
+
+    OpenCV rounds its weights differently from torch, so pixels within rounding of zero are decided with torch's.
+    """
+    top, bottom = _aligned(part.top - 1, part.bottom + 2, logits.shape[0], size[0])
+    left, right = _aligned(part.left - 1, part.right + 2, logits.shape[1], size[1])
     window = logits[top:bottom, left:right]
     y, x = top * size[0] // logits.shape[0], left * size[1] // logits.shape[1]
     high, wide = bottom * size[0] // logits.shape[0] - y, right * size[1] // logits.shape[1] - x
     values = cv2.resize(window, (wide, high), interpolation=cv2.INTER_LINEAR)
-    mask = (values > 0).view(np.uint8)
     tolerance = 1e-4 * float(np.abs(window).max())
-    close = cv2.findNonZero(cv2.inRange(values, -tolerance, tolerance))
-    if close is not None:
-        columns, rows = close.reshape(-1, 2).T
+    mask = values > tolerance
+    close = np.flatnonzero(mask != (values >= -tolerance))
+    if len(close):
+        rows, columns = np.divmod(close, wide)
         mask[rows, columns] = _interpolated(logits, size, rows + y, columns + x) > 0
-    return Region(mask, x, y) if cv2.countNonZero(mask) else None
+    return Region(mask.view(np.uint8), x, y)
 
 
 def _aligned(first: int, last: int, count: int, length: int) -> tuple[int, int]:
@@ -150,26 +194,126 @@ def _interpolated(
     return above * (1 - share[0]) + below * share[0]
 
 
-def chosen_logits(outcome: Outcome) -> Float[np.ndarray, "h w"]:
-    """Of the chosen mask on the host, as the network gave them: before holes are filled."""
-    return _host(outcome.candidates.logits[0, outcome.choice])
+def hypotheses(outcome: Outcome) -> Float[np.ndarray, "M h w"]:
+    """Logits on the host, in one transfer, as the network gave them: before holes are filled."""
+    return outcome.candidates.logits[0].detach().float().cpu().numpy()
 
 
-def _host(logits: Float[Tensor, "h w"]) -> Float[np.ndarray, "h w"]:
-    return logits.detach().float().cpu().numpy()
+@dataclass(frozen=True, slots=True, eq=False)
+class Rival:
+    """What another hypothesis claims beside the chosen mask. Pixels are computed only where cells leave it open.
+
+    A cell is the area between four logits, or between two and the border of the frame; cell i of a row or column lies
+    between logits i - 1 and i. An interpolated value is positive if all logits around it are, and only if one is.
+    """
+
+    logits: Float[np.ndarray, "h w"]
+    chosen: Region
+    size: Size
+    cells: UInt8[np.ndarray, "h+1 w+1"]
+    """Where it may claim something; not empty."""
+    contested: Bool[np.ndarray, "h+1 w+1"]
+    """Where the chosen mask may cover something."""
+
+    @property
+    def reach(self) -> Corners:
+        """Around all that it may claim."""
+        return self._pixels(_corners(self.cells))
+
+    @property
+    def core(self) -> Corners | None:
+        """Around pixels that its largest component holds for certain; None where that takes computing them."""
+        certain = ~(_cells(self.logits <= 0) | self.contested)
+        certain[[0, -1]] = certain[:, [0, -1]] = False  # cut by the border
+        if not self._outweighs(int(np.count_nonzero(certain))):
+            return None
+        group, count = next(_groups(certain.view(np.uint8)))
+        return self._pixels(group, shrink=1) if self._outweighs(count) else None
+
+    def _outweighs(self, count: int) -> bool:
+        """Whether so many whole cells hold more pixels than all the others."""
+        (height, width), (high, wide) = self.logits.shape, self.size
+        others = cv2.countNonZero(self.cells) - count
+        return count * (high // height) * (wide // width) > others * ceil(high / height) * ceil(wide / width)
+
+    def largest_component(self) -> Component | None:
+        """The largest 8-connected component of what it claims (the first one on ties); None if it claims nothing."""
+        (height, width), (high, wide) = self.logits.shape, self.size
+        # Cells without pixels do not keep components apart.
+        groups = _groups(self.cells) if high >= height and wide >= width else [(_corners(self.cells), self.cells.size)]
+        best: Component | None = None
+        for cells, count in groups:
+            if best and best.area > count * ceil(high / height) * ceil(wide / width):
+                break  # this group and those after it hold less
+            part = replace(cells, left=cells.left - 1, top=cells.top - 1)
+            beside = _enlarged(self.logits, part, self.size).without(self.chosen, self._pixels(cells))
+            found = beside.largest_component()
+            best = found if best is None or (found and found.rank < best.rank) else best
+        return best
+
+    def _pixels(self, cells: Corners, shrink: int = 0) -> Corners:
+        """Around the pixels of some cells and at most one more, or (`shrink` = 1) around those strictly inside."""
+        (height, width), (high, wide) = self.logits.shape, self.size
+        return Corners(
+            max(floor((cells.left - 0.5) * wide / width - 0.5) + shrink, 0),
+            max(floor((cells.top - 0.5) * high / height - 0.5) + shrink, 0),
+            min(ceil((cells.right + 0.5) * wide / width - 0.5) - shrink, wide - 1),
+            min(ceil((cells.bottom + 0.5) * high / height - 0.5) - shrink, high - 1),
+        )
 
 
-def rivals(outcome: Outcome, chosen: Region, size: Size, loose: bool = False) -> Iterator[Region]:
-    """What each other hypothesis claims beside the chosen mask, where it claims anything.
+def rivals(
+    logits: Float[np.ndarray, "M h w"], choice: int, chosen: Region, size: Size, loose: bool = False
+) -> Iterator[Rival]:
+    """The other hypotheses that may claim something beside the chosen mask.
 
     `loose` counts every non-zero logit as a claim.
     """
-    for index, logits in enumerate(outcome.candidates.logits[0]):
-        if index != outcome.choice:
-            claimed = foreground(_host(logits.abs() if loose else logits), size)
-            beside = None if claimed is None else claimed.without(chosen)
-            if beside is not None:
-                yield beside
+    left, contested = _cells(logits[choice] <= 0), _cells(logits[choice] > 0)
+    for index, other in enumerate(logits):
+        if index != choice:
+            claims = np.abs(other) if loose else other
+            cells = (_cells(claims > 0) & left).view(np.uint8)
+            if cells.any():
+                yield Rival(claims, chosen, size, cells, contested)
+
+
+def _groups(cells: UInt8[np.ndarray, "rows columns"]) -> Iterator[tuple[Corners, int]]:
+    """Around each 8-connected group of cells, and how many these are; the largest first."""
+    labels = cv2.connectedComponents(cells, connectivity=8, ltype=cv2.CV_16U)[1]
+    counts = np.bincount(labels[cells.view(bool)])
+    for label in counts[1:].argsort()[::-1] + 1:
+        yield _corners((labels == label).view(np.uint8)), int(counts[label])
+
+
+def _cells(grid: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h+1 w+1"]:
+    """Cells that have it at one of their corners; corners outside are those nearest to them."""
+    padded = cv2.copyMakeBorder(grid.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE).view(bool)
+    across = padded[:, 1:] | padded[:, :-1]
+    return across[1:] | across[:-1]
+
+
+def told_apart(chosen: Region, found: Iterable[Rival], max_overlap: float) -> bool:
+    """DAM4SAM's rule: the chosen mask's box overlaps the one around it and a rival's largest component by at most this.
+
+    A larger box overlaps less, so no component is apart if all that the rival may claim is not.
+    """
+    own = chosen.corners
+
+    def apart(other: Corners) -> bool:
+        joint = own.joined(other).area
+        return joint > 0 and own.area / joint <= max_overlap
+
+    def away(rival: Rival) -> bool:
+        if not apart(rival.reach):
+            return False
+        core = rival.core
+        if core is not None and apart(core):
+            return True
+        largest = rival.largest_component()
+        return largest is not None and apart(largest.corners)
+
+    return any(away(rival) for rival in found)
 
 
 def remembered(sizes: Sequence[int], size: int) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from framework.types import ANCHOR, Candidates, Cue, Entry, Lease, Outcome, Query, Scores, upsample
@@ -15,7 +15,7 @@ from policies.beam import Beam
 from policies.dam4sam import Dam4Sam
 from policies.distinction import BoxOverlap, ContourDistance, _may_reach, _nearest, _reaches
 from policies.him2sam import Delayed, Him2Sam
-from policies.regions import HISTORY, foreground, relative_size, remembered
+from policies.regions import HISTORY, Corners, Region, foreground, relative_size, remembered, rivals, told_apart
 from policies.rmem import RMem
 from policies.sam2long import Sam2Long
 from policies.samurai import Samurai
@@ -299,20 +299,98 @@ def test_regions_are_what_upsampling_says(seed, height, width, coarse):
     masks[1, : coarse // 2] = -4
     values = upsample(masks, (height, width)).numpy()
     plain = (np.abs(values) > 1e-5).all(axis=0)
-    first, second = (foreground(mask.numpy(), (height, width)) for mask in masks)
-    beside = second and first and second.without(first)
-    for region, expected in ((second, values[1] > 0), (beside, (values[1] > 0) & (values[0] <= 0))):
-        if region is beside and not (first and second):
-            continue
-        found = np.zeros((height, width), dtype=bool)
+    for logits, expected in zip(masks, values > 0, strict=True):
+        region = foreground(logits.numpy(), (height, width))
+        found = drawn(region, (height, width))
         if region is not None:
-            rows = slice(region.top, region.top + region.mask.shape[0])
-            found[rows, region.left : region.left + region.mask.shape[1]] = region.mask
             y, x = np.nonzero(found)
-            corners = region.corners
-            assert (corners.left, corners.top, corners.right, corners.bottom) == (x.min(), y.min(), x.max(), y.max())
+            assert region.corners == Corners(int(x.min()), int(y.min()), int(x.max()), int(y.max()))
             assert region.area == len(x)
         assert (found == expected)[plain].all()
+
+
+def drawn(region, size):
+    found = np.zeros(size, dtype=bool)
+    if region is not None:
+        rows = slice(region.top, region.top + region.mask.shape[0])
+        found[rows, region.left : region.left + region.mask.shape[1]] = region.mask
+    return found
+
+
+def largest(mask):
+    """Largest component of a mask of the whole frame, and its box, as OpenCV labels and measures it."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    label = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    x, y, width, height = stats[label, :4].tolist()
+    return labels == label, Corners(x, y, x + width - 1, y + height - 1)
+
+
+def test_components_are_opencv_s():
+    """Areas by Pick's theorem, holes, islands in holes, ties, windows at odd places of the frame."""
+    random = np.random.default_rng(0)
+    for share in np.linspace(0.02, 0.98, 300):
+        height, width = random.integers(1, 40, 2)
+        mask = np.zeros((50, 50), np.uint8)
+        top, left = (int(at) for at in random.integers(0, 10, 2))
+        mask[top : top + height, left : left + width] = random.random((height, width)) < share
+        found = Region(mask[top : top + height, left : left + width].copy(), left, top).largest_component()
+        if not mask.any():
+            assert found is None
+            continue
+        expected, corners = largest(mask)
+        assert found.area == expected.sum() and found.corners == corners
+        assert (drawn(found.region(), (50, 50)) == expected).all()
+
+
+def smooth(random, coarse, quantum):
+    """Three hypotheses with blobs, specks and shells around each other; multiples of `quantum` where it is not 0."""
+    y, x = np.mgrid[:coarse, :coarse] / coarse
+    shared = [blob(random, y, x) for _ in range(random.integers(1, 3))]
+    for _ in range(3):
+        own = [blob(random, y, x) for _ in range(random.integers(0, 3))]
+        noise = cv2.GaussianBlur(random.standard_normal((coarse, coarse)), (0, 0), random.uniform(0.5, 4))
+        logits = np.max([*shared, *own], axis=0) * random.choice([1, 1, 0.9]) + noise * random.choice([0, 0.5, 4])
+        yield (np.round(logits / quantum) * quantum if quantum else logits).astype(np.float32)
+
+
+def blob(random, y, x):
+    (cy, cx), (ry, rx) = random.random(2), random.uniform(0.02, 0.5, 2)
+    return 6 - 6 * np.minimum(((y - cy) / ry) ** 2 + ((x - cx) / rx) ** 2, 3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    coarse=st.sampled_from([16, 32, 64]),
+    scale=st.sampled_from([(4, 4), (2, 8), (45 / 16, 5), (3.7, 1.3), (1, 1), (0.8, 2), (0.5, 0.5)]),
+    quantum=st.sampled_from([0, 0, 0.5, 2]),
+)
+def test_rivals_are_judged_as_at_full_size(seed, coarse, scale, quantum):
+    """DAM4SAM's rule against itself pixel by pixel on upsampled masks; bounds bound, components are the largest."""
+    logits = np.stack(list(smooth(np.random.default_rng(seed), coarse, quantum)))
+    size = round(scale[0] * coarse), round(scale[1] * coarse)
+    values = upsample(torch.from_numpy(logits), size).numpy()
+    exact = quantum > 0 and all(part in (1, 2, 4, 8, 0.5) for part in scale)  # torch does not round
+    assume(exact or (np.abs(values) > 1e-5).all())
+    masks, chosen = values > 0, foreground(logits[0], size)
+    assume(chosen is not None)
+    assert (drawn(chosen, size) == masks[0]).all()
+    y, x = np.nonzero(masks[0])
+    own = Corners(int(x.min()), int(y.min()), int(x.max()), int(y.max()))
+    beside = [mask & ~masks[0] for mask in masks[1:]]
+    expected = [largest(mask) for mask in beside if mask.any()]
+    joint = [own.joined(corners).area for _, corners in expected]
+    overlaps = [own.area / area if area else 1.0 for area in joint]
+    for limit in (0.3, 0.7, 0.9, *overlaps):
+        plain = any(overlap <= limit for overlap, area in zip(overlaps, joint, strict=True) if area)
+        assert told_apart(chosen, rivals(logits, 0, chosen, size), limit) == plain
+    components = [(rival, rival.largest_component()) for rival in rivals(logits, 0, chosen, size)]
+    components = [(rival, component) for rival, component in components if component]
+    for (rival, component), (mask, corners) in zip(components, expected, strict=True):
+        assert component.corners == corners and component.area == mask.sum()
+        assert (drawn(component.region(), size) == mask).all()
+        assert rival.reach.joined(corners) == rival.reach
+        assert rival.core is None or corners.joined(rival.core) == corners
 
 
 @settings(max_examples=50, deadline=None)
@@ -332,7 +410,7 @@ def test_a_box_that_may_not_reach_does_not():
 
 
 def test_the_border_of_the_frame_is_no_contour():
-    corner = foreground(rectangle((0, 0, 6, 6)).numpy(), (128, 128)).largest_component()
+    corner = foreground(rectangle((0, 0, 6, 6)).numpy(), (128, 128)).largest_component().region()
     full = np.zeros((128, 128), np.uint8)
     full[:24, :24] = corner.mask[:24, :24]
     y, x = np.nonzero(cv2.morphologyEx(full, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)))
