@@ -6,7 +6,8 @@ from dataclasses import dataclass, replace
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
 from policies.bank import POINTERS, SLOTS, Bank, anchored, newest, pointers_by_age, ranked, reduced, span
-from policies.regions import foreground, hypotheses, relative_size, remembered, rivals, told_apart
+from policies.regions import foreground, hypotheses, relative_size, remembered
+from policies.rivals import rivals, told_apart
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float
 
 from framework.types import Outcome, Size
-from policies.regions import Corners, Region, hypotheses, relative_size, rivals, told_apart
+from policies.regions import Corners, Region, hypotheses, relative_size
+from policies.rivals import rivals, told_apart
 
 
 @dataclass(frozen=True)

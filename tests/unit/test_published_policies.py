@@ -15,7 +15,8 @@ from policies.beam import Beam
 from policies.dam4sam import Dam4Sam
 from policies.distinction import BoxOverlap, ContourDistance, _may_reach, _nearest, _reaches
 from policies.him2sam import Delayed, Him2Sam
-from policies.regions import HISTORY, Corners, Region, foreground, relative_size, remembered, rivals, told_apart
+from policies.regions import HISTORY, Corners, Region, foreground, relative_size, remembered
+from policies.rivals import rivals, told_apart
 from policies.rmem import RMem
 from policies.sam2long import Sam2Long
 from policies.samurai import Samurai
