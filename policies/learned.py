@@ -133,9 +133,11 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
         return {"model": self.scorer.state_dict(), "inputs": list(INPUTS)}
 
     def by_rule(self) -> "Learned":
-        """The hand rule that learning starts from: trusts what is seen, gives up the oldest."""
-        rule = copy.copy(self)
+        """The hand rule that learning starts from: trusts what is seen, gives up the oldest. The same for all weights."""
+        rule = copy.deepcopy(self)
         rule.threshold, rule.margin = None, float("inf")
+        for weights in rule.scorer.parameters():
+            weights.data.zero_()
         return rule
 
     def ignore(self, groups: Sequence[str]) -> None:
