@@ -133,7 +133,7 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
         return {"model": self.scorer.state_dict(), "inputs": list(INPUTS)}
 
     def by_rule(self) -> "Learned":
-        """The hand rule that learning starts from: trusts what is seen, gives up the oldest. The same for all weights."""
+        """The rule that learning starts from, whatever the weights: trusts what is seen, gives up the oldest."""
         rule = copy.deepcopy(self)
         rule.threshold, rule.margin = None, float("inf")
         for weights in rule.scorer.parameters():
