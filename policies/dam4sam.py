@@ -37,7 +37,7 @@ class Dam4Sam(MemoryPolicy[DamState]):
 
     ``slots`` memories are read in all. The paper's ablations: ``anchors=1`` is RAM only; ``interval=1
     visible_only=false`` is DRM beside SAM2's own recent memory; ``introspection=false`` or ``min_iou=0
-    size_change=.inf`` admit without that test.
+    size_change=inf`` admit without that test.
 
     Published with ``quirks=True``: pointer distances are divided by the frames seen so far rather than by the length
     of the video, so positions shift during the first 15 frames.

@@ -69,7 +69,7 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
         checkpoint: weights and the features they were trained on; None for those in the repository, "untrained" for
             none.
         threshold: None trusts every frame on which the object is seen.
-        margin: .inf always gives up the oldest.
+        margin: inf always gives up the oldest.
 
     Raises:
         ValueError: a checkpoint that is missing, or trained on other features.
