@@ -144,9 +144,9 @@ class KeepLearning(pl.LightningModule):
         policy: Any,
         network: Network,
         validation: DataSet,
-        rate: float = 2e-3,
-        decay: float = 1e-2,
-        ranking: float = 1.0,
+        rate: float = 1e-3,
+        decay: float = 1.0,
+        ranking: float = 0.1,
         tie: float = 0.02,
         ignored: Sequence[str] = (),
     ) -> None:
