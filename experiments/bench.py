@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from framework.benchmark import components, locksteps
+from framework.benchmark import components, decisions, locksteps
 from framework.cli import build, check, command
 from framework.types import Frame
 from framework.variants import variants
@@ -20,7 +20,7 @@ def table(title: str, *columns: str) -> Table:
 
 @command("bench")
 def main(config: DictConfig) -> None:
-    """Prints the cost of each component, and the gain of lockstep over separate runs."""
+    """Prints the cost of each component, the gain of lockstep over separate runs, and the cost of a decision."""
     check(config, frames=int, repeats=int, threads=int | None)
     console = Console()
     if config.threads is not None:
@@ -43,6 +43,12 @@ def main(config: DictConfig) -> None:
         for k in locksteps(trackers, frames, config.repeats):
             times = f"{k.together:.1f}", f"{k.apart:.1f}", f"{k.apart / k.together:.2f}x"
             made.add_row(str(k.trackers), *times, str(k.rows_asked), str(k.rows_computed))
+        console.print(made)
+        made = table("decision at 720p, ms", "policy", "target", "calm", "distractor", "specks", "scene")
+        for name, tracker in trackers.items():
+            for d in decisions(tracker.policy):
+                parts = (d.calm, d.distractor, d.specks, d.scene)
+                made.add_row(name, f"{d.share:.0%}", *(f"{ms:.2f}" for ms in parts))
         console.print(made)
 
 

@@ -4,16 +4,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import pi, sqrt
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
+from framework.interfaces import MemoryPolicy
 from framework.networks.sam2 import Sam2Network
 from framework.tracker import Tracker, lockstep
-from framework.types import ANCHOR, Entry, Frame, Read, Result, Scores
+from framework.types import ANCHOR, Candidates, Entry, Frame, Lease, Outcome, Query, Read, Result, Scores
 
-SLOTS, POINTERS = 6, 16
+SLOTS, POINTERS, VIDEO = 6, 16, (720, 1280)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +142,67 @@ def locksteps(trackers: Mapping[str, Tracker], frames: Sequence[Frame], repeats:
 def _run(trackers: Mapping[str, Tracker], frames: Sequence[Frame]) -> list[Result]:
     first = next(iter(trackers))
     return [step[first] for step in lockstep(trackers, frames, len(frames))]
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionCost:
+    """Milliseconds that a policy takes for one object on one 720p frame, without the network."""
+
+    share: float
+    """Of the frame that the target covers."""
+    calm: float
+    """Hypotheses agree but for their edges."""
+    distractor: float
+    """Another hypothesis holds a second object as well."""
+    specks: float
+    """Others hold a few pixels far away."""
+    scene: float
+    """Others hold most of the frame."""
+
+
+def decisions(
+    policy: MemoryPolicy[Any], repeats: int = 20, shares: Sequence[float] = (0.01, 0.06, 0.25)
+) -> list[DecisionCost]:
+    """Cost of `read` and `write` behind a full bank, when the last admission is long ago; the least of several."""
+    return [DecisionCost(share, **_decisions(policy, sqrt(share / pi), repeats)) for share in shares]
+
+
+def _decisions(policy: MemoryPolicy[Any], radius: float, repeats: int) -> dict[str, float]:
+    target = _disc(0.35, 0.5, radius)
+    second = torch.maximum(target, _disc(0.9, 0.15, max(radius / 3, 0.03)))
+    speck, scene = torch.maximum(target, _disc(0.97, 0.97, 0.007)), _disc(0.5, 0.5, 0.7)
+    kinds = {"calm": target, "distractor": second, "specks": speck, "scene": scene}
+    noise = (
+        9 * torch.nn.functional.avg_pool2d(torch.randn(3, 1, 256, 256, generator=torch.manual_seed(0)), 9, 1, 4)[:, 0]
+    )
+    state = policy.init()
+    for frame in range(POINTERS + 1):
+        _, state = _decide(policy, state, frame, target + noise)
+    costs = {}
+    for kind, other in kinds.items():
+        logits = torch.stack((target, other, other)) + noise
+        costs[kind] = min(_decide(policy, state, POINTERS + 1, logits)[0] for _ in range(repeats))
+    return costs
+
+
+def _disc(x: float, y: float, radius: float) -> Tensor:
+    """Logits from -20 to 20, positive inside; centre and radius as shares of the side."""
+    at = torch.arange(256) / 256
+    return 20 * (1 - ((at - x) ** 2 + (at[:, None] - y) ** 2) / radius**2).clamp(-1, 1)
+
+
+def _decide(policy: MemoryPolicy[Any], state: Any, frame: int, logits: Tensor) -> tuple[float, Any]:
+    """Milliseconds, and the next state."""
+    scores = Scores(0.95, 5.0, None, int((logits[0] > 0).sum()), prompted=frame == 0)
+    candidates = Candidates(logits[None], torch.tensor([[0.95, 0.5, 0.4]]), torch.zeros(1, 3, 4), torch.tensor([5.0]))
+    query = Query(frame, torch.zeros(4, 2, 2), None)
+    read = policy.read(state, query)
+    items = len(read.spatial) + len(read.pointers)
+    reading = torch.full((items,), 1 / max(items, 1)) if policy.measures else None
+    truth = torch.ones(VIDEO, dtype=torch.bool) if policy.privileged else None
+    outcome = Outcome(frame, candidates, 0, None, scores, VIDEO, truth, reading)
+    entry = Entry(frame, torch.zeros(4), frame, scores, Lease(lambda: frame))
+    began = time.perf_counter()
+    policy.read(state, query)
+    state = policy.write(state, entry, outcome)
+    return 1000 * (time.perf_counter() - began), state

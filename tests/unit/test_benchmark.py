@@ -2,11 +2,12 @@
 
 import torch
 
-from framework.benchmark import components, locksteps
+from framework.benchmark import components, decisions, locksteps
 from framework.data.procedural import Procedural
 from framework.networks.micro import network
 from framework.tracker import Tracker
 from framework.types import Frame
+from policies.dam4sam import Dam4Sam
 from policies.keep_first import KeepFirst
 from policies.sam2 import Sam2
 
@@ -36,3 +37,18 @@ def test_lockstep_lines_count_rows() -> None:
     assert [line.rows_asked for line in lines] == [4, 8, 12]
     # Frame 0 is one prompt for all; on frame 1 all read the prompt alone; then `c` goes its own way.
     assert [line.rows_computed for line in lines] == [4, 4, 6]
+
+
+def test_decisions_are_those_of_frames_that_pass_the_gate() -> None:
+    admitted = []
+
+    class Watched(Dam4Sam):
+        def write(self, state, entry, outcome):
+            after = super().write(state, entry, outcome)
+            admitted.append(after.admitted == entry.frame)
+            return after
+
+    (cost,) = decisions(Watched(), repeats=1, shares=(0.06,))
+    assert admitted[-4:] == [False, True, False, True], "calm, distractor, specks, scene"
+    assert not any(admitted[:-4])
+    assert min(cost.calm, cost.distractor, cost.specks, cost.scene) > 0
