@@ -60,10 +60,10 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
     """Recent and lasting memories, both quality-gated, with deferred commit.
 
     A frame is trusted, and enters the `recent` tier, if the first head gives its mask more than `threshold` to be right
-    (IoU >= .7), seeing the evidence of this frame and of the last ten (`policies/evidence.py`). Every `every` frames
-    the newest trusted frame is nominated for the `lasting` tier, and `every` frames later, when what followed is known,
-    it competes with those in it. The oldest leaves, unless the second head finds that giving up another one is better
-    by more than `margin`.
+    (IoU >= .3 in the shipped weights), seeing the evidence of this frame and of the last ten (`policies/evidence.py`).
+    With a `lasting` tier, the newest trusted frame is nominated for it every `every` frames, and `every` frames later,
+    when what followed is known, competes with those in it. The oldest leaves, unless the second head finds that giving
+    up another one is better by more than `margin`.
 
     Args:
         checkpoint: weights and the features they were trained on; None for those in the repository, "untrained" for
@@ -78,12 +78,12 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
     def __init__(
         self,
         checkpoint: str | None = None,
-        recent: int = 3,
-        lasting: int = 3,
+        recent: int = 6,
+        lasting: int = 0,
         every: int = 5,
         pointers: int = POINTERS,
         threshold: float | None = 0.5,
-        margin: float = 0.0,
+        margin: float = float("inf"),
     ) -> None:
         super().__init__()
         if recent < 0 or lasting < 0 or recent + lasting > 6 or every < 1 or pointers < 0:
@@ -122,7 +122,7 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
             newest = Kept(entry, trail.rows[-1], trust, trail.newest.look)
         nominee = state.nominee and replace(state.nominee, after=(*state.nominee.after, trust)[: self.every])
         state = LearnedState(bank, state.lasting, nominee, trail, newest, state.frames + 1, entry.frame)
-        return self._commit(state) if state.frames % self.every == 0 else state
+        return self._commit(state) if self.lasting and state.frames % self.every == 0 else state
 
     def entries(self, state: LearnedState) -> Sequence[Entry]:
         held = [kept.entry for kept in (*state.lasting, state.nominee, state.newest) if kept is not None]

@@ -227,7 +227,7 @@ class Rollouts(pl.LightningDataModule):
         held_out: int = 30,
         decisions: int = 4,
         horizon: int = 32,
-        right: float = 0.7,
+        right: float = 0.3,
         workers: int = 2,
         cache: str = "outputs/rollouts",
         seed: int = 0,

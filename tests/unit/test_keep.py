@@ -78,7 +78,7 @@ def train(folder, epochs: int, resume: bool = False) -> tuple[dict, pl.Trainer]:
     pl.seed_everything(5)
     net = network()
     data = Procedural("train", "hard", length=30)
-    policy = Learned("untrained")
+    policy = Learned("untrained", recent=3, lasting=3)
     module = KeepLearning(policy, net, Procedural("val", "hard", length=6, limit=1))
     rollouts = Rollouts(
         net, {"skip": Witness(SkipAbsent())}, data, videos=2, held_out=1, decisions=1, horizon=2, workers=0,

@@ -16,6 +16,7 @@ from policies.witness import Witness
 from tests.synthetic import Video, live
 
 GRID = 16
+TIERS = {"recent": 3, "lasting": 3}
 
 
 def seen(frame: int, masks, iou=(0.9, 0.4, 0.3), presence=5.0, choice=0, embedding=None, prompted=False):
@@ -85,7 +86,7 @@ def test_a_set_is_judged_whatever_its_order_and_padding():
 
 
 def test_the_rule_keeps_what_is_seen_and_spaces_what_lasts():
-    policy = Learned("untrained").by_rule()
+    policy = Learned("untrained", **TIERS).by_rule()
     *_, last = live(policy, Video(1, 41))
     read = policy.read(last.state, Query(41, torch.zeros(8, 4, 4), None))
     assert [entry.frame for entry, _ in read.spatial] == [0, 25, 30, 35, 38, 39, 40]
@@ -107,7 +108,10 @@ def test_a_trusted_frame_is_one_the_first_head_believes():
 
 def test_the_second_head_overrules_the_oldest_only_beyond_the_margin():
     torch.manual_seed(1)
-    eager, careful = Learned("untrained", threshold=None), Learned("untrained", threshold=None, margin=1e9)
+    eager, careful = (
+        Learned("untrained", threshold=None, margin=0.0, **TIERS),
+        Learned("untrained", threshold=None, margin=1e9, **TIERS),
+    )
     careful.scorer = eager.scorer
     rule = eager.by_rule()
     video = Video(2, 80)
@@ -119,7 +123,7 @@ def test_the_second_head_overrules_the_oldest_only_beyond_the_margin():
 
 
 def test_every_alternative_is_one_candidate_less_and_one_of_them_was_taken():
-    policy = Learned("untrained")
+    policy = Learned("untrained", **TIERS)
     decisions = [step.state for step in live(policy.by_rule(), Video(3, 60)) if step.state.choice]
     assert len(decisions) >= 5
     for state in decisions:
