@@ -108,10 +108,7 @@ def test_a_trusted_frame_is_one_the_first_head_believes():
 
 def test_the_second_head_overrules_the_oldest_only_beyond_the_margin():
     torch.manual_seed(1)
-    eager, careful = (
-        Learned("untrained", threshold=None, margin=0.0, **TIERS),
-        Learned("untrained", threshold=None, margin=1e9, **TIERS),
-    )
+    eager, careful = (Learned("untrained", threshold=None, margin=margin, **TIERS) for margin in (0.0, 1e9))
     careful.scorer = eager.scorer
     rule = eager.by_rule()
     video = Video(2, 80)
