@@ -6,7 +6,8 @@ import pytorch_lightning as pl
 import torch
 
 from framework.data.procedural import Procedural
-from framework.learning.keep import ABSENT, RIGHT, UNKNOWN, WRONG, KeepLearning, Lessons, Rollouts, ranking_loss
+from framework.learning.keep import KeepLearning, Rollouts, ranking_loss
+from framework.learning.lessons import ABSENT, RIGHT, UNKNOWN, WRONG, Lessons
 from framework.learning.rollouts import Rollout
 from framework.networks.micro import network
 from policies.learned import INPUTS, Learned
