@@ -9,6 +9,8 @@ from framework.papers import Reproduction
 from framework.report import paper
 from framework.report.table import METRICS, TITLES, Layout, Row, caption, cells, header, number
 
+FEW = 6
+"""Variants that a title names one by one."""
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1200px; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums }
@@ -30,7 +32,9 @@ def page(
     reproduction: Reproduction | None = None,
 ) -> str:
     """Tables, figures (title -> PNG), overlay pictures (sequence -> JPEG), all scores, failures and configuration."""
-    title = f"{' · '.join(row.variant for row in table)} on {comparison.data}"
+    names = [row.variant for row in table]
+    shown = names if len(names) <= FEW else [names[0], f"{len(names) - 1} others"]
+    title = f"{' · '.join(shown)} on {comparison.data}"
     parts = [
         f"<h1>{html.escape(title)}</h1>",
         _comparison_table(table, layout),

@@ -4,6 +4,7 @@ import io
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from framework.evaluation import Comparison
@@ -43,7 +44,7 @@ def differences(comparison: Comparison, metric: str) -> bytes:
     else:
         axes.set_xlabel("sequences, sorted by mean difference")
     if others:
-        axes.legend(fontsize=8, frameon=False, loc="best")
+        _name(axes)
     return _finish(figure)
 
 
@@ -57,7 +58,7 @@ def over_time(comparison: Comparison) -> bytes:
     axes.set_xlabel("part of the video, %")
     axes.set_ylabel("mean IoU")
     axes.set_ylim(0, 1)
-    axes.legend(fontsize=8, frameon=False)
+    _name(axes)
     return _finish(figure)
 
 
@@ -68,3 +69,8 @@ def course(comparison: Comparison, run: int) -> list[float]:
     counts = known.sum(axis=0)
     sums = np.where(known, table, 0.0).sum(axis=0)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).tolist()
+
+
+def _name(axes: Axes) -> None:
+    """A legend above the axes, where names of any length hide no point."""
+    axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
