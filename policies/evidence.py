@@ -176,33 +176,32 @@ class _Numbers:
 
 
 def _measure(trail: Trail, entry: Entry, outcome: Outcome) -> tuple[_Numbers, Appearance]:
-    logits = outcome.candidates.logits[0].detach().float()
-    masks, choice = logits > 0, outcome.choice
-    looks, tokens, cover = _looks(logits, outcome.embedding)
-    now = Appearance(looks[choice], F.normalize(entry.pointer.detach().float(), dim=0))
+    logits, choice = outcome.candidates.logits[0].detach().float(), outcome.choice
+    probability = torch.sigmoid(logits)
+    masks = (logits > 0).float()
+    scene = _Scene.of(probability, outcome.embedding)
+    now = Appearance(scene.looks[choice], F.normalize(entry.pointer.detach().float(), dim=0))
     known = [reference or now for reference in (trail.prompt, trail.newest, trail.mean)]
-    alike = looks @ torch.stack([reference.look for reference in known]).T
+    alike = scene.looks @ torch.stack([reference.look for reference in known]).T
     pointed = torch.stack([reference.pointer for reference in known]) @ now.pointer
-    everywhere = known[0].look @ tokens
-    within = cover[choice] > 0.5
-    areas = masks.sum((-2, -1)).float()
-    chosen, one = masks[choice], areas[choice].clamp_min(1)
+    everywhere, within = scene.likeness(known[0].look), scene.cover[choice] > 0.5
+    areas, chosen = masks.sum((-2, -1)), masks[choice]
+    one = areas[choice].clamp_min(1)
     others = [index for index in range(len(masks)) if index != choice]
     iou = outcome.candidates.iou[0].to(logits.device).float()
-    beside = (masks & ~chosen).sum((-2, -1)).float() / one
+    beside = (areas - (masks * chosen).sum((-2, -1))) / one
     ys, xs = (torch.arange(n, device=logits.device).float() for n in chosen.shape)
     nothing = logits.new_zeros(())
     rival = (iou * beside.clamp_max(2))[others].max() if others else nothing
     rival_look = torch.where(areas[others] > 0, alike[others, 0] - alike[choice, 0], -1.0).max() if others else nothing
-    probability = torch.sigmoid(logits[choice])
     stacked = torch.stack(
         [
             (torch.topk(iou, 2).values.flip(0).diff().neg()[0] if others else nothing),
-            (logits[choice] > 1).sum() / (logits[choice] > -1).sum().clamp_min(1),
-            (probability * chosen).sum() / one,
-            (chosen[0].any() | chosen[-1].any() | chosen[:, 0].any() | chosen[:, -1].any()).float(),
+            (logits[choice] > 1).float().sum() / (logits[choice] > -1).float().sum().clamp_min(1),
+            (probability[choice] * chosen).sum() / one,
+            torch.stack([chosen[0].max(), chosen[-1].max(), chosen[:, 0].max(), chosen[:, -1].max()]).max(),
             rival,
-            _box_share(masks, choice, others),
+            _box_share(masks > 0, choice, others),
             rival_look,
             (chosen.sum(0) * xs).sum() / one,
             (chosen.sum(1) * ys).sum() / one,
@@ -215,17 +214,35 @@ def _measure(trail: Trail, entry: Entry, outcome: Outcome) -> tuple[_Numbers, Ap
     return _Numbers(*stacked.tolist()), now
 
 
-def _looks(
-    logits: Float[Tensor, "M h w"], embedding: Float[Tensor, "C y x"] | None
-) -> tuple[Float[Tensor, "M C"], Float[Tensor, "C n"], Float[Tensor, "M n"]]:
-    """Mean image feature under each mask and all of them, normalised; and how much of each token a mask covers."""
-    if embedding is None:
-        return logits.new_zeros(len(logits), 1), logits.new_zeros(1, 1), logits.new_zeros(len(logits), 1)
-    height, width = embedding.shape[-2:]
-    cover = F.adaptive_avg_pool2d(torch.sigmoid(logits)[None], (height, width))[0].flatten(1)
-    features = embedding.detach().float().flatten(1)
-    centred = features - features.mean(dim=1, keepdim=True)  # what all of the image shares tells nothing
-    return F.normalize(cover @ centred.T, dim=1), F.normalize(centred, dim=0), cover
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """Image features less their mean, since what all of the image shares tells nothing. The mean is taken off where it
+    is needed rather than from the whole map."""
+
+    features: Float[Tensor, "C n"]
+    mean: Float[Tensor, " C"]
+    cover: Float[Tensor, "M n"]
+    """How much of each token a mask covers."""
+    looks: Float[Tensor, "M C"]
+    """Mean feature under each mask, normalised."""
+
+    @classmethod
+    def of(cls, probability: Float[Tensor, "M h w"], embedding: Float[Tensor, "C y x"] | None) -> "_Scene":
+        """All zeros without an embedding."""
+        if embedding is None:
+            embedding = probability.new_zeros(1, 1, 1)
+        height, width = embedding.shape[-2:]
+        cover = F.adaptive_avg_pool2d(probability[None], (height, width))[0].flatten(1)
+        features = embedding.detach().float().flatten(1)
+        mean = features.mean(dim=1)
+        looks = cover @ features.T - cover.sum(dim=1, keepdim=True) * mean
+        return cls(features, mean, cover, F.normalize(looks, dim=1))
+
+    def likeness(self, look: Float[Tensor, " C"]) -> Float[Tensor, " n"]:
+        """Cosine of each token's feature with a look."""
+        shared, along = torch.stack([self.mean, look]) @ self.features
+        square = (self.features * self.features).sum(0) - 2 * shared + self.mean @ self.mean
+        return (along - look @ self.mean) / square.clamp_min(1e-12).sqrt()
 
 
 def _box_share(masks: Tensor, choice: int, others: Sequence[int]) -> Float[Tensor, ""]:
