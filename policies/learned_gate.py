@@ -1,7 +1,7 @@
 """A learned gate on what memory attention reads: a bias for every memory, from what is known about it.
 
 The bias goes into the network's own softmax: 0 leaves a memory as it is, minus infinity is as good as forgetting it.
-`framework.learning.read_gate` trains the gate through memory attention.
+The gate is trained through memory attention, by `experiments.train learner=read_gate`.
 """
 
 import pickle

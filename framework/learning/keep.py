@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 import pytorch_lightning as pl
@@ -15,11 +15,29 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from framework.data.sequence import DataSet
-from framework.interfaces import Network
+from framework.interfaces import MemoryPolicy, Network
 from framework.learning.lessons import RIGHT, UNKNOWN, Lesson, Lessons
 from framework.learning.read_gate import track
-from framework.learning.rollouts import Rollout, RolloutVideos
+from framework.learning.rollouts import Deciding, Rollout, RolloutVideos
 from framework.tracker import Tracker
+
+
+@runtime_checkable
+class Keeping(Deciding, Protocol):
+    """The policy that learns, a `MemoryPolicy` and a module."""
+
+    scorer: Any
+    """`judge(windows, present)` gives logits of `RIGHT`, `WRONG`, `ABSENT` [N 3], `rate(candidates, present)` what each
+    is worth [D K]; `centre` and `scale` [inputs] standardise what they see."""
+
+    def by_rule(self) -> "Keeping":
+        """The hand rule that learning starts from."""
+
+    def ignore(self, groups: Sequence[str]) -> None:
+        """Leaves groups of features out."""
+
+    def checkpoint(self) -> Mapping[str, Any]:
+        """What the policy reads its weights from."""
 
 
 def ranking_loss(
@@ -39,10 +57,10 @@ def ranking_loss(
 
 
 class KeepLearning(pl.LightningModule):
-    """Both heads of a `policies.learned.Learned` from rollouts; chosen by how well it tracks, not by its losses.
+    """Both heads of a policy's scorer from rollouts; chosen by how well the policy tracks, not by its losses.
 
     Args:
-        policy: its `scorer` is trained.
+        policy: see `Keeping`.
         network: frozen; for the closed loop.
         validation: videos that are tracked in closed loop.
         rate: highest learning rate, falling to 0 over the training.
@@ -53,7 +71,7 @@ class KeepLearning(pl.LightningModule):
 
     def __init__(
         self,
-        policy: Any,
+        policy: Keeping,
         network: Network,
         validation: DataSet,
         rate: float = 1e-3,
@@ -110,7 +128,7 @@ class KeepLearning(pl.LightningModule):
             self.log_dict({f"val/{n}": v for n, v in found.items()}, batch_size=1, add_dataloader_idx=False)
             return
         data = self.validation
-        trackers = {"": Tracker(self._network[0], self.learned)}
+        trackers = {"": Tracker(self._network[0], cast(MemoryPolicy, self.learned))}
         with torch.inference_mode():
             reached = [track(trackers, data.sequence(index))[""] for index in range(len(data))]
         self.log("val/J", float(np.mean(reached)), batch_size=1, add_dataloader_idx=False)
@@ -135,9 +153,9 @@ class Rollouts(pl.LightningDataModule):
         network: Network,
         policies: Mapping[str, Any],
         data: DataSet,
-        videos: int = 300,
-        held_out: int = 30,
-        decisions: int = 4,
+        videos: int = 130,
+        held_out: int = 16,
+        decisions: int = 2,
         horizon: int = 32,
         right: float = 0.3,
         workers: int = 2,

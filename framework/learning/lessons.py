@@ -12,7 +12,9 @@ from torch.utils.data import IterableDataset
 from framework.learning.rollouts import Rollout
 
 RIGHT, WRONG, ABSENT = range(3)
+"""Verdicts on a mask, in the order of the scorer's logits."""
 UNKNOWN = -1
+"""Where the truth is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from framework.tracker import Tracker, advance
 from framework.types import Features, Frame
 
 
+@runtime_checkable
 class Evident(Protocol):
     """A policy that can say what it saw."""
 
@@ -32,6 +33,7 @@ class Evident(Protocol):
         """Features of the last frame; None if it was prompted."""
 
 
+@runtime_checkable
 class Deciding(Evident, Protocol):
     """A policy whose decisions can be taken otherwise."""
 
