@@ -44,6 +44,8 @@ class Curriculum:
         sequence_videos: videos per sequential step.
         sequence_frames: frames per sequential clip.
         hide: probability, per queried frame, that a tracked object is left out of it (an absent frame).
+        lost: share of steps with given memories in which the newest of them, a different number in every row, saw
+            nothing, as after an occlusion: only what is older tells where the object is.
     """
 
     sequential_from: float = 0.6
@@ -53,6 +55,7 @@ class Curriculum:
     sequence_videos: int = 3
     sequence_frames: int = 12
     hide: float = 0.15
+    lost: float = 0.4
 
     def sequential(self, step: int, progress: float) -> bool:
         """The same answer in every process, so that all are equally long at work."""
@@ -86,7 +89,7 @@ class ClipStream(IterableDataset):
     """
 
     LEVELS = ("calm", "distractors", "occlusion", "hard")
-    SHARES = (0.2, 0.35, 0.2, 0.25)
+    SHARES = (0.15, 0.35, 0.25, 0.25)
     LENGTH = 120
 
     def __init__(
@@ -139,8 +142,9 @@ class ClipStream(IterableDataset):
         hide = 2 * self.curriculum.hide  # one of two objects at a time
         if not sequential:
             return [{int(rng.choice(tracked))} if i and rng.random() < hide else set() for i in range(frames)]
-        gone, start = {int(rng.choice(tracked))}, int(rng.integers(2, frames))
-        away = range(start, start + int(rng.integers(2, 7))) if rng.random() < 2 * hide else range(0)
+        # Away early enough to be back, more often than not, in the half that is learned from.
+        gone, start = {int(rng.choice(tracked))}, int(rng.integers(1, max(2 * frames // 3, 2)))
+        away = range(start, start + int(rng.integers(2, 8))) if rng.random() < 2 * hide else range(0)
         return [gone if i in away else set() for i in range(frames)]
 
     @staticmethod

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from framework.data.procedural import Procedural
 from framework.learning.clips import Clips, ClipStream, Curriculum
 from framework.learning.mask_losses import best_of, iou, mask_loss, presence_loss, quality_loss, reading_loss
 from framework.learning.unroll import (
+    POINTERS,
     PROMPTED_SLOT,
     SURE,
     Decoded,
@@ -50,6 +51,9 @@ class Weights:
     presence: float = 0.5
     reading: float = 1.0
     prompt: float = 0.5
+    even: float = 1.0
+    """Share of the cross-entropy of masks in which object and background weigh the same, at the start; it falls to .15.
+    Less than 1 spares a network that draws masks already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +214,31 @@ class Pretraining(pl.LightningModule):
         if rng.random() < 0.5:
             slots = sorted(rng.choice(PROMPTED_SLOT, len(kept), replace=False).tolist())
         recent = [(m, torch.full_like(scene.video, slot)) for m, slot in zip(kept[::-1], slots, strict=True)]
-        self._query(scene, second, [anchor, *recent], rng, terms)
+        pointers = None
+        if rng.random() < self.curriculum.lost * self.curriculum.reach(float(self.progress)):
+            pointers = self._lost(scene, rounds, second[0], rng)
+            recent = [(m, torch.full_like(scene.video, slot)) for slot, m in enumerate(pointers[:PROMPTED_SLOT])]
+            pointers = pointers[: int(rng.integers(PROMPTED_SLOT, len(pointers) + 1))]
+        self._query(scene, second, [anchor, *recent], rng, terms, pointers)
+
+    def _lost(self, scene: Scene, seen: list[Memory], now: int, rng: np.random.Generator) -> list[Memory]:
+        """Memories of the frames before `now`, newest first, as many as there are pointers: for a while nothing was
+        found. (They repeat the few frames of the clip.)"""
+        missed = torch.from_numpy(rng.integers(0, POINTERS + 1, scene.rows)).to(scene.video.device)
+        nothing = [self._nothing(scene, t) for t in range(1, 1 + len(seen))]
+        past = []
+        for ago in range(POINTERS):
+            which = -1 - ago % len(seen)
+            memory = nothing[which].instead(missed > ago, seen[which])
+            past.append(replace(memory, time=scene.times[:, now] - 1 - ago))
+        return past
+
+    def _nothing(self, scene: Scene, t: int) -> Memory:
+        """Memory of frame `t` if no object was seen in it."""
+        unseen = torch.zeros_like(scene.masks[:, t])
+        features = memorise(self.network, scene.at(t), unseen.float() - 1024.0, unseen[:, 0, 0])
+        pointer = self.network.no_obj_ptr.expand(scene.rows, -1)
+        return Memory(features, pointer, torch.zeros_like(scene.covered[:, t]), scene.times[:, t])
 
     def _sequence(self, batch: Clips, rng: np.random.Generator, terms: Terms) -> None:
         """Frame by frame on its own masks: the first half only to drift, the second half to learn."""
@@ -330,7 +358,7 @@ class Pretraining(pl.LightningModule):
 
     @property
     def _balance(self) -> float:
-        return max(1 - 1.6 * float(self.progress), 0.15)
+        return max(self.weights.even - 1.6 * float(self.progress), 0.15)
 
     def _query(
         self,
@@ -425,9 +453,9 @@ class Pretraining(pl.LightningModule):
             slots = range(PROMPTED_SLOT)
             recent = [(m, torch.full_like(scene.video, slot)) for slot, m in zip(slots, past[::-1], strict=False)]
             anchor = (prompt, torch.full_like(scene.video, PROMPTED_SLOT))
-            decoded = self._query(scene, [t], [anchor, *recent], rng, None, past[::-1][:15])
+            decoded = self._query(scene, [t], [anchor, *recent], rng, None, past[::-1][:POINTERS])
             past.append(self._remember(scene, t, decoded, own=True))
-            del past[:-15]
+            del past[:-POINTERS]
             token = decoded.best()
             shown = upsample(decoded.logit(token), scene.masks.shape[-1]) > 0
             shown = shown & (decoded.presence > 0)[:, None, None]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 PROMPTED_SLOT = 6  # row of the temporal code that prompted memories use; rows 0..5 are the newest frame and its elders
 POINTER_SPAN = 15.0  # frames by which pointer distances are divided (SAM2: min(16, video length) - 1)
+POINTERS = 15  # newest frames of which pointers are read, beside the prompt's
 SURE = 10.0  # logit of a mask that is known
 
 
@@ -46,6 +47,16 @@ class Memory:
 
     def pick(self, index: Int[Tensor, " Q"]) -> "Memory":
         return Memory(self.features[index], self.pointer[index], self.coverage[index], self.time[index])
+
+    def instead(self, rows: Bool[Tensor, " R"], other: "Memory") -> "Memory":
+        """This one in `rows`, the other one elsewhere."""
+        wide = rows[:, None]
+        return Memory(
+            torch.where(wide[..., None, None], self.features, other.features),
+            torch.where(wide, self.pointer, other.pointer),
+            torch.where(wide, self.coverage, other.coverage),
+            torch.where(rows, self.time, other.time),
+        )
 
 
 @dataclass(frozen=True, slots=True)
