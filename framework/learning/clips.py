@@ -42,10 +42,14 @@ class Curriculum:
         videos: videos per step while memories are given.
         frames: frames per clip while memories are given: the prompted frame and two rounds of queries.
         sequence_videos: videos per sequential step.
-        sequence_frames: frames per sequential clip.
+        roll_in: fewest and most frames that a sequence is tracked before it is learned from, prompt included.
+        learned: frames at the end of a sequence that are learned from.
         hide: probability, per queried frame, that a tracked object is left out of it (an absent frame).
         lost: share of steps with given memories in which the newest of them, a different number in every row, saw
             nothing, as after an occlusion: only what is older tells where the object is.
+        drifted: share of rows with given memories in which the newest of them, a different number in every row, are
+            those of the video's other object: only what is older tells that they are wrong.
+        clicks: share of steps in which box and point prompts are trained too.
     """
 
     sequential_from: float = 0.6
@@ -53,27 +57,36 @@ class Curriculum:
     videos: int = 5
     frames: int = 5
     sequence_videos: int = 3
-    sequence_frames: int = 12
+    roll_in: tuple[int, int] = (5, 20)
+    learned: int = 6
     hide: float = 0.15
     lost: float = 0.4
+    drifted: float = 0.2
+    clicks: float = 0.5
 
     def sequential(self, step: int, progress: float) -> bool:
         """The same answer in every process, so that all are equally long at work."""
         return progress >= self.sequential_from and np.random.default_rng(step).random() < self.sequential_share
 
+    def length(self, step: int, sequential: bool) -> int:
+        """Frames per clip of a step; the same in every process."""
+        if not sequential:
+            return self.frames
+        return int(np.random.default_rng((step, 3)).integers(*self.roll_in, endpoint=True)) + self.learned
+
     def reach(self, progress: float) -> float:
         """How far the given memories have grown as hard as they get, 0..1."""
         return min(progress / self.sequential_from, 1.0) if self.sequential_from > 0 else 1.0
 
-    def gaps(self, rng: np.random.Generator, progress: float, sequential: bool) -> np.ndarray:
-        """Frames between neighbours of a clip: consecutive at first, then with ever longer gaps."""
+    def gaps(self, rng: np.random.Generator, progress: float, length: int, sequential: bool) -> np.ndarray:
+        """Frames between the `length` frames of a clip: consecutive at first, then with ever longer gaps."""
         if sequential:
-            gaps = np.full(self.sequence_frames - 1, int(rng.choice([1, 1, 2, 3])))
+            gaps = np.full(length - 1, int(rng.choice([1, 1, 2, 3])))
             stale = 0.4
         else:
             reach = self.reach(progress)
             longest = 2 + 14 * min(reach / 0.6, 1.0) * rng.random() ** 2
-            gaps = 1 + rng.integers(0, max(int(longest), 1), self.frames - 1)
+            gaps = 1 + rng.integers(0, max(int(longest), 1), length - 1)
             stale = 0.5 * reach
         if rng.random() < stale:  # what is remembered lies long ago: only its appearance helps
             gaps[rng.integers(gaps.size)] += int(rng.integers(5, 45))
@@ -89,7 +102,7 @@ class ClipStream(IterableDataset):
     """
 
     LEVELS = ("calm", "distractors", "occlusion", "hard")
-    SHARES = (0.15, 0.35, 0.25, 0.25)
+    SHARES = (0.1, 0.3, 0.3, 0.3)
     LENGTH = 120
 
     def __init__(
@@ -108,13 +121,13 @@ class ClipStream(IterableDataset):
     def draw(self, rng: np.random.Generator, step: int, progress: float) -> Clips:
         plan = self.curriculum
         sequential = plan.sequential(step, progress)
-        videos = plan.sequence_videos if sequential else plan.videos
+        videos, frames = plan.sequence_videos if sequential else plan.videos, plan.length(step, sequential)
         clips: list[tuple[np.ndarray, ...]] = []
         while len(clips) < videos:
             level = str(rng.choice(self.LEVELS, p=self.SHARES))
             index = (step * 64 + len(clips)) * 64 + self.seed % 64
             sequence = Procedural("train", level, length=self.LENGTH, size=self.size).sequence(index)
-            clips.append(self._clip(rng, sequence, plan.gaps(rng, progress, sequential), sequential))
+            clips.append(self._clip(rng, sequence, plan.gaps(rng, progress, frames, sequential), sequential))
         images, owners, objects, times = (np.stack(part) for part in zip(*clips, strict=True))
         return Clips(
             torch.from_numpy(images).permute(0, 1, 4, 2, 3).contiguous(),
@@ -142,9 +155,10 @@ class ClipStream(IterableDataset):
         hide = 2 * self.curriculum.hide  # one of two objects at a time
         if not sequential:
             return [{int(rng.choice(tracked))} if i and rng.random() < hide else set() for i in range(frames)]
-        # Away early enough to be back, more often than not, in the half that is learned from.
-        gone, start = {int(rng.choice(tracked))}, int(rng.integers(1, max(2 * frames // 3, 2)))
-        away = range(start, start + int(rng.integers(2, 8))) if rng.random() < 2 * hide else range(0)
+        # Away early enough to be back, more often than not, among the frames that are learned from.
+        gone, long = {int(rng.choice(tracked))}, int(rng.integers(2, 12))
+        start = max(frames - self.curriculum.learned + int(rng.integers(-4, 4)) - long // 2, 1)
+        away = range(start, start + long) if rng.random() < 2 * hide else range(0)
         return [gone if i in away else set() for i in range(frames)]
 
     @staticmethod

@@ -1,5 +1,7 @@
 """What the embedded network is trained towards: masks, their quality, presence, and where memory is read."""
 
+from dataclasses import dataclass, field
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -40,9 +42,12 @@ def quality_loss(
 
 
 def presence_loss(logit: Float[Tensor, " R"], visible: Bool[Tensor, " R"]) -> Float[Tensor, ""]:
-    """Cross-entropy in which absent frames weigh as much as visible ones (at most six times as much each)."""
+    """Cross-entropy in which absent frames weigh a third of the visible ones (each at most twice as much).
+
+    Equal weight teaches a network that has lost its object to call it absent wherever it cannot tell.
+    """
     seen, missing = visible.sum(), (~visible).sum()
-    weight = torch.where(visible, 1.0, (seen / missing.clamp_min(1)).clamp(0.5, 6.0))
+    weight = torch.where(visible, 1.0, (seen / missing.clamp_min(1) / 3).clamp(0.5, 2.0))
     loss = F.binary_cross_entropy_with_logits(logit, visible.float(), reduction="none")
     return (loss * weight).sum() / weight.sum()
 
@@ -60,3 +65,22 @@ def reading_loss(mass: Float[Tensor, "R tokens"], covered: Float[Tensor, "R toke
 def best_of(loss: Float[Tensor, "R M"], share: float) -> Float[Tensor, " R"]:
     """Loss of the best hypothesis, plus a small share of them all so that none dies (more makes them collapse)."""
     return loss.min(dim=1).values + share * loss.mean(dim=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Loss terms gathered over a step."""
+
+    values: dict[str, list[Tensor]] = field(default_factory=dict)
+    presence: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    """Object-score logits and true visibility of all tracked rows: balanced over the step as a whole."""
+
+    def add(self, name: str, value: Tensor) -> None:
+        self.values.setdefault(name, []).append(value)
+
+    def means(self) -> dict[str, Tensor]:
+        means = {name: torch.stack(values).mean() for name, values in self.values.items()}
+        if self.presence:
+            logits, visible = (torch.cat(parts) for parts in zip(*self.presence, strict=True))
+            means["presence"] = presence_loss(logits, visible)
+        return means

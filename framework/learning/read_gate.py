@@ -17,8 +17,7 @@ from framework.errors import InputError
 from framework.interfaces import MemoryPolicy, Network
 from framework.learning.excerpts import Excerpt
 from framework.learning.graph import detached
-from framework.learning.mask_losses import mask_loss, quality_loss
-from framework.learning.pretrain import Terms
+from framework.learning.mask_losses import Terms, mask_loss, quality_loss
 from framework.metrics.tracking import mask_iou
 from framework.tracker import Tracker, lockstep
 from framework.types import Features, Frame, Track

@@ -11,8 +11,9 @@ import torch
 from framework.errors import InputError
 from framework.learning.clips import ClipStream, Curriculum
 from framework.learning.mask_losses import best_of, iou, mask_loss, presence_loss, quality_loss, reading_loss
-from framework.learning.pretrain import Pretraining, save_weights
+from framework.learning.pretrain import Pretraining
 from framework.learning.unroll import PROMPTED_SLOT, Memory, condition, decode, encode, memorise
+from framework.learning.weights import save_weights
 from framework.networks.micro import WEIGHTS, micro, network
 from framework.types import Entry, Prompt, Read, Scores
 
@@ -74,7 +75,7 @@ def test_the_training_path_computes_what_the_facade_computes():
 @pytest.mark.parametrize("progress", [0.0, 0.9])
 def test_a_step_of_either_phase_reaches_every_module(progress, monkeypatch):
     torch.manual_seed(0)
-    plan = Curriculum(videos=2, sequence_videos=1, sequence_frames=6, sequential_share=1.0)
+    plan = Curriculum(videos=2, sequence_videos=1, roll_in=(3, 3), learned=3, sequential_share=1.0)
     module = Pretraining(micro(), 1.0, curriculum=plan, half_encoder=False)
     monkeypatch.setattr(module, "log_dict", lambda *args, **kwargs: None)
     module.progress.fill_(progress)
@@ -108,7 +109,7 @@ def test_losses_prefer_the_truth():
 
 def test_weights_that_do_not_fit_are_named(tmp_path):
     path = tmp_path / "other.pt"
-    save_weights({"weight": torch.zeros(2)}, path)
+    save_weights(torch.nn.Linear(2, 2), path)
     assert [file.name for file in tmp_path.iterdir()] == ["other.pt"]
     with pytest.raises(InputError, match=r"other\.pt"):
         network(str(path))
