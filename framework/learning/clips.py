@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 
 import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from framework.data.procedural import Procedural, ProceduralSequence
 
@@ -94,7 +95,8 @@ class Curriculum:
 
 
 class ClipStream(IterableDataset):
-    """Batches of training clips, different at every step and the same for the same seed and step.
+    """Batches of training clips, different at every step and the same for the same seed and step, whatever the number
+    of worker processes that draw them in turn.
 
     Args:
         progress: one shared number from 0 to 1, written by the training loop.
@@ -112,11 +114,11 @@ class ClipStream(IterableDataset):
 
     def __iter__(self) -> Iterator[Clips]:
         cv2.setNumThreads(1)
-        step = self.step
-        while True:
+        worker = get_worker_info()
+        first, every = (worker.id, worker.num_workers) if worker else (0, 1)
+        for step in count(self.step + first, every):
             rng = np.random.default_rng((self.seed, step))
             yield self.draw(rng, step, float(self.progress))
-            step += 1
 
     def draw(self, rng: np.random.Generator, step: int, progress: float) -> Clips:
         plan = self.curriculum

@@ -2,16 +2,20 @@
 
 import hashlib
 import re
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from framework.errors import InputError
+from framework.learning.clip_rows import clip_rows
 from framework.learning.clips import ClipStream, Curriculum
 from framework.learning.mask_losses import best_of, iou, mask_loss, presence_loss, quality_loss, reading_loss
 from framework.learning.pretrain import Pretraining
+from framework.learning.remembering import drifted
 from framework.learning.unroll import PROMPTED_SLOT, Memory, condition, decode, encode, memorise
 from framework.learning.weights import save_weights
 from framework.networks.micro import WEIGHTS, micro, network
@@ -91,6 +95,26 @@ def test_clips_are_the_same_for_the_same_step():
     one, two = (ClipStream(torch.zeros(1), plan, 64).draw(np.random.default_rng(5), 7, 0.3) for _ in range(2))
     assert torch.equal(one.images, two.images) and torch.equal(one.owners, two.owners)
     assert (one.times.diff(dim=1) >= 0).all()
+
+
+def test_clips_do_not_depend_on_how_many_processes_draw_them():
+    stream = ClipStream(torch.zeros(1), Curriculum(videos=1), 64, step=3)
+    alone = list(islice(stream, 4))
+    shared = list(islice(DataLoader(stream, batch_size=None, num_workers=2), 4))
+    assert all(torch.equal(one.images, two.images) for one, two in zip(alone, shared, strict=True))
+    assert not torch.equal(alone[0].images, alone[1].images)
+
+
+def test_drifted_memories_are_those_of_the_other_row(model):
+    clips = ClipStream(torch.zeros(1), Curriculum(videos=2), 128).draw(np.random.default_rng(0), 0, 0.5)
+    with torch.no_grad():
+        clip = clip_rows(model, clips, slice(0, None), half=False)
+    slot, number = torch.zeros(4, dtype=torch.long), torch.arange(4.0)
+    seen = Memory(number.view(4, 1, 1, 1), number[:, None], torch.ones(4, 1), slot)
+    for share, expected in ((1.0, [1.0, 0.0, 3.0, 2.0]), (0.0, [0.0, 1.0, 2.0, 3.0])):
+        ((memory, at),) = drifted(clip, [(seen, slot)], share, np.random.default_rng(0))
+        assert memory.features.flatten().tolist() == memory.pointer.flatten().tolist() == expected
+        assert torch.equal(memory.coverage, seen.coverage) and torch.equal(at, slot)
 
 
 def test_losses_prefer_the_truth():
