@@ -1,6 +1,6 @@
 """Training clips of the procedural benchmark, drawn without end in a worker process."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -58,7 +58,7 @@ class Curriculum:
     videos: int = 5
     frames: int = 5
     sequence_videos: int = 3
-    roll_in: tuple[int, int] = (5, 20)
+    roll_in: Sequence[int] = (5, 20)
     learned: int = 6
     hide: float = 0.15
     lost: float = 0.4
@@ -73,7 +73,8 @@ class Curriculum:
         """Frames per clip of a step; the same in every process."""
         if not sequential:
             return self.frames
-        return int(np.random.default_rng((step, 3)).integers(*self.roll_in, endpoint=True)) + self.learned
+        fewest, most = self.roll_in
+        return int(np.random.default_rng((step, 3)).integers(fewest, most, endpoint=True)) + self.learned
 
     def reach(self, progress: float) -> float:
         """How far the given memories have grown as hard as they get, 0..1."""

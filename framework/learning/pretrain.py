@@ -1,5 +1,6 @@
 """Training of the embedded network from nothing: first on given memories, then on its own."""
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -107,7 +108,7 @@ class Pretraining(pl.LightningModule):
         spent = self.trainer.strategy.reduce(torch.tensor(self.spent, dtype=torch.float32), reduce_op="mean")
         progress = min(float(spent) / (60 * self.minutes), 1.0)
         self.progress.fill_(progress)
-        fading = 0.02 + 0.49 * (1 + np.cos(np.pi * progress))
+        fading = 0.02 + 0.49 * (1 + math.cos(math.pi * progress))
         for optimizer in self.trainer.optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = self.peak * min((self.global_step + 1) / self.warmup, 1.0) * fading

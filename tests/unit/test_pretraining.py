@@ -1,0 +1,60 @@
+"""Pretraining from the command's own configuration: weights that load, and going on where it was stopped."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+
+from experiments.pretrain import pretrain
+from framework.learning.pretrain import Pretraining
+from framework.networks.micro import network
+
+SMALL = (
+    *("curves=csv", "threads=1", "minutes=55.0", "trainer.accelerator=cpu", "+trainer.max_steps=3"),
+    *("module.curriculum.videos=1", "module.curriculum.sequence_videos=1", "module.curriculum.sequential_from=0.0"),
+    *("module.curriculum.roll_in=[1,1]", "module.curriculum.learned=2", "module.half_encoder=false"),
+    *("data.workers=0", "data.videos=1", "data.frames=3", "trainer.val_check_interval=2"),
+    *("trainer.callbacks.1.update_starting_at_step=1", "trainer.callbacks.2.every_n_train_steps=1"),
+)
+
+
+@pytest.fixture
+def config(tmp_path):
+    torch.set_num_threads(1)
+    overrides = [*SMALL, f"folder={tmp_path}"]
+    GlobalHydra.instance().clear()
+    with initialize_config_module(config_module="conf", version_base="1.3"):
+        HydraConfig.instance().set_config(compose("pretrain", overrides=overrides, return_hydra_config=True))
+        yield compose("pretrain", overrides=overrides)
+    GlobalHydra.instance().clear()
+
+
+def reached(config):
+    state = torch.load(Path(config.folder) / "last.ckpt", weights_only=True)
+    return state["global_step"], state["spent"]
+
+
+def test_a_training_that_broke_off_goes_on_and_writes_weights_that_load(config, monkeypatch):
+    step = Pretraining.training_step
+
+    def failing(module, batch, index):
+        if module.global_step == 1:
+            raise RuntimeError("power cut")
+        return step(module, batch, index)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Pretraining, "training_step", failing)
+        with pytest.raises(RuntimeError, match="power cut"):
+            pretrain(config)
+    steps, spent = reached(config)
+    assert steps == 1
+    pretrain(config)
+    assert reached(config)[0] == 3 and reached(config)[1] > spent
+    trained, fresh = network(config.weights).model.state_dict(), network("random").model.state_dict()
+    assert all(value.isfinite().all() for value in trained.values())
+    assert any(not torch.equal(trained[name], fresh[name]) for name in trained)
+    (curves,) = Path(config.folder).rglob("metrics.csv")
+    assert {"val/calm/J", "val/hard/J"} <= set(curves.read_text().splitlines()[0].split(","))
