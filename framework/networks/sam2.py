@@ -20,6 +20,7 @@ from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
 from framework.networks.attention import Memory, attend
+from framework.networks.neck import pyramid
 from framework.types import ABSENT_LOGIT, Candidates, Features, Image, Opaque, Prompt, Query, Read, Size, upsample
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -103,12 +104,14 @@ class Sam2Network:
 
     def encode(self, image: Image, frame: int, length: int | None) -> Features:
         prepared = self.prepare(image)
+        encoder, decoder = self.model.image_encoder, self.model.sam_mask_decoder
         with self._computing():
-            encoded = self.model.forward_image(prepared[None])
-        levels = self.model.num_feature_levels
-        *fine, top = encoded["backbone_fpn"][-levels:]
+            maps = encoder.trunk(prepared[None])
+            (*fine, top), position = pyramid(encoder.neck, maps, levels=len(maps) - encoder.scalp)
+            sharp = (decoder.conv_s0, decoder.conv_s1) if self.model.use_high_res_features_in_sam else ()
+            projected = tuple(project(level) for project, level in zip(sharp, fine, strict=False))
         height, width = image.shape[:2] if isinstance(image, np.ndarray) else prepared.shape[1:]
-        private = Pyramid(tuple(fine), top, encoded["vision_pos_enc"][-1])
+        private = Pyramid(projected, top, position)
         return Features(Query(frame, top[0], length), prepared, private, (height, width))
 
     # --------------------------------------------------------------- condition
