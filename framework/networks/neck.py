@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 @singledispatch
-def pyramid(
+def fuse(
     neck: nn.Module, maps: list[Tensor], levels: int
 ) -> tuple[list[Float[Tensor, "B C _ _"]], Float[Tensor, "B C y x"]]:
     """The first `levels` maps of a neck, finest first, and the position code of the coarsest among them.
@@ -19,7 +19,7 @@ def pyramid(
     return fused[:levels], positions[levels - 1]
 
 
-@pyramid.register
+@fuse.register
 def _(
     neck: FpnNeck, maps: list[Tensor], levels: int
 ) -> tuple[list[Float[Tensor, "B C _ _"]], Float[Tensor, "B C y x"]]:
@@ -27,7 +27,7 @@ def _(
     and doubles maps by an interpolation that, on a CPU, changes their memory layout and back.
     """
     if (neck.fpn_interp_model, neck.fuse_type) != ("nearest", "sum"):
-        return pyramid.dispatch(nn.Module)(neck, maps, levels)
+        return fuse.dispatch(nn.Module)(neck, maps, levels)
     fused: list[Tensor] = []
     for level, lateral in zip(reversed(range(len(maps))), neck.convs, strict=True):
         here = lateral(maps[level])
