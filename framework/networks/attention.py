@@ -1,7 +1,7 @@
-"""Memory attention whose read items carry a gain on their keys or a bias on their logits.
+"""Memory attention of several rows, whose read items may carry a gain on their keys or a bias on their logits.
 
-The layers, weights and rotary codes are the network's own; only the cross-attention is spelled out here, because a
-per-item weight has to reach the keys. Reads without gain, bias or measurement never come here.
+The layers, weights and rotary codes are the network's own. Its cross-attention is spelled out only where a per-item
+weight has to reach the keys or the attention is measured.
 """
 
 from dataclasses import dataclass
@@ -59,32 +59,41 @@ def project(
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
-    """The tokens of several rows, equally many in each."""
+class KeyWeights:
+    """What each key weighs, and the read item it belongs to."""
 
-    tokens: Float[Tensor, "R K D"]
-    positions: Float[Tensor, "R K D"]
-    pointer_tokens: int
     gain: Float[Tensor, "R K"]
     bias: Float[Tensor, "R K"]
     owner: Int[Tensor, " K"]
 
 
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The tokens of several rows, equally many in each. Without weights every key is taken as it is."""
+
+    tokens: Float[Tensor, "R K D"]
+    positions: Float[Tensor, "R K D"]
+    pointer_tokens: int
+    weights: KeyWeights | None = None
+
+
 def _cross_attend(
-    layer: MemoryAttentionLayer, x: Float[Tensor, "R N C"], position: Float[Tensor, "R N C"], memory: Memory, items: int
+    layer: MemoryAttentionLayer, x: Float[Tensor, "R N C"], position: Float[Tensor, "1 N C"], memory: Memory, items: int
 ) -> tuple[Float[Tensor, "R N C"], Float[Tensor, "R items"] | None]:
     """One cross-attention; with `items` > 0 also the attention mass of each item, averaged over queries."""
     key = memory.tokens + memory.positions if layer.pos_enc_at_cross_attn_keys else memory.tokens
     query = x + position if layer.pos_enc_at_cross_attn_queries else x
-    attention = layer.cross_attn_image
+    attention, weights = layer.cross_attn_image, memory.weights
+    if weights is None:
+        return attention(q=query, k=key, v=memory.tokens, num_k_exclude_rope=memory.pointer_tokens), None
     p = project(
         attention,
         query,
-        key * memory.gain[..., None],
+        key * weights.gain[..., None],
         memory.tokens,
         memory.pointer_tokens,
-        memory.bias,
-        memory.owner,
+        weights.bias,
+        weights.owner,
     )
     if not items:
         out = F.scaled_dot_product_attention(p.query, p.key, p.value, attn_mask=p.bias[:, None, None].to(p.query.dtype))
@@ -92,25 +101,27 @@ def _cross_attend(
     belongs = F.one_hot(p.owner, items).to(p.query.dtype)
     parts, masses = [], []
     for block in p.query.split(1024, dim=2):  # bounds the attention map, which is N x K numbers
-        weights = (block @ p.key.mT / block.shape[-1] ** 0.5 + p.bias[:, None, None]).softmax(dim=-1)
-        parts.append(weights @ p.value)
-        masses.append((weights @ belongs).mean(dim=1).sum(dim=1))
+        shares = (block @ p.key.mT / block.shape[-1] ** 0.5 + p.bias[:, None, None]).softmax(dim=-1)
+        parts.append(shares @ p.value)
+        masses.append((shares @ belongs).mean(dim=1).sum(dim=1))
     mass = torch.stack(masses).sum(dim=0) / p.query.shape[2]
     return attention.out_proj(attention._recombine_heads(torch.cat(parts, dim=2))), mass
 
 
 def attend(
-    module: MemoryAttention, x: Float[Tensor, "R N C"], position: Float[Tensor, "R N C"], memory: Memory, items: int = 0
+    module: MemoryAttention, x: Float[Tensor, "1 N C"], position: Float[Tensor, "1 N C"], memory: Memory, items: int = 0
 ) -> tuple[Float[Tensor, "R N C"], Float[Tensor, "R items"] | None]:
-    """`MemoryAttention.forward` in evaluation mode, with per-key gain and bias.
+    """`MemoryAttention.forward` in evaluation mode, for several rows that look at one frame.
 
-    With `items` > 0 the second value is the share of attention each read item received (mean over queries and layers).
+    With `items` > 0, for which the memory needs weights, the second value is the share of attention each read item
+    received (mean over queries and layers).
     """
     masses = []
     if module.pos_enc_at_input:
         x = x + 0.1 * position
     for layer in module.layers:
-        x = layer._forward_sa(x, position)
+        # Before they read their memories all rows are the same, so the first layer's self-attention sees one of them.
+        x = layer._forward_sa(x, position).expand(len(memory.tokens), -1, -1)
         update, mass = _cross_attend(layer, layer.norm2(x), position, memory, items)
         x = x + update
         x = x + layer.linear2(layer.activation(layer.linear1(layer.norm3(x))))

@@ -67,7 +67,7 @@ def network(
         image_size: side of the network input in pixels; None for the published one.
         dtype: what the network computes in, float32, bfloat16 or float16 (autocast; the weights stay float32).
         device: as torch names it; "auto" takes CUDA, then MPS, then the CPU.
-        compile: torch.compile the image encoder, as sam2's own option does; the first frame is slow.
+        compile: torch.compile the trunk of the image encoder; the first frame is slow.
         dynamic_multimask: see `model`.
 
     Raises:
@@ -94,7 +94,7 @@ def facade(
     target = _device(device)
     built = build().eval().requires_grad_(False).to(target)
     if compile:
-        built.image_encoder.compile()
+        built.image_encoder.trunk.compile()
     return Sam2Network(built, autocast=COMPUTE[dtype])
 
 

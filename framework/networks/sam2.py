@@ -19,7 +19,8 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
-from framework.networks.attention import Memory, attend
+from framework.networks.attention import KeyWeights, Memory, attend
+from framework.networks.neck import fuse
 from framework.types import ABSENT_LOGIT, Candidates, Features, Image, Opaque, Prompt, Query, Read, Size, upsample
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -103,12 +104,14 @@ class Sam2Network:
 
     def encode(self, image: Image, frame: int, length: int | None) -> Features:
         prepared = self.prepare(image)
+        encoder, decoder = self.model.image_encoder, self.model.sam_mask_decoder
         with self._computing():
-            encoded = self.model.forward_image(prepared[None])
-        levels = self.model.num_feature_levels
-        *fine, top = encoded["backbone_fpn"][-levels:]
+            maps = encoder.trunk(prepared[None])
+            (*fine, top), position = fuse(encoder.neck, maps, levels=len(maps) - encoder.scalp)
+            sharp = (decoder.conv_s0, decoder.conv_s1) if self.model.use_high_res_features_in_sam else ()
+            projected = tuple(project(level) for project, level in zip(sharp, fine, strict=False))
         height, width = image.shape[:2] if isinstance(image, np.ndarray) else prepared.shape[1:]
-        private = Pyramid(tuple(fine), top, encoded["vision_pos_enc"][-1])
+        private = Pyramid(projected, top, position)
         return Features(Query(frame, top[0], length), prepared, private, (height, width))
 
     # --------------------------------------------------------------- condition
@@ -133,53 +136,48 @@ class Sam2Network:
         width = model.hidden_dim if model.proj_tpos_enc_in_obj_ptrs else model.mem_dim
         return model.obj_ptr_tpos_proj(get_1d_sine_pe(ago / span, dim=width))
 
-    def _memory(self, reads: Sequence[Read]) -> Memory:
-        """The tokens of all reads: spatial memories in order, then pointers split into memory-wide tokens."""
-        model = self.model
+    def _memory(self, reads: Sequence[Read], weighted: bool) -> Memory:
+        """The tokens of all reads: spatial memories in order, then pointers split into memory-wide tokens.
+
+        Without `weighted` the reads' gain and bias are left out.
+        """
+        model, rows = self.model, len(reads)
         spatial, pointers = len(reads[0].spatial), len(reads[0].pointers)
-        split = model.hidden_dim // model.mem_dim
-        tokens, positions, owner = [], [], []
-        for item in range(spatial):
-            entries, slots = zip(*(read.spatial[item] for read in reads), strict=True)
-            features = torch.stack([entry.features for entry in entries]).to(model.maskmem_tpos_enc)  # device, dtype
-            tokens.append(_tokens(features))
-            temporal = model.maskmem_tpos_enc[list(slots), 0]
-            positions.append(self._memory_position + temporal)
-            owner += [item] * tokens[-1].shape[1]
+        tokens, positions, lengths = [], [], []
+        if spatial:
+            features: list[Opaque] = [entry.features for read in reads for entry, _ in read.spatial]
+            stored = torch.stack(features).to(model.maskmem_tpos_enc)  # device, dtype
+            maps = _tokens(stored).unflatten(0, (rows, spatial))
+            temporal = model.maskmem_tpos_enc[[[slot for _, slot in read.spatial] for read in reads], 0]
+            tokens.append(maps.flatten(1, 2))
+            positions.append((self._memory_position + temporal).flatten(1, 2))
+            lengths += [maps.shape[2]] * spatial
         if pointers:
-            stacked = torch.stack([torch.stack([entry.pointer for entry, _ in read.pointers]) for read in reads])
-            tokens.append(stacked.reshape(len(reads), pointers * split, model.mem_dim))
+            split = model.hidden_dim // model.mem_dim
+            stacked = torch.stack([entry.pointer for read in reads for entry, _ in read.pointers])
+            tokens.append(stacked.reshape(rows, pointers * split, model.mem_dim))
             positions.append(self._pointer_positions(reads).repeat_interleave(split, dim=1))
-            owner += [spatial + item for item in range(pointers) for _ in range(split)]
-        owners = torch.tensor(owner, device=self.device)
-        per_item = torch.zeros(spatial + pointers, device=self.device)
-        gain = torch.stack([per_item + 1 if read.gain is None else read.gain.to(self.device) for read in reads])
-        bias = torch.stack([per_item if read.bias is None else read.bias.to(self.device) for read in reads])
+            lengths += [split] * pointers
         return Memory(
             tokens=torch.cat(tokens, dim=1),
             positions=torch.cat(positions, dim=1),
-            pointer_tokens=pointers * split,
-            gain=gain[:, owners],
-            bias=bias[:, owners],
-            owner=owners,
+            pointer_tokens=sum(lengths[spatial:]),
+            weights=self._weights(reads, lengths) if weighted else None,
         )
 
+    def _weights(self, reads: Sequence[Read], lengths: Sequence[int]) -> KeyWeights:
+        """Gain and bias of items of so many tokens, token by token."""
+        neutral = torch.zeros(len(lengths), device=self.device)
+        gain = torch.stack([neutral + 1 if read.gain is None else read.gain.to(self.device) for read in reads])
+        bias = torch.stack([neutral if read.bias is None else read.bias.to(self.device) for read in reads])
+        owner = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths)).to(self.device)
+        return KeyWeights(gain[:, owner], bias[:, owner], owner)
+
     def condition(self, features: Features, reads: Sequence[Read]) -> Float[Tensor, "R C y x"]:
-        if any(read.gain is not None or read.bias is not None for read in reads):
-            return self._attend(features, reads, items=0)[0]
-        pyramid: Pyramid = features.private
         if not reads[0].spatial and not reads[0].pointers:
-            return self._without_memory(pyramid, len(reads))
-        memory = self._memory(reads)
-        with self._computing():
-            conditioned = self.model.memory_attention(
-                curr=_tokens(pyramid.top).transpose(0, 1).expand(-1, len(reads), -1),
-                curr_pos=_tokens(pyramid.position).transpose(0, 1).expand(-1, len(reads), -1),
-                memory=memory.tokens.transpose(0, 1),
-                memory_pos=memory.positions.transpose(0, 1),
-                num_obj_ptr_tokens=memory.pointer_tokens,
-            )
-        return conditioned.permute(1, 2, 0).reshape(len(reads), *pyramid.top.shape[1:])
+            return self._without_memory(features.private, len(reads))
+        weighted = any(read.gain is not None or read.bias is not None for read in reads)
+        return self._attend(features, self._memory(reads, weighted))[0]
 
     def measure(
         self, features: Features, reads: Sequence[Read]
@@ -187,24 +185,19 @@ class Sam2Network:
         items = len(reads[0].spatial) + len(reads[0].pointers)
         if not items:
             return self.condition(features, reads), torch.zeros(len(reads), 0, device=self.device)
-        conditioned, masses = self._attend(features, reads, items)
+        conditioned, masses = self._attend(features, self._memory(reads, weighted=True), items)
         assert masses is not None
         return conditioned, masses
 
     def _attend(
-        self, features: Features, reads: Sequence[Read], items: int
+        self, features: Features, memory: Memory, items: int = 0
     ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items"] | None]:
         pyramid: Pyramid = features.private
-        rows = len(reads)
+        # Row-major tokens once, or every normalisation would make its own.
+        top, position = _tokens(pyramid.top).contiguous(), _tokens(pyramid.position)
         with self._computing():
-            x, masses = attend(
-                self.model.memory_attention,
-                _tokens(pyramid.top).expand(rows, -1, -1),
-                _tokens(pyramid.position).expand(rows, -1, -1),
-                self._memory(reads),
-                items,
-            )
-        return x.transpose(1, 2).reshape(rows, *pyramid.top.shape[1:]), masses
+            x, masses = attend(self.model.memory_attention, top, position, memory, items)
+        return x.transpose(1, 2).unflatten(2, pyramid.top.shape[2:]), masses
 
     def _without_memory(self, pyramid: Pyramid, rows: int) -> Float[Tensor, "R C y x"]:
         return (pyramid.top + self.model.no_mem_embed.reshape(1, -1, 1, 1)).expand(rows, -1, -1, -1)

@@ -165,7 +165,7 @@ def test_bfloat16_computes_close_to_float32() -> None:
 
 def test_compiling_keeps_the_published_names() -> None:
     net = network("efficienttam_ti", checkpoint="random", image_size=64, device="cpu", compile=True)
-    assert net.model.image_encoder._compiled_call_impl is not None
+    assert net.model.image_encoder.trunk._compiled_call_impl is not None
     assert list(net.model.state_dict()) == list(PUBLISHED["efficienttam_ti"]["state"])
 
 
