@@ -14,9 +14,11 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 from framework.interfaces import MemoryPolicy
 from framework.networks.sam2 import Sam2Network
 from framework.tracker import Tracker, lockstep
-from framework.types import ANCHOR, Candidates, Entry, Frame, Lease, Outcome, Query, Read, Result, Scores
+from framework.types import ANCHOR, Candidates, Entry, Frame, Lease, Outcome, Query, Read, Result, Scores, upsample
 
 SLOTS, POINTERS, VIDEO = 6, 16, (720, 1280)
+WIDTH, TOKENS, CELLS = 256, 64, 256
+"""Of SAM2's embedding and pointers; side of its token grid and of its mask-logit grid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,8 @@ def _decisions(policy: MemoryPolicy[Any], radius: float, repeats: int) -> dict[s
     speck, scene = torch.maximum(target, _disc(0.97, 0.97, 0.007)), _disc(0.5, 0.5, 0.7)
     kinds = {"calm": target, "distractor": second, "specks": speck, "scene": scene}
     noise = (
-        9 * torch.nn.functional.avg_pool2d(torch.randn(3, 1, 256, 256, generator=torch.manual_seed(0)), 9, 1, 4)[:, 0]
+        9
+        * torch.nn.functional.avg_pool2d(torch.randn(3, 1, CELLS, CELLS, generator=torch.manual_seed(0)), 9, 1, 4)[:, 0]
     )
     state = policy.init()
     for frame in range(POINTERS + 1):
@@ -187,21 +190,24 @@ def _decisions(policy: MemoryPolicy[Any], radius: float, repeats: int) -> dict[s
 
 def _disc(x: float, y: float, radius: float) -> Tensor:
     """Logits from -20 to 20, positive inside; centre and radius as shares of the side."""
-    at = torch.arange(256) / 256
+    at = torch.arange(CELLS) / CELLS
     return 20 * (1 - ((at - x) ** 2 + (at[:, None] - y) ** 2) / radius**2).clamp(-1, 1)
 
 
 def _decide(policy: MemoryPolicy[Any], state: Any, frame: int, logits: Tensor) -> tuple[float, Any]:
     """Milliseconds, and the next state."""
+    made = torch.Generator().manual_seed(frame)
+    embedding = torch.randn(WIDTH, TOKENS, TOKENS, generator=made)
+    pointers = torch.randn(1, len(logits), WIDTH, generator=made)
     scores = Scores(0.95, 5.0, None, int((logits[0] > 0).sum()), prompted=frame == 0)
-    candidates = Candidates(logits[None], torch.tensor([[0.95, 0.5, 0.4]]), torch.zeros(1, 3, 4), torch.tensor([5.0]))
-    query = Query(frame, torch.zeros(4, 2, 2), None)
+    candidates = Candidates(logits[None], torch.tensor([[0.95, 0.5, 0.4]]), pointers, torch.tensor([5.0]))
+    query = Query(frame, embedding, None)
     read = policy.read(state, query)
     items = len(read.spatial) + len(read.pointers)
     reading = torch.full((items,), 1 / max(items, 1)) if policy.measures else None
-    truth = torch.ones(VIDEO, dtype=torch.bool) if policy.privileged else None
-    outcome = Outcome(frame, candidates, 0, None, scores, VIDEO, truth, reading)
-    entry = Entry(frame, torch.zeros(4), frame, scores, Lease(lambda: frame))
+    truth = upsample(logits[0], VIDEO) > 0 if policy.privileged else None
+    outcome = Outcome(frame, candidates, 0, None, scores, VIDEO, truth, reading, embedding=embedding)
+    entry = Entry(frame, pointers[0, 0], frame, scores, Lease(lambda: frame, lambda _: (pointers[0, 0], frame)))
     began = time.perf_counter()
     policy.read(state, query)
     state = policy.write(state, entry, outcome)

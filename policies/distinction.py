@@ -5,11 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi, sqrt
 
-import numpy as np
-from jaxtyping import Float
-
 from framework.types import Outcome, Size
-from policies.regions import Corners, Region, hypotheses, relative_size
+from policies.contours import reaches_beyond
+from policies.regions import Region, hypotheses, relative_size
 from policies.rivals import rivals, told_apart
 
 
@@ -56,18 +54,8 @@ class ContourDistance(Distinction):
         if not first > self.lead * second or (motion is not None and not motion > self.min_motion):
             return False
         limit = self.distance * 2 * sqrt(chosen.area / pi)
-        contour = chosen.contour()
-        if not len(contour):
-            return False
         found = rivals(hypotheses(outcome), outcome.choice, chosen, grid)
-        near = (rival for rival in found if _may_reach(rival.reach, contour, limit))
-        largest = (rival.largest_component() for rival in near)
-        return any(
-            component
-            and _may_reach(component.corners, contour, limit)
-            and _reaches(component.region().contour(), contour, limit)
-            for component in largest
-        )
+        return reaches_beyond(chosen, found, grid, limit)
 
 
 @dataclass(frozen=True)
@@ -84,35 +72,3 @@ class BoxOverlap(Distinction):
     def rivalled(self, outcome: Outcome, chosen: Region, grid: Size) -> bool:
         found = rivals(hypotheses(outcome), outcome.choice, chosen, grid, loose=self.quirks)
         return told_apart(chosen, found, self.max_overlap)
-
-
-def _may_reach(box: Corners, contour: Float[np.ndarray, "m 2"], limit: float) -> bool:
-    """False if no point of the box, or of its outline, can be further than `limit` from all of the contour."""
-    some = contour[:: max(len(contour) // 32, 1)]
-    x = np.maximum(some[:, 0] - box.left + 1, box.right + 1 - some[:, 0])
-    y = np.maximum(some[:, 1] - box.top + 1, box.bottom + 1 - some[:, 1])
-    return bool(np.hypot(x, y).min() > limit)
-
-
-def _reaches(points: Float[np.ndarray, "n 2"], contour: Float[np.ndarray, "m 2"], limit: float) -> bool:
-    """Whether some point is further than `limit` from all of the contour (directed Hausdorff distance > limit).
-
-    Most answers are plain from the distance to the contour's box or to a few of its points.
-    """
-    beyond = np.maximum(np.maximum(contour.min(axis=0) - points, points - contour.max(axis=0)), 0)
-    if (np.hypot(*beyond.T) > limit).any():
-        return True
-    for count in (8, 64):
-        away = _nearest(points, contour[:: max(len(contour) // count, 1)])
-        if (_nearest(points[away.argmax()][None], contour) > limit).all():
-            return True
-        points = points[away > limit]
-        if not len(points):
-            return False
-    return bool((_nearest(points, contour) > limit).any())
-
-
-def _nearest(points: Float[np.ndarray, "n 2"], contour: Float[np.ndarray, "m 2"]) -> Float[np.ndarray, " n"]:
-    """Distance of each point to the closest one of the contour."""
-    dx, dy = (points[:, None, axis] - contour[None, :, axis] for axis in (0, 1))
-    return np.sqrt((dx * dx + dy * dy).min(axis=1))

@@ -39,6 +39,11 @@ class Corners:
     def area(self) -> int:
         return (self.right - self.left) * (self.bottom - self.top)
 
+    @property
+    def boxes(self) -> Int[np.ndarray, "1 4"]:
+        """As a row of numbers."""
+        return np.array([[self.left, self.top, self.right, self.bottom]])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Region:
@@ -78,18 +83,25 @@ class Region:
     def largest_component(self) -> "Component | None":
         """The largest 8-connected component; None if there is no foreground."""
         outlines, tree = cv2.findContours(self.mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        best, most = None, 0
+        best: Component | None = None
         outer = [index for index, path in enumerate(outlines) if tree[0, index, _PARENT] < 0]
         for index in sorted(outer, key=lambda index: -len(outlines[index])):
-            if (len(outlines[index]) // 2 + 1) ** 2 < most:
+            if best and (len(outlines[index]) // 2 + 1) ** 2 < best.area:
                 break  # shorter paths cannot hold more
             area, hole = _enclosed(outlines[index], 1), tree[0, index, _CHILD]
             while hole >= 0:
                 area -= _enclosed(outlines[hole], -1)
                 hole = tree[0, hole, _NEXT]
             found = Component(self, outlines[index], area)
-            best, most = (found, area) if best is None or found.rank < best.rank else (best, most)
+            best = found if best is None or found.precedes(best) else best
         return best
+
+    def rim(self, size: Size) -> Float[np.ndarray, "n 2"]:
+        """Some of the contour: foreground inside a frame of `size` with background beside it."""
+        outlines, _ = cv2.findContours(self.mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+        found = np.concatenate(outlines)[:, 0] + np.array([self.left, self.top])
+        inside = ((found > 0) & (found < (size[1] - 1, size[0] - 1))).all(axis=1)
+        return found[inside].astype(np.float32)
 
     def contour(self) -> Float[np.ndarray, "n 2"]:
         """Pixels (x, y) on either side of the foreground's border; the border of the frame is none."""
@@ -113,6 +125,28 @@ def _enclosed(outline: Int[np.ndarray, "n 1 2"], side: int) -> int:
     return round(cv2.contourArea(outline) + side * steps / 2 + 1)
 
 
+def components(mask: UInt8[np.ndarray, "H W"]) -> Int[np.ndarray, "n 5"]:
+    """Left, top, right, bottom and area of all 8-connected components of a mask that is not empty, the largest first.
+
+    As `Region.largest_component` finds them, for all outlines at once.
+    """
+    outlines, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    lengths = np.array([len(path) for path in outlines])
+    ends = lengths.cumsum()
+    starts, points = ends - lengths, np.concatenate(outlines)[:, 0]
+    following = np.empty_like(points)
+    following[:-1], following[ends - 1] = points[1:], points[starts]
+    crossed = np.add.reduceat(points[:, 0] * following[:, 1] - points[:, 1] * following[:, 0], starts)
+    parent, steps = tree[0, :, _PARENT], np.where(lengths > 1, lengths, 0)
+    outer = parent < 0
+    enclosed = (np.abs(crossed) + np.where(outer, steps, -steps)) // 2 + 1
+    enclosed -= np.bincount(parent[~outer], enclosed[~outer], len(enclosed)).astype(int)
+    found = np.empty((len(outlines), 5), dtype=int)
+    found[:, :2], found[:, 2:4] = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+    found[:, 4] = enclosed
+    return found[outer][(-enclosed[outer]).argsort(kind="stable")]
+
+
 def around(points: Int[np.ndarray, "n 1 2"] | UInt8[np.ndarray, "H W"], left: int = 0, top: int = 0) -> Corners:
     """Around points or foreground given from (left, top) on."""
     x, y, width, height = cv2.boundingRect(points)
@@ -132,11 +166,15 @@ class Component:
     def corners(self) -> Corners:
         return around(self.outline, self.whole.left, self.whole.top)
 
+    def precedes(self, other: "Component") -> bool:
+        """Whether it is the larger one or, on ties, comes first in the order of OpenCV's labels."""
+        return self.area > other.area or (self.area == other.area and self._place < other._place)
+
     @property
-    def rank(self) -> tuple[int, int, int]:
-        """Larger ones first, then in the order of OpenCV's labels, which count blocks of 2 x 2 pixels of the frame."""
+    def _place(self) -> tuple[int, int]:
+        """OpenCV labels blocks of 2 x 2 pixels of the frame, row by row."""
         x, y = (self.outline[:, 0] + (self.whole.left, self.whole.top)).T // 2
-        return -self.area, int(y.min()), int(x[y == y.min()].min())
+        return int(y.min()), int(x[y == y.min()].min())
 
     def region(self) -> Region:
         """On its own."""
@@ -164,10 +202,9 @@ def enlarged(logits: Float[np.ndarray, "h w"], part: Corners, size: Size) -> Reg
     high, wide = bottom * size[0] // logits.shape[0] - y, right * size[1] // logits.shape[1] - x
     values = cv2.resize(window, (wide, high), interpolation=cv2.INTER_LINEAR)
     tolerance = 1e-4 * float(np.abs(window).max())
-    mask = values > tolerance
-    close = np.flatnonzero(mask != (values >= -tolerance))
-    if len(close):
-        rows, columns = np.divmod(close, wide)
+    mask, possible = values > tolerance, values >= -tolerance
+    if cv2.countNonZero(mask.view(np.uint8)) < cv2.countNonZero(possible.view(np.uint8)):
+        rows, columns = np.divmod(np.flatnonzero(mask != possible), wide)
         mask[rows, columns] = _interpolated(logits, size, rows + y, columns + x) > 0
     return Region(mask.view(np.uint8), x, y)
 

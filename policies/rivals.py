@@ -1,15 +1,22 @@
 """What other hypotheses claim beside the chosen mask, decided on whole cells wherever these leave no doubt."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from math import ceil, floor
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 
 from framework.types import Size
-from policies.regions import Component, Corners, Region, around, enlarged
+from policies.regions import Component, Corners, Region, components, enlarged
+
+Boxes = Int[np.ndarray, "n 4"]
+"""Left, top, right and bottom as in `Corners`."""
+Group = Int[np.ndarray, "5"]
+"""8-connected cells: left, top, right and bottom of their box in cells, and how many these are."""
+Groups = Int[np.ndarray, "n 5"]
+"""The largest first."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,54 +32,130 @@ class Rival:
     size: Size
     cells: UInt8[np.ndarray, "h+1 w+1"]
     """Where it may claim something; not empty."""
-    contested: Bool[np.ndarray, "h+1 w+1"]
-    """Where the chosen mask may cover something."""
+    certain: UInt8[np.ndarray, "h+1 w+1"]
+    """Where it claims everything, but for cells that the border of the frame cuts."""
 
-    @property
-    def reach(self) -> Corners:
-        """Around all that it may claim."""
-        return self._pixels(around(self.cells))
+    def largest_is(
+        self,
+        may: Callable[[Boxes], Bool[np.ndarray, " n"]],
+        part: Callable[[Component], bool | None],
+        whole: Callable[[Component], bool],
+    ) -> bool:
+        """Whether its largest component (the first one on ties) has some property; False if it claims nothing.
 
-    @property
-    def core(self) -> Corners | None:
-        """Around pixels that its largest component holds for certain; None where that takes computing them."""
-        certain = ~(_cells(self.logits <= 0) | self.contested)
-        certain[[0, -1]] = certain[:, [0, -1]] = False  # cut by the border
-        if not self._outweighs(int(np.count_nonzero(certain))):
-            return None
-        group, count = next(_groups(certain.view(np.uint8)))
-        return self._pixels(group, shrink=1) if self._outweighs(count) else None
+        Args:
+            may: whether what lies in a box of pixels may have it; where not, nothing in a smaller box does.
+            part: the answer, if it follows from cells that the component holds all of for certain.
+            whole: the answer.
+        """
+        for known in (self._together, self.groups):
+            groups = known()
+            near = may(self.pixels(groups[:, :4]))
+            if not near.any():
+                return False
+            core = self._core(groups, int(near.argmax()))
+            if core is not None and (answer := part(core)) is not None:
+                return answer
+        inside, outside = groups[near], groups[~near]
+        if len(outside) and self._holds(outside[0], more=self._most(int(inside[0, 4]))):
+            return False
+        largest = self.largest_component(inside)
+        if largest is None or not may(largest.corners.boxes)[0] or self._surpassed(largest, outside):
+            return False
+        return whole(largest)
 
-    def _outweighs(self, count: int) -> bool:
-        """Whether so many whole cells hold more pixels than all the others."""
-        (height, width), (high, wide) = self.logits.shape, self.size
-        others = cv2.countNonZero(self.cells) - count
-        return count * (high // height) * (wide // width) > others * ceil(high / height) * ceil(wide / width)
-
-    def largest_component(self) -> Component | None:
-        """The largest 8-connected component of what it claims (the first one on ties); None if it claims nothing."""
-        (height, width), (high, wide) = self.logits.shape, self.size
+    def groups(self) -> Groups:
+        """Of the cells. No component reaches from one group into another."""
         # Cells without pixels do not keep components apart.
-        groups = _groups(self.cells) if high >= height and wide >= width else [(around(self.cells), self.cells.size)]
+        return self._together() if self._least(1) == 0 else components(self.cells)
+
+    def _together(self) -> Groups:
+        """All cells as one group."""
+        x, y, width, height = cv2.boundingRect(self.cells)
+        return np.array([[x, y, x + width - 1, y + height - 1, cv2.countNonZero(self.cells)]])
+
+    def largest_component(self, groups: Groups) -> Component | None:
+        """The largest one in these groups; None if they hold none."""
         best: Component | None = None
-        for cells, count in groups:
-            if best and best.area > count * ceil(high / height) * ceil(wide / width):
+        for group in groups:
+            if best and best.area > self._most(int(group[4])):
                 break  # this group and those after it hold less
-            part = replace(cells, left=cells.left - 1, top=cells.top - 1)
-            beside = enlarged(self.logits, part, self.size).without(self.chosen, self._pixels(cells))
-            found = beside.largest_component()
-            best = found if best is None or (found and found.rank < best.rank) else best
+            found = self._largest_inside(group)
+            best = found if best is None or (found and found.precedes(best)) else best
         return best
 
-    def _pixels(self, cells: Corners, shrink: int = 0) -> Corners:
-        """Around the pixels of some cells and at most one more, or (`shrink` = 1) around those strictly inside."""
+    def _surpassed(self, best: Component, groups: Groups) -> bool:
+        """Whether a larger component is in these groups."""
+        for group in groups:
+            if best.area > self._most(int(group[4])):
+                return False
+            if self._holds(group, more=best.area):
+                return True
+            found = self._largest_inside(group)
+            if found and found.precedes(best):
+                return True
+        return False
+
+    def _largest_inside(self, group: Group) -> Component | None:
+        """The largest component in the box of a group; what lies there of another group may be cut off."""
+        left, top, right, bottom = group[:4].tolist()
+        region = enlarged(self.logits, Corners(left - 1, top - 1, right, bottom), self.size)
+        box = Corners(*self.pixels(group[None, :4])[0].tolist())
+        return region.without(self.chosen, box).largest_component()
+
+    def _core(self, groups: Groups, index: int) -> Component | None:
+        """Connected cells of a group that outweigh what else is in it and every other group; None without such."""
+        other = max((int(count) for place, count in enumerate(groups[:2, 4]) if place != index), default=0)
+        inside, whole = self._certain_inside(groups[index]), int(groups[index, 4])
+
+        def outweigh(count: int) -> bool:
+            return self._least(count) > self._most(max(other, whole - count))
+
+        core = inside.largest_component() if outweigh(inside.area) else None
+        return core if core and outweigh(core.area) else None
+
+    def _holds(self, group: Group, more: int) -> bool:
+        """Whether a component in a group has more pixels for certain."""
+        inside = self._certain_inside(group)
+        core = inside.largest_component() if self._least(inside.area) > more else None
+        return core is not None and self._least(core.area) > more
+
+    def _certain_inside(self, group: Group) -> Region:
+        """Cells that it claims all of in the box of a group."""
+        left, top, right, bottom = group[:4].tolist()
+        return Region(self.certain[top : bottom + 1, left : right + 1], left, top)
+
+    def _least(self, cells: int) -> int:
+        """Pixels in so many whole cells."""
         (height, width), (high, wide) = self.logits.shape, self.size
-        return Corners(
-            max(floor((cells.left - 0.5) * wide / width - 0.5) + shrink, 0),
-            max(floor((cells.top - 0.5) * high / height - 0.5) + shrink, 0),
-            min(ceil((cells.right + 0.5) * wide / width - 0.5) - shrink, wide - 1),
-            min(ceil((cells.bottom + 0.5) * high / height - 0.5) - shrink, high - 1),
+        return cells * (high // height) * (wide // width)
+
+    def _most(self, cells: int) -> int:
+        """The same, at most."""
+        (height, width), (high, wide) = self.logits.shape, self.size
+        return cells * ceil(high / height) * ceil(wide / width)
+
+    @property
+    def step(self) -> tuple[float, float]:
+        """Width and height of a cell in pixels."""
+        return self.size[1] / self.logits.shape[1], self.size[0] / self.logits.shape[0]
+
+    def whole_cells(self, box: Corners) -> tuple[slice, slice]:
+        """Rows and columns of cells with all of their pixels in a box; none that the border of the frame cuts."""
+        x, y = self.step
+        high, wide = self.logits.shape
+        left, right = ceil((box.left + 0.5) / x + 0.5), floor((box.right + 0.5) / x - 0.5)
+        top, bottom = ceil((box.top + 0.5) / y + 0.5), floor((box.bottom + 0.5) / y - 0.5)
+        return slice(max(top, 1), max(min(bottom, high - 1) + 1, 1)), slice(
+            max(left, 1), max(min(right, wide - 1) + 1, 1)
         )
+
+    def pixels(self, cells: Boxes, shrink: int = 0) -> Boxes:
+        """Around the pixels of boxes of cells and at most one more, or (`shrink` = 1) around those strictly inside."""
+        (high, wide), (x, y) = self.size, self.step
+        edges = np.floor(cells * (x, y, -x, -y) - (x / 2 + 0.5, y / 2 + 0.5, x / 2 - 0.5, y / 2 - 0.5))
+        found = ((edges + shrink) * (1, 1, -1, -1)).astype(int)
+        return found.clip(0, (wide - 1, high - 1, wide - 1, high - 1))
 
 
 def rivals(
@@ -82,48 +165,42 @@ def rivals(
 
     `loose` counts every non-zero logit as a claim.
     """
-    left, contested = _cells(logits[choice] <= 0), _cells(logits[choice] > 0)
+    covered = _corners(logits[choice] > 0)
+    left, free = covered < 4, covered == 0
     for index, other in enumerate(logits):
         if index != choice:
             claims = np.abs(other) if loose else other
-            cells = (_cells(claims > 0) & left).view(np.uint8)
+            claimed = _corners(claims > 0)
+            cells, certain = (claimed > 0) & left, (claimed == 4) & free
+            certain[0] = certain[-1] = certain[:, 0] = certain[:, -1] = False
             if cells.any():
-                yield Rival(claims, chosen, size, cells, contested)
+                yield Rival(claims, chosen, size, cells.view(np.uint8), certain.view(np.uint8))
 
 
-def _groups(cells: UInt8[np.ndarray, "rows columns"]) -> Iterator[tuple[Corners, int]]:
-    """Around each 8-connected group of cells, and how many these are; the largest first."""
-    labels = cv2.connectedComponents(cells, connectivity=8, ltype=cv2.CV_16U)[1]
-    counts = np.bincount(labels[cells.view(bool)])
-    for label in counts[1:].argsort()[::-1] + 1:
-        yield around((labels == label).view(np.uint8)), int(counts[label])
-
-
-def _cells(grid: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h+1 w+1"]:
-    """Cells that have it at one of their corners; corners outside are those nearest to them."""
-    padded = cv2.copyMakeBorder(grid.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE).view(bool)
-    across = padded[:, 1:] | padded[:, :-1]
-    return across[1:] | across[:-1]
+def _corners(grid: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h+1 w+1"]:
+    """At how many of their corners cells have it; corners outside are those nearest to them."""
+    padded = cv2.copyMakeBorder(grid.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_REPLICATE)
+    across = padded[:, 1:] + padded[:, :-1]
+    return across[1:] + across[:-1]
 
 
 def told_apart(chosen: Region, found: Iterable[Rival], max_overlap: float) -> bool:
     """DAM4SAM's rule: the chosen mask's box overlaps the one around it and a rival's largest component by at most this.
 
-    A larger box overlaps less, so no component is apart if all that the rival may claim is not.
+    A larger box overlaps less.
     """
     own = chosen.corners
 
-    def apart(other: Corners) -> bool:
-        joint = own.joined(other).area
-        return joint > 0 and own.area / joint <= max_overlap
+    def apart(boxes: Boxes) -> Bool[np.ndarray, " n"]:
+        left, top, right, bottom = boxes.T
+        width = np.maximum(right, own.right) - np.minimum(left, own.left)
+        joint = width * (np.maximum(bottom, own.bottom) - np.minimum(top, own.top))
+        return (joint > 0) & (own.area / np.maximum(joint, 1) <= max_overlap)
 
     def away(rival: Rival) -> bool:
-        if not apart(rival.reach):
-            return False
-        core = rival.core
-        if core is not None and apart(core):
-            return True
-        largest = rival.largest_component()
-        return largest is not None and apart(largest.corners)
+        def part(core: Component) -> bool | None:
+            return True if apart(rival.pixels(core.corners.boxes, shrink=1))[0] else None
+
+        return rival.largest_is(apart, part, whole=lambda component: True)
 
     return any(away(rival) for rival in found)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from framework.types import ANCHOR, Candidates, Cue, Entry, Lease, Outcome, Query, Scores, upsample
 from policies.beam import Beam
+from policies.contours import may_reach, nearest, reaches, reaches_beyond
 from policies.dam4sam import Dam4Sam
-from policies.distinction import BoxOverlap, ContourDistance, _may_reach, _nearest, _reaches
+from policies.distinction import BoxOverlap, ContourDistance
 from policies.him2sam import Delayed, Him2Sam
 from policies.regions import HISTORY, Corners, Region, foreground, relative_size, remembered
 from policies.rivals import rivals, told_apart
@@ -385,13 +386,59 @@ def test_rivals_are_judged_as_at_full_size(seed, coarse, scale, quantum):
     for limit in (0.3, 0.7, 0.9, *overlaps):
         plain = any(overlap <= limit for overlap, area in zip(overlaps, joint, strict=True) if area)
         assert told_apart(chosen, rivals(logits, 0, chosen, size), limit) == plain
-    components = [(rival, rival.largest_component()) for rival in rivals(logits, 0, chosen, size)]
-    components = [(rival, component) for rival, component in components if component]
-    for (rival, component), (mask, corners) in zip(components, expected, strict=True):
+    held = [(rival, rival.largest_component(rival.groups())) for rival in rivals(logits, 0, chosen, size)]
+    held = [(rival, component) for rival, component in held if component]
+    for (rival, component), (mask, corners) in zip(held, expected, strict=True):
         assert component.corners == corners and component.area == mask.sum()
         assert (drawn(component.region(), size) == mask).all()
-        assert rival.reach.joined(corners) == rival.reach
-        assert rival.core is None or corners.joined(rival.core) == corners
+        check_what_cells_say(rival, component, corners)
+
+
+def check_what_cells_say(rival, component, corners):
+    """Boxes hold the component, a core is part of it, and questions about it that stop early are answered alike."""
+    box, parts = corners.boxes[0], []
+
+    def part(core):
+        parts.append(Corners(*rival.pixels(core.corners.boxes, shrink=1)[0].tolist()))
+
+    assert rival.largest_is(lambda boxes: np.ones(len(boxes), bool), part, lambda found: found.corners == corners)
+    assert all(corners.joined(part) == corners for part in parts)
+    for axis, side in ((0, -1), (1, -1), (2, 1), (3, 1)):
+        for reach in (0, 1):
+            beyond = rival.largest_is(
+                lambda boxes, axis=axis, side=side, reach=reach: side * boxes[:, axis] >= side * box[axis] + reach,
+                lambda core: None,
+                lambda found: True,
+            )
+            assert beyond == (reach == 0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(seed=st.integers(0, 2**31), coarse=st.sampled_from([16, 32, 64]), share=st.floats(0.02, 1))
+def test_contours_are_judged_as_at_full_size(seed, coarse, share):
+    """HiM2SAM's rule against itself on whole upsampled masks, with rivals that may fill the frame."""
+    random = np.random.default_rng(seed)
+    logits = np.stack(list(smooth(random, coarse, 0)))
+    logits[1:] += random.choice([0, 3, 8, 12], (2, 1, 1)).astype(np.float32)
+    size = (4 * coarse, 4 * coarse)
+    values = upsample(torch.from_numpy(logits), size).numpy()
+    assume((np.abs(values) > 1e-5).all())
+    masks, chosen = values > 0, foreground(logits[0], size)
+    assume(chosen is not None)
+    own, *others = (
+        points_of_contour(mask)
+        for mask in (masks[0], *(largest(mask & ~masks[0])[0] for mask in masks[1:] if (mask & ~masks[0]).any()))
+    )
+    distances = [float(nearest(points, own).max()) for points in others if len(points) and len(own)]
+    for limit in (share * size[0], *(distance + step for distance in distances for step in (-1, -0.01, 0.01))):
+        plain = any(distance > limit for distance in distances)
+        assert reaches_beyond(chosen, rivals(logits, 0, chosen, size), size, limit) == plain
+
+
+def points_of_contour(mask):
+    ring = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    y, x = np.nonzero(ring)
+    return np.stack((x, y), axis=1).astype(np.float32)
 
 
 @settings(max_examples=50, deadline=None)
@@ -400,14 +447,14 @@ def test_reach_is_the_directed_hausdorff_distance(seed, limit):
     random = np.random.default_rng(seed)
     points = random.uniform(0, 50, (int(random.integers(1, 200)), 2)).astype(np.float32)
     contour = random.uniform(20, 40, (int(random.integers(1, 200)), 2)).astype(np.float32)
-    assert _reaches(points, contour, limit) == bool(_nearest(points, contour).max() > limit)
+    assert reaches(points, contour, limit) == bool(nearest(points, contour).max() > limit)
 
 
 def test_a_box_that_may_not_reach_does_not():
     region = foreground(rectangle(TARGET).numpy(), (128, 128))
     contour = region.contour()
-    assert not _may_reach(region.corners, contour, 60.0)
-    assert _may_reach(foreground(rectangle(FAR).numpy(), (128, 128)).corners, contour, 60.0)
+    assert not may_reach(region.corners.boxes, contour, 60.0).any()
+    assert may_reach(foreground(rectangle(FAR).numpy(), (128, 128)).corners.boxes, contour, 60.0).all()
 
 
 def test_the_border_of_the_frame_is_no_contour():
