@@ -350,9 +350,12 @@ class Sam2Network:
         presence: Float[Tensor, " R"],
         prompted: Bool[Tensor, " R"],
     ) -> list[Opaque]:
-        full = upsample(logits.float(), self.input_size)
+        lone = upsample(logits.float(), self.input_size)
+        # sam2 upsamples a tracked mask before it chooses it among three, and torch rounds a lone map differently.
+        three = logits.float()[:, None].expand(-1, 3, -1, -1)
+        among = F.interpolate(three, self.input_size, mode="bilinear")[:, 0]
         # The sigmoid of an infinite logit is exactly 0 or 1: binarised.
-        full = torch.where(prompted.to(self.device)[:, None, None], torch.where(full > 0, torch.inf, -torch.inf), full)
+        full = torch.where(prompted.to(self.device)[:, None, None], torch.where(lone > 0, torch.inf, -torch.inf), among)
         top = features.private.top.expand(len(logits), -1, -1, -1)
         with self._computing():
             encoded, _ = self._encode_memory(top, full[:, None], presence.to(self.device))

@@ -11,9 +11,8 @@ they had in the golden run. Attention runs as plain matrix products, which stay 
 torch's fused CPU kernel.
 
 On Hiera rounding grows over the eight frames of "mask", so its videos repeat the arithmetic of the golden run, and then
-equal its numbers: torch's fused attention, MKL's AVX-512 kernels (hence an x86 CPU with AVX-512), and masks upsampled
-three at a time. Without the last, the last frame is at 2.3 times the tolerance; with MKL's other kernels and plain
-attention, at 3.3 times.
+equal its numbers: torch's fused attention and MKL's AVX-512 kernels (hence an x86 CPU with AVX-512). With MKL's other
+kernels and plain attention the last frame is at 3.3 times the tolerance.
 """
 
 import subprocess
@@ -27,7 +26,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -91,20 +89,11 @@ class Observed(Sam2Network):
         return out
 
 
-class Exact(Observed):
-    """Upsamples a tracked mask among three, as sam2 does before it chooses one: torch rounds a lone map differently."""
-
-    def memorise(self, features: Any, logits: Tensor, presence: Tensor, prompted: Tensor) -> list[Tensor]:
-        if not prompted.any():
-            logits = F.interpolate(logits[:, None].repeat(1, 3, 1, 1), self.input_size, mode="bilinear")[:, 0]
-        return super().memorise(features, logits, presence, prompted)
-
-
-def track(name: str, scenario: str, frames: int, observed: type[Observed]) -> tuple[Observed, list[Result]]:
+def track(name: str, scenario: str, frames: int) -> tuple[Observed, list[Result]]:
     weights = {OBJ_SCORE_BIAS: -20.0} if scenario == "absent" else None
     built = fill(model(name, dynamic_multimask=scenario == "box"), weights)
     pixels = UNSETTLED.get(name, ()) if scenario == "box" else ()
-    network = observed(built, binarised=scenario == "box", unsettled=pixels)
+    network = Observed(built, binarised=scenario == "box", unsettled=pixels)
     size = built.image_size
     prompt = Prompt(box=tuple(prompt_box(size).tolist())) if scenario == "box" else Prompt(mask=prompt_mask(size))
     video = [Frame(image, {1: prompt} if t == 0 else {}) for t, image in enumerate(frames_tensor(frames, size))]
@@ -122,8 +111,8 @@ def close(found: Tensor, expected: np.ndarray, atol: float, what: str, spread: n
         assert np.sqrt(np.mean((found - expected) ** 2)) <= 1e-3 * scale, what
 
 
-def follows_golden(name: str, scenario: str, frames: int, observed: type[Observed]) -> None:
-    network, results = track(name, scenario, frames, observed)
+def follows_golden(name: str, scenario: str, frames: int) -> None:
+    network, results = track(name, scenario, frames)
     with np.load(GOLDENS / f"{name}.npz") as file:
         golden = {key: file[key] for key in file.files if key.startswith(f"{scenario}/")}
     for t, result in enumerate(results):
@@ -161,7 +150,7 @@ def follows_golden(name: str, scenario: str, frames: int, observed: type[Observe
 @pytest.mark.parametrize(("name", "scenario", "frames"), CASES)
 def test_video(name: str, scenario: str, frames: int) -> None:
     with sdpa_kernel(SDPBackend.MATH):
-        follows_golden(name, scenario, frames, Observed)
+        follows_golden(name, scenario, frames)
 
 
 @pytest.fixture
@@ -182,4 +171,4 @@ def avx512(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Executor
 @pytest.mark.slow
 @pytest.mark.parametrize(("scenario", "frames"), [("mask", 8), ("box", 3), ("absent", 3)])
 def test_hiera(scenario: str, frames: int, avx512: Executor) -> None:
-    avx512.submit(follows_golden, "sam2.1_hiera_t", scenario, frames, Exact).result()
+    avx512.submit(follows_golden, "sam2.1_hiera_t", scenario, frames).result()
