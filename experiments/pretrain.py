@@ -3,25 +3,24 @@
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from framework.cli import build, check, command
-from framework.networks import checkpoints
+from framework.cli import build, check, command, limit_threads
+from framework.learning.folder import claim
+from framework.networks.micro import load
 
 
 @command("pretrain")
 def main(config: DictConfig) -> None:
     """Goes on from the folder's last checkpoint when there is one."""
-    check(config, minutes=float | int, seed=int, threads=int, folder=str, weights=str, initial=str | None)
-    torch.set_num_threads(config.threads)
-    pl.seed_everything(config.seed)
-    module = build(config.module)
+    check(config, minutes=float, seed=int, threads=int | None, folder=str, weights=str, initial=str | None)
+    limit_threads(config.threads)
+    pl.seed_everything(config.seed, verbose=False)
+    module, data, trainer = build(config.module), build(config.data), build(config.trainer)
     if config.initial is not None:
-        module.network.load_state_dict(checkpoints.read(Path(config.initial)))
-    trainer = build(config.trainer)
-    last = Path(config.folder) / "last.ckpt"
-    trainer.fit(module, build(config.data), ckpt_path=str(last) if last.exists() else None, weights_only=False)
+        load(module.network, Path(config.initial))
+    last = claim(Path(config.folder), OmegaConf.to_yaml(config, resolve=True))
+    trainer.fit(module, data, ckpt_path=last and str(last), weights_only=False)
 
 
 if __name__ == "__main__":

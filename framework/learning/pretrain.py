@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from framework.data.procedural import Procedural
+from framework.errors import InputError
 from framework.learning.clips import Clips, ClipStream, Curriculum
 from framework.learning.mask_losses import best_of, iou, mask_loss, presence_loss, quality_loss, reading_loss
 from framework.learning.unroll import (
@@ -125,6 +126,8 @@ class Pretraining(pl.LightningModule):
         weights: Weights | None = None,
         half_encoder: bool = True,
     ) -> None:
+        if minutes <= 0:
+            raise InputError(f"minutes={minutes} must be more than 0")
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.minutes, self.peak, self.warmup, self.decay = minutes, peak, warmup, decay
