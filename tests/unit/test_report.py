@@ -51,6 +51,15 @@ def test_markdown_csv_and_terminal_say_the_same(comparison):
     assert max(map(len, text.splitlines())) <= 80 and f"{rows[1].difference.mean:+.3f} [" in text
 
 
+def test_a_long_name_is_written_in_several_lines_beside_its_frames(comparison):
+    records = {run.name: run.folder.load("alpha") for run in comparison.runs}
+    longer = {f"{name} policy.slots=3": record for name, record in records.items()}
+    longest = {f"{name} policy.slots=3 motion.weight=1": record for name, record in records.items()}
+    short, long, more = (pictures.grid(VIDEOS.sequence(0), names).shape for names in (records, longer, longest))
+    assert short[0] == long[0] == more[0] and short[1] < long[1]
+    assert more[1] - short[1] < 1.5 * (long[1] - short[1])
+
+
 def test_one_variant_has_no_comparison_columns(tmp_path):
     alone = evaluate({"latest": Tracker(NETWORK, Latest())}, Squares(), tmp_path)
     console = Console(width=80, record=True, file=io.StringIO())
