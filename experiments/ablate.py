@@ -6,7 +6,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from framework.cli import build, check, command
+from framework.cli import build, check, command, limit_threads
 from framework.evaluation import evaluate
 from framework.papers import paper_table
 from framework.report.sequence_progress import SequenceProgress
@@ -17,8 +17,7 @@ from framework.variants import variants
 def compare(config: DictConfig) -> None:
     """Tracks what is not on disk yet, prints the table and writes the report. Interrupt it at will."""
     check(config, threads=int | None, output=str)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    limit_threads(config.threads)
     console, output, chosen, table = Console(), Path(config.output), variants(config), paper_table(config)
     data, protocol, reporter, logger = (build(config[part]) for part in ("data", "protocol", "report", "logger"))
     reporter.check([variant.name for variant in chosen])

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from framework.benchmark import components, decisions, locksteps
-from framework.cli import build, check, command
+from framework.cli import build, check, command, limit_threads, positive
 from framework.types import Frame
 from framework.variants import variants
 
@@ -22,9 +22,10 @@ def table(title: str, *columns: str) -> Table:
 def main(config: DictConfig) -> None:
     """Prints the cost of each component, the gain of lockstep over separate runs, and the cost of a decision."""
     check(config, frames=int, repeats=int, threads=int | None)
+    for name in ("frames", "repeats"):
+        positive(name, config[name])
     console = Console()
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    limit_threads(config.threads)
     network = build(config.backbone)
     trackers = {variant.name: variant.tracker(network) for variant in variants(config)}
     video = build(config.data).sequence(0)

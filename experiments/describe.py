@@ -7,14 +7,20 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from framework.cli import build, check, command
+from framework.cli import build, check, command, positive
 from framework.data.describe import census, contact_sheet
+from framework.errors import InputError
 
 
 @command("describe")
 def main(config: DictConfig) -> None:
     """Prints one line per attribute and writes a picture."""
     check(config, videos=int, every=int, rows=int, output=str)
+    for name in ("videos", "every", "rows"):
+        positive(name, config[name])
+    path = Path(config.output)
+    if not cv2.haveImageWriter(path.name):
+        raise InputError(f"output={path} is no picture: give a name that ends in .png or .jpg")
     data = build(config.data)
     counts = census(data, config.videos, config.every)
     table = Table("attribute", "frames", "share", "videos", title=f"{data.name}: {counts.videos} videos")
@@ -23,7 +29,6 @@ def main(config: DictConfig) -> None:
         table.add_row(name, f"{frames}", f"{frames / counts.frames:.3f}", f"{counts.videos_with[name]}")
     Console().print(table)
     sheet = contact_sheet([data.sequence(index) for index in range(min(config.rows, len(data)))])
-    path = Path(config.output)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), sheet[..., ::-1]):
         raise OSError(f"{path} could not be written")

@@ -5,7 +5,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from framework.cli import build, check, command
+from framework.cli import build, check, command, limit_threads, positive
 from framework.examination import examine
 from framework.variants import variants
 
@@ -14,8 +14,8 @@ from framework.variants import variants
 def main(config: DictConfig) -> None:
     """Prints one line per finding."""
     check(config, videos=int, threads=int | None)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    positive("videos", config.videos)
+    limit_threads(config.threads)
     data = build(config.data)
     (variant,) = variants(config)
     tracker = variant.tracker(build(config.backbone))

@@ -3,23 +3,22 @@
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig, OmegaConf
 
-from framework.cli import build, check, command
+from framework.cli import build, check, command, limit_threads
 from framework.learning.folder import claim
-from framework.networks import checkpoints
+from framework.networks.micro import load
 
 
 def pretrain(config: DictConfig) -> None:
     """Goes on from the folder's last checkpoint when there is one."""
-    check(config, minutes=float | int, seed=int, threads=int, folder=str, weights=str, initial=str | None)
-    torch.set_num_threads(config.threads)
-    last = claim(Path(config.folder), OmegaConf.to_yaml(config, resolve=True))
-    pl.seed_everything(config.seed)
+    check(config, minutes=float, seed=int, threads=int | None, folder=str, weights=str, initial=str | None)
+    limit_threads(config.threads)
+    pl.seed_everything(config.seed, verbose=False)
     module, data, trainer = build(config.module), build(config.data), build(config.trainer)
     if config.initial is not None:
-        module.network.load_state_dict(checkpoints.read(Path(config.initial)))
+        load(module.network, Path(config.initial))
+    last = claim(Path(config.folder), OmegaConf.to_yaml(config, resolve=True))
     trainer.fit(module, data, ckpt_path=last and str(last), weights_only=True)
 
 

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from framework.cli import build, command
+from framework.cli import build, check, command
 from framework.evaluation import status
 from framework.variants import variants
 
@@ -14,6 +14,7 @@ from framework.variants import variants
 @command("ablate")
 def main(config: DictConfig) -> None:
     """Prints what is done, running, failed (with the reason) and missing, by variant; changes nothing."""
+    check(config, output=str)
     console, data, protocol = Console(), build(config.data), build(config.protocol)
     network = protocol.network(build(config.backbone))
     trackers = {variant.name: variant.tracker(network) for variant in variants(config)}

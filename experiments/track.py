@@ -6,7 +6,7 @@ import torch
 from omegaconf import DictConfig
 
 from framework import identity
-from framework.cli import build, check, command, positive, unknown
+from framework.cli import build, check, command, limit_threads, unknown
 from framework.data.prompts import schedule
 from framework.data.sources import open_source
 from framework.report.progress import frame_meter
@@ -22,8 +22,7 @@ def main(config: DictConfig) -> None:
     for name in config.outputs:
         if name not in OUTPUTS:
             raise unknown("output", name, OUTPUTS)
-    if config.threads is not None:
-        torch.set_num_threads(positive("threads", config.threads))
+    limit_threads(config.threads)
     source = open_source(config.source, config.frames, config.loop)
     plan = schedule(build(config.prompt), source.size, source.length)
     (variant,) = variants(config)

@@ -3,11 +3,10 @@
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 
-from framework.cli import build, check, command, positive
+from framework.cli import build, check, command, limit_threads, positive
 from framework.learning.folder import claim, write_best
 
 
@@ -15,11 +14,10 @@ def train(config: DictConfig) -> None:
     """Goes on from the folder's last validation when there was one; writes the weights that were best at any."""
     check(config, seed=int, steps=int, threads=int | None, folder=str, weights=str)
     positive("steps", config.steps)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
-    last = claim(Path(config.folder), OmegaConf.to_yaml(config, resolve=True))
-    pl.seed_everything(config.seed)
+    limit_threads(config.threads)
+    pl.seed_everything(config.seed, verbose=False)
     module, data, trainer = build(config.learner.module), build(config.learner.data), build(config.trainer)
+    last = claim(Path(config.folder), OmegaConf.to_yaml(config, resolve=True))
     trainer.fit(module, data, ckpt_path=last and str(last), weights_only=True)
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
 import hydra
+import torch
 from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -142,6 +143,12 @@ def positive(name: str, value: int) -> int:
     return value
 
 
+def limit_threads(threads: int | None) -> None:
+    """Lets torch take so many CPU threads; None leaves the choice to it. Raises InputError below 1."""
+    if threads is not None:
+        torch.set_num_threads(positive("threads", threads))
+
+
 def unknown(kind: str, name: object, valid: Iterable[object]) -> InputError:
     """`unknown policy 'sma2': did you mean sam2? (valid: dam4sam, sam2)`."""
     names = sorted(map(str, valid))
@@ -178,7 +185,8 @@ def _explain_option(error: BaseException) -> str:
 
 
 def _about_writing(error: OSError) -> bool:
-    return error.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EFBIG)
+    refused = errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EFBIG
+    return error.errno in (*refused, errno.EEXIST, errno.ENOTDIR)
 
 
 def _after(text: str, mark: str) -> str:

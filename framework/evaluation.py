@@ -376,6 +376,7 @@ def evaluate(
     Raises InputError when the output cannot be written, holds something else, or when no sequence could be tracked.
     """
     watch = watch or Watch()
+    names = [data.sequence(index).name for index in range(len(data))]  # before anything is written
     began = time.time()
     notes = {"commit": identity.commit(), "torch": torch.__version__}
     folders: dict[str, RunFolder] = {}
@@ -388,7 +389,6 @@ def evaluate(
         folders[name] = RunFolder.open(output, data.name, run, identities[name], {**notes, "name": name})
     by_run = {folder.hash: folder for folder in folders.values()}
 
-    names = [data.sequence(index).name for index in range(len(data))]
     todo = [i for i, name in enumerate(names) if not all(folder.finished(name) for folder in by_run.values())]
     watch.begin(len(names), len(names) - len(todo))
     while todo:

@@ -11,6 +11,7 @@ from jaxtyping import Bool
 from scipy.stats import spearmanr
 
 from framework.data.sequence import DataSet, VideoSequence
+from framework.errors import InputError
 from framework.evaluation import mask_box
 from framework.metrics.tracking import mask_iou
 from framework.tracker import Tracker, lockstep
@@ -88,7 +89,10 @@ class ColourHistogram:
 
 
 def examine(tracker: Tracker, data: DataSet, videos: int) -> Findings:
-    """Tracks the first object of the first `videos` videos from its mask."""
+    """Tracks the first object of the first `videos` videos from its mask.
+
+    Raises InputError for data without true masks.
+    """
     findings = Findings()
     for index in range(min(videos, len(data))):
         _video(tracker, data.sequence(index), findings)
@@ -99,9 +103,10 @@ def _video(tracker: Tracker, video: VideoSequence, findings: Findings) -> None:
     prompts = video.prompts()
     first = min(prompts)
     key, prompt = next(iter(prompts[first].items()))
-    truth = video.truth(first)[key]
-    box = mask_box(truth)
-    assert box is not None
+    truth = video.truth(first).get(key)
+    box = None if truth is None else mask_box(truth)
+    if truth is None or box is None:
+        raise InputError(f"{video.name} comes without true masks: give data that have them")
     features = tracker.network.encode(video.frame(first), first, video.length)
     answer = tracker.network.prompt(features, [Prompt(box=box)])
     findings.box_prompt.append(mask_iou((upsample(answer.logits[0, 0], video.size) > 0).cpu().numpy(), truth))

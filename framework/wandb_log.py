@@ -6,6 +6,7 @@ Result files are primary and this is a copy of them: nothing is read back.
 import io
 import math
 import os
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import ModuleType
@@ -36,7 +37,8 @@ class NoLog:
 
 @dataclass(frozen=True)
 class WandbLog(NoLog):
-    """`offline` writes to `<folder>/wandb` and needs no account; `online` needs `wandb login` once."""
+    """`offline` writes to `<folder>/wandb` and needs no account; without wandb a line on stderr says that nothing is
+    logged. `online` needs `wandb login` once."""
 
     project: str = "engram"
     mode: Literal["offline", "online"] = "offline"
@@ -45,15 +47,19 @@ class WandbLog(NoLog):
     """None: named after the data set and the runs compared."""
 
     def check(self) -> None:
-        wandb = _wandb()
-        if self.mode == "online":
+        wandb = self._wandb()
+        if wandb is None:
+            print("wandb is not installed, so this run is not logged; logger=none asks for no log", file=sys.stderr)
+        elif self.mode == "online":
             try:
-                wandb.login(anonymous="never")
+                wandb.login()
             except wandb.errors.Error as error:
                 raise _refused(error) from error
 
     def log(self, report: Report) -> list[Path]:
-        wandb, folder = _wandb(), Path(self.folder)
+        wandb, folder = self._wandb(), Path(self.folder)
+        if wandb is None:
+            return []
         folder.mkdir(parents=True, exist_ok=True)
         group = self.group or f"{report.comparison.data}-{report.name}"
         try:
@@ -62,6 +68,17 @@ class WandbLog(NoLog):
         except wandb.errors.Error as error:
             raise _refused(error) from error
         return [folder / "wandb"] if self.mode == "offline" else []
+
+    def _wandb(self) -> ModuleType | None:
+        """None where it is not installed and need not be."""
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+        try:
+            import wandb
+        except ImportError as error:
+            if self.mode == "online":
+                raise InputError("wandb is not installed: install it or choose logger=none") from error
+            return None
+        return wandb
 
     def _log_variant(self, wandb: ModuleType, report: Report, index: int, group: str) -> None:
         comparison, run, row = report.comparison, report.comparison.runs[index], report.rows[index]
@@ -107,15 +124,6 @@ class WandbLog(NoLog):
         }
 
 
-def _wandb() -> ModuleType:
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    try:
-        import wandb
-    except ImportError as error:
-        raise InputError("wandb is not installed: install it or choose logger=none") from error
-    return wandb
-
-
 def _refused(error: Exception) -> InputError:
-    reason = " ".join(str(error).split())
+    reason = " ".join(str(error).split()).rstrip(".")
     return InputError(f"wandb: {reason}; run `wandb login`, or choose logger=wandb_offline or logger=none")

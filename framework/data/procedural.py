@@ -186,6 +186,8 @@ class Procedural:
             )
         if self.size < 32 or self.duration < 1:
             raise InputError(f"a procedural video needs size >= 32 and length >= 1, not {self.size} and {self.length}")
+        if self.targets < 1 or (self.limit is not None and self.limit < 1):
+            raise InputError("procedural data need 1 or more targets, and a limit of 1 or more, or null for all videos")
         if self.split == "long" and self.duration < LONG:
             raise InputError(f"videos of the long split have a length of {LONG} or more, not {self.duration}")
 
@@ -239,7 +241,7 @@ class Mixed:
         if not self.levels:
             raise InputError(f"a mixture needs levels: use some of {', '.join(LEVELS)}")
         for level in self.levels:
-            replace(self.videos, level=level)
+            replace(self.videos, level=level, limit=self.limit)
 
     @property
     def name(self) -> str:

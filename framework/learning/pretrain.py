@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
+from framework.errors import InputError
 from framework.learning.clip_rows import ClipRows, clip_rows
 from framework.learning.clips import Clips, ClipStream, Curriculum
 from framework.learning.mask_losses import Terms, best_of, iou, mask_loss, presence_loss, quality_loss, reading_loss
@@ -69,6 +70,8 @@ class Pretraining(pl.LightningModule):
         weights: Weights | None = None,
         half_encoder: bool = True,
     ) -> None:
+        if minutes <= 0:
+            raise InputError(f"minutes={minutes} must be more than 0")
         super().__init__()
         self.network = network.to(memory_format=torch.channels_last)
         self.minutes, self.peak, self.warmup, self.decay = minutes, peak, warmup, decay

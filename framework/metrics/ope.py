@@ -7,13 +7,14 @@ ECCV 2018) for the normalised error, the behaviour of each tool for its conventi
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from framework.errors import InputError
+from framework.metrics import single
 
 Boxes = Float[np.ndarray, "T 4"]
 Rows = Bool[np.ndarray, " T"]
@@ -209,6 +210,27 @@ def infinite_where_empty(error: Callable[[Boxes, Boxes], np.ndarray], prediction
     return np.where((prediction[:, 2:] > 0).all(axis=1), error(prediction, truth), INF)
 
 
+# ---- from the curves of sequences to one score
+
+
+Rates = tuple[Float[np.ndarray, " K"], Float[np.ndarray, " P"], Float[np.ndarray, " Q"]]
+
+
+def in_double(rates: Sequence[Rates]) -> Scores:
+    """Means over sequences, then over thresholds."""
+    success, precision, normalised = (np.mean(np.stack(curve), axis=0) for curve in zip(*rates, strict=True))
+    return summarise(success, precision, normalised)
+
+
+def in_single(rates: Sequence[Rates]) -> Scores:
+    """The same in percent and float32, so that a printed digit that hangs on rounding comes out the same."""
+    tables = (np.stack(curve).astype(np.float32) for curve in zip(*rates, strict=True))
+    success, precision, normalised = (np.float32(100) * single.column_means(table) for table in tables)
+    percent = summarise(*(curve.astype(np.float64) for curve in (success, precision, normalised)))
+    shares = {name: value / 100 for name, value in asdict(percent).items()}
+    return Scores(**shares | {"auc": float(single.mean(success)) / 100})
+
+
 # ---- the evaluators
 
 
@@ -248,7 +270,8 @@ class Evaluator:
     success_thresholds: Float[np.ndarray, " K"] = field(default_factory=vectorised_twentieths)
     precision_thresholds: Float[np.ndarray, " P"] = field(default_factory=lambda: np.arange(51.0))
     normalised_thresholds: Float[np.ndarray, " Q"] = field(default_factory=lambda: np.arange(51) / 100)
-    rate_type: type[np.floating] = np.float64  # of counts / frames; means are always float64
+    rate_type: type[np.floating] = np.float64  # of counts / frames
+    average: Callable[[Sequence[Rates]], Scores] = in_double
 
     def curves(self, run: Run) -> Curves:
         """Raises InputError for what the tool refuses."""
@@ -294,14 +317,13 @@ class Evaluator:
             raise InputError("no sequence to evaluate")
         sequences = tuple(self.curves(run) for run in runs)
         rates = [self.rates(curves) for curves in sequences]
-        overall = (np.mean(np.stack(curve), axis=0) for curve in zip(*rates, strict=True))
         return Report(
             sequences=sequences,
             per_sequence={c.name: summarise(*rate) for c, rate in zip(sequences, rates, strict=True)},
-            overall=summarise(*overall),
+            overall=self.average(rates),
         )
 
-    def rates(self, curves: Curves) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def rates(self, curves: Curves) -> Rates:
         """Success, precision and normalised precision of one sequence, 0..1."""
         frames = self.rate_type(max(curves.frames, 1))
         success, precision, normalised = (
@@ -322,8 +344,8 @@ def summarise(success: np.ndarray, precision: np.ndarray, normalised: np.ndarray
     )
 
 
-PYTRACKING = Evaluator(cut=drop_filled_tail, valid=all_positive, rate_type=np.float32)
-SAMURAI = Evaluator(rate_type=np.float32)
+PYTRACKING = Evaluator(cut=drop_filled_tail, valid=all_positive, rate_type=np.float32, average=in_single)
+SAMURAI = Evaluator(rate_type=np.float32, average=in_single)
 HIM2SAM = replace(SAMURAI, prepare=zero_negatives)
 HIM2SAM_ENLARGED = replace(SAMURAI, prepare=enlarge_then_zero_negatives)  # result paths with "rvcot_nfs"
 

@@ -166,6 +166,18 @@ def micro(
     )
 
 
+def load(model: SAM2Base, path: Path) -> None:
+    """Loads weights in place. Raises InputError for a file that is missing, unreadable or of another network."""
+    if not path.is_file():
+        raise InputError(f"checkpoint {path} does not exist: train it with experiments.pretrain, or name a file")
+    try:
+        model.load_state_dict(checkpoints.read(path))
+    except RuntimeError as error:
+        raise InputError(
+            f"{path} does not fit the embedded network: give weights that experiments.pretrain wrote"
+        ) from error
+
+
 def network(
     checkpoint: str | None = None, dtype: str = "float32", device: str = "auto", compile: bool = False, seed: int = 0
 ) -> Sam2Network:
@@ -184,15 +196,7 @@ def network(
             torch.manual_seed(seed)
             built = micro()
         if checkpoint != "random":
-            path = WEIGHTS if checkpoint is None else Path(checkpoint).expanduser()
-            if not path.is_file():
-                raise InputError(
-                    f"checkpoint {path} does not exist: train it with experiments.pretrain, or name a file"
-                )
-            try:
-                built.load_state_dict(checkpoints.read(path))
-            except RuntimeError as error:
-                raise InputError(f"{path} does not fit the embedded network") from error
+            load(built, WEIGHTS if checkpoint is None else Path(checkpoint).expanduser())
         return built
 
     return facade(weighted, dtype, device, compile)

@@ -4,20 +4,20 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from jaxtyping import Float
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
+from framework.data.procedural import Attributes
 from framework.data.sequence import DataSet, VideoSequence
+from framework.errors import InputError
 from framework.evaluation import Comparison, Run
+from framework.report import terminal
 from framework.report.table import interval, number
 from framework.statistics import Difference, paired_difference
-
-ABREAST = 5
-"""Attributes beside one another in a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +62,13 @@ class AttributeTable:
                 writer.writerow([variant, name, self.videos[name], *("" if math.isnan(v) else v for v in values)])
         return file.getvalue()
 
-    def rich_tables(self) -> list[Table]:
-        """Means for a terminal, a few attributes at a time; bold where the difference is clear of zero."""
-        names, tables = list(self.videos), []
-        for start in range(0, len(names), ABREAST):
-            part = names[start : start + ABREAST]
-            table = Table(box=SIMPLE_HEAD, pad_edge=False)
-            table.add_column("J by attribute", overflow="fold")
-            for name in part:
-                table.add_column(f"{_title(name)} ({self.videos[name]})", justify="right", overflow="fold")
-            for variant, row in self.rows.items():
-                table.add_row(variant, *(_marked(row[name]) for name in part))
-            tables.append(table)
-        return tables
+    def rich_tables(self, width: int = 80) -> list[Table]:
+        """Means for a terminal; bold where the difference is clear of zero."""
+        if not self.videos:
+            return []
+        titles = ["J by attribute", *(f"{_title(name)} ({count})" for name, count in self.videos.items())]
+        lines = [[Text(variant), *map(_marked, row.values())] for variant, row in self.rows.items()]
+        return terminal.tables(titles, lines, width, together=3)
 
 
 def by_attribute(
@@ -84,11 +78,17 @@ def by_attribute(
 
     `wanted` names attributes; None takes all that occur. Attributes are asked of the data again, which draws or reads
     frames where that is how they are known. Of several objects, all count on a frame that has the attribute.
+
+    Raises InputError for an unknown attribute.
     """
     videos = {video.name: video for video in map(data.sequence, range(len(data)))}
     holding = [_holding(videos[name], comparison.runs[0], name) for name in comparison.sequences]
     occurring = sorted({name for frames in holding for names in frames.values() for name in names})
     names = occurring if wanted is None else list(wanted)
+    known = sorted({*occurring, *(field.name for field in fields(Attributes))})
+    for name in names:
+        if name not in known:
+            raise InputError(f"attribute '{name}' is unknown: choose among {', '.join(known)}")
     values = [_values(run, comparison.sequences, holding, names) for run in comparison.runs]
     rows: dict[str, dict[str, Accuracy]] = {}
     for index, (run, table) in enumerate(zip(comparison.runs, values, strict=True)):
@@ -139,6 +139,6 @@ def _text(found: Accuracy) -> str:
     return f"{number(found.mean)} {interval(found.difference)}" if known and found.difference else number(found.mean)
 
 
-def _marked(found: Accuracy) -> str:
+def _marked(found: Accuracy) -> Text:
     clear = found.difference is not None and found.difference.clear
-    return f"[bold]{number(found.mean)}[/]" if clear else number(found.mean)
+    return Text(number(found.mean), style="bold" if clear else "")

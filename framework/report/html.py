@@ -15,7 +15,7 @@ STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1200px; margin: 2em auto; padding: 0 1em }
 table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums }
 th, td { padding: .25em .8em; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap }
-th:first-child, td:first-child { text-align: left }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 12em } th { white-space: normal }
 td.clear { font-weight: 600 } img { max-width: 100% } .wide { overflow-x: auto }
 p, figcaption { color: #555 } figure { margin: 1.5em 0 } pre { background: #f6f6f6; padding: 1em; overflow-x: auto }
 """

@@ -3,10 +3,11 @@
 import csv
 import io
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
+from rich.text import Text
 
 from framework.papers import PaperNumber, Reproduction
+from framework.report import terminal
 
 TITLES = ("row", "measure", "measured", "published", "difference", "within")
 
@@ -39,14 +40,13 @@ def caption(reproduction: Reproduction) -> list[str]:
     return lines
 
 
-def rich_table(reproduction: Reproduction) -> Table:
+def rich_tables(reproduction: Reproduction, width: int = 80) -> list[Table]:
     """For a terminal; numbers that are not near are bold."""
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for index, title in enumerate(TITLES):
-        shown.add_column(title, justify="left" if index < 2 else "right", overflow="fold")
-    for number in reproduction.numbers:
-        shown.add_row(*cells(number), style="bold" if number.within is False else "")
-    return shown
+    lines = [
+        [Text(text, style="bold" if number.within is False else "") for text in cells(number)]
+        for number in reproduction.numbers
+    ]
+    return terminal.tables(TITLES, lines, width, together=4, names=2)
 
 
 def markdown(reproduction: Reproduction) -> str:

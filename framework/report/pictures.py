@@ -1,6 +1,6 @@
 """Where variants differ: frames x variants of the sequences on which their scores are furthest apart."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -53,13 +53,14 @@ def grid(video: VideoSequence, records: Mapping[str, SequenceRecord], columns: i
     height, width = video.size
     scale = TILE / height
     tile = (round(width * scale), TILE)
-    margin = max(_text_width(name) for name in records) + 12
-    head = np.hstack([_label("", margin), *(_label(f"frame {index}", tile[0] + GAP) for index in frames)])
+    words = {name: name.split() for name in records}  # one below the other
+    margin = max(_text_width(word) for parts in words.values() for word in parts) + 12
+    head = np.hstack([_label([], margin), *(_label([f"frame {index}"], tile[0] + GAP) for index in frames)])
     lines = [head]
     images = {index: _pale(cv2.resize(video.frame(index), tile, interpolation=cv2.INTER_CUBIC)) for index in frames}
     truths = {index: {k: _resize(mask, tile) for k, mask in video.truth(index).items()} for index in frames}
     for name, record in records.items():
-        cells = [_label(name, margin, TILE)]
+        cells = [_label(words[name], margin, TILE)]
         for index in frames:
             masks = {k: _resize(one.mask_at(index, record.size), tile) for k, one in record.objects.items()}
             picture = overlay(images[index], masks)
@@ -95,7 +96,9 @@ def _text_width(text: str) -> int:
     return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0][0]
 
 
-def _label(text: str, width: int, height: int = BAND) -> Picture:
+def _label(lines: Sequence[str], width: int, height: int = BAND) -> Picture:
     ground = np.full((height, width, 3), GROUND, dtype=np.uint8)
-    cv2.putText(ground, text, (6, height // 2 + 5), cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
+    for index, line in enumerate(lines):
+        at = 6, height // 2 + 5 + round((index - (len(lines) - 1) / 2) * BAND)
+        cv2.putText(ground, line, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, INK, 1, cv2.LINE_AA)
     return ground

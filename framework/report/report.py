@@ -46,13 +46,16 @@ class Report:
 
     def show(self, console: Console) -> None:
         """Prints all tables."""
-        about = self.comparison, self.rows, self.layout
-        shown = [(table.rich_table(*about), table.caption(*about))]
-        shown += [(by_attribute, []) for by_attribute in (self.attributes.rich_tables() if self.attributes else [])]
+        width = console.width
+        about = table.caption(self.comparison, self.rows, self.layout)
+        shown = [(table.rich_tables(self.rows, self.layout, width), about)]
+        if self.attributes is not None:
+            shown.append((self.attributes.rich_tables(width), []))
         if self.reproduction is not None:
-            shown.append((paper.rich_table(self.reproduction), paper.caption(self.reproduction)))
-        for rows, lines in shown:
-            console.print(rows)
+            shown.append((paper.rich_tables(self.reproduction, width), paper.caption(self.reproduction)))
+        for parts, lines in shown:
+            for part in parts:
+                console.print(part)
             for line in lines:
                 console.print(line, style="dim", highlight=False, markup=False)
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
 from framework.bounds import BestRun
 from framework.evaluation import Comparison
 from framework.metrics.tracking import TrackingScores
+from framework.report import terminal
 from framework.statistics import Difference, GapClosed, gap_closed, holm, paired_difference
 
 TITLES = {
@@ -213,18 +213,17 @@ def _about_gap(oracle: Row, table: Sequence[Row], layout: Layout) -> str:
     return f"gap closed: (variant - {table[0].variant}) / ({gain})"
 
 
-def rich_table(comparison: Comparison, table: Sequence[Row], layout: Layout = Layout()) -> Table:
+def rich_tables(table: Sequence[Row], layout: Layout = Layout(), width: int = 80) -> list[Table]:
     """Without p, so that the default layout fits into 80 columns; differences clear of zero are bold."""
     titles = header("first", layout)
-    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
-    kept = [index for index in range(len(titles)) if index != P and (len(table) > 1 or index not in (COMPARED, SCORE))]
-    for index in kept:
-        shown.add_column(Text(titles[index]), justify="left" if index == 0 else "right", overflow="fold")
+    alone = len(table) == 1
+    kept = [index for index in range(len(titles)) if index != P and not (alone and index in (COMPARED, SCORE))]
+    lines = []
     for row in table:
         bold = "bold" if row.difference is not None and row.difference.clear else ""
         line = [Text(text, style=bold if index == COMPARED else "") for index, text in enumerate(cells(row, layout))]
-        shown.add_row(*(line[index] for index in kept))
-    return shown
+        lines.append([line[index] for index in kept])
+    return terminal.tables([titles[index] for index in kept], lines, width, together=1 if alone else 3)
 
 
 def markdown(comparison: Comparison, table: Sequence[Row], layout: Layout = Layout()) -> str:

@@ -64,7 +64,7 @@ def check(report: Report, want: dict, where: str) -> None:
         return
     points = report.overall.points()
     assert [f"{value:.2f}" for value in points] == want["printed_2dp"], where
-    assert points == pytest.approx([want["overall"][key] for key in KEYS], abs=2e-5), where
+    assert points == pytest.approx([want["overall"][key] for key in KEYS], abs=1e-12), where
     for curves in report.sequences:
         here, there = f"{where} {curves.name}", want["per_seq"][curves.name]
         assert curves.frames == there["n"], here

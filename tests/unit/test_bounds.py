@@ -74,7 +74,7 @@ def test_bounds_are_marked_and_explained(comparison):
 def shown(comparison, layout):
     rows = table.rows(comparison, layout)
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(table.rich_table(comparison, rows, layout))
+    console.print(*table.rich_tables(rows, layout, 100))
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 100
     return rows, text, "\n".join(table.caption(comparison, rows, layout))

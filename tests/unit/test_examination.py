@@ -3,13 +3,17 @@
 import math
 
 import numpy as np
+import pytest
 import torch
 
+from framework.data.any_folder import AnyFolder
 from framework.data.procedural import Procedural
+from framework.errors import InputError
 from framework.examination import ColourHistogram, Findings, examine
 from framework.networks.micro import network
 from framework.tracker import Tracker
 from policies.sam2 import Sam2
+from tests.miniatures import write_frames, write_text
 
 
 def test_every_frame_is_counted_once():
@@ -23,6 +27,13 @@ def test_every_frame_is_counted_once():
     assert len(findings.frozen) == len(findings.coloured) == visible
     assert len(findings.missed) == 22 - visible
     assert all(0 <= value <= 1 for value in findings.overlap + findings.predicted)
+
+
+def test_data_without_masks_are_refused(tmp_path):
+    write_frames(tmp_path / "clip/frames", 2)
+    write_text(tmp_path / "clip/boxes.txt", "3,4,9,8\n3,4,9,8\n")
+    with pytest.raises(InputError, match="clip comes without true masks"):
+        examine(Tracker(network("random"), Sam2()), AnyFolder(str(tmp_path)), 1)
 
 
 def test_the_summary_ranks_and_averages():

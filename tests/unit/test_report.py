@@ -46,15 +46,24 @@ def test_markdown_csv_and_terminal_say_the_same(comparison):
     assert float(lines[1]["difference"]) == rows[1].difference.mean and lines[0]["difference"] == ""
     assert float(lines[1]["jaccard"]) == rows[1].mean
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(table.rich_table(comparison, rows))
+    console.print(*table.rich_tables(rows))
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80 and f"{rows[1].difference.mean:+.3f} [" in text
+
+
+def test_a_long_name_is_written_in_several_lines_beside_its_frames(comparison):
+    records = {run.name: run.folder.load("alpha") for run in comparison.runs}
+    longer = {f"{name} policy.slots=3": record for name, record in records.items()}
+    longest = {f"{name} policy.slots=3 motion.weight=1": record for name, record in records.items()}
+    short, long, more = (pictures.grid(VIDEOS.sequence(0), names).shape for names in (records, longer, longest))
+    assert short[0] == long[0] == more[0] and short[1] < long[1]
+    assert more[1] - short[1] < 1.5 * (long[1] - short[1])
 
 
 def test_one_variant_has_no_comparison_columns(tmp_path):
     alone = evaluate({"latest": Tracker(NETWORK, Latest())}, Squares(), tmp_path)
     console = Console(width=80, record=True, file=io.StringIO())
-    console.print(table.rich_table(alone, table.rows(alone)))
+    console.print(*table.rich_tables(table.rows(alone)))
     assert "win/tie/loss" not in console.export_text()
 
 
@@ -127,8 +136,7 @@ def test_accuracy_by_attribute_counts_the_frames_that_have_it(tmp_path):
     assert found.rows["first"]["wide"].difference.videos == 1
 
     console = Console(width=100, record=True, file=io.StringIO())
-    for each in found.rich_tables():
-        console.print(each)
+    console.print(*found.rich_tables(100))
     shown = console.export_text()
     assert "dark (3)" in shown and f"{dark['first'].mean():.3f}" in shown
     files = {path.name: path.read_text() for path in report.write(tmp_path / "reports") if path.suffix != ".jpg"}
@@ -139,9 +147,11 @@ def test_accuracy_by_attribute_counts_the_frames_that_have_it(tmp_path):
 
 
 def test_attributes_that_do_not_occur_have_no_value(comparison):
-    found = by_attribute(comparison, VIDEOS, ["foggy"])
-    assert found.videos == {"foggy": 0} and found.lines()[1:] == [["latest", "-"], ["first", "-"]]
+    found = by_attribute(comparison, VIDEOS, ["small"])
+    assert found.videos == {"small": 0} and found.lines()[1:] == [["latest", "-"], ["first", "-"]]
     assert by_attribute(comparison, VIDEOS).rich_tables() == []
+    with pytest.raises(InputError, match="attribute 'foggy' is unknown: choose among appearance_change, "):
+        by_attribute(comparison, VIDEOS, ["foggy"])
 
 
 @pytest.mark.parametrize(

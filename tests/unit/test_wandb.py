@@ -92,7 +92,7 @@ def test_what_is_logged(report, tmp_path, monkeypatch):
     assert len(pictures) == len(report.pictures) + len(report.figures)
 
 
-def test_without_wandb_only_its_loggers_complain(report, tmp_path, monkeypatch):
+def test_without_wandb_runs_go_on_and_only_an_online_logger_refuses(report, tmp_path, monkeypatch, capsys):
     real = builtins.__import__
 
     def refuse(name, *arguments, **options):
@@ -104,11 +104,16 @@ def test_without_wandb_only_its_loggers_complain(report, tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", refuse)
     NoLog().check()
     assert NoLog().log(report) == []
+    assert capsys.readouterr().err == ""
+    WandbLog(folder=str(tmp_path)).check()
+    assert WandbLog(folder=str(tmp_path)).log(report) == [] and not list(tmp_path.iterdir())
+    assert capsys.readouterr().err.startswith("wandb is not installed, so this run is not logged")
     with pytest.raises(InputError, match="wandb is not installed: install it or choose logger=none"):
-        WandbLog(folder=str(tmp_path)).check()
+        WandbLog(mode="online", folder=str(tmp_path)).check()
 
 
-def test_online_without_an_account_is_one_line(offline, tmp_path, monkeypatch):
+def test_online_without_an_account_is_one_line(offline, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(InputError, match="run `wandb login`, or choose logger=wandb_offline or logger=none"):
         WandbLog(mode="online", folder=str(tmp_path)).check()
+    assert capfd.readouterr().err == ""

@@ -1,0 +1,66 @@
+"""Tables that stay readable in a terminal of any width: numbers are never broken, names only between words."""
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+GAP, EDGES = 3, 2  # characters between columns, and at both ends of a line
+NARROWEST = 16  # characters, at least, of the names
+
+
+def tables(
+    titles: Sequence[str], lines: Sequence[Sequence[str | Text]], width: int, together: int = 1, names: int = 1
+) -> list[Table]:
+    """One table, or several with the same names where its columns do not fit beside one another.
+
+    Args:
+        titles: of the columns; they may be broken between words.
+        lines: cells of each line, the first `names` of them text, the others numbers.
+        width: characters of a line.
+        together: columns of numbers that the first table should have; for them long names are broken.
+        names: columns that every table begins with. Only the first one is broken.
+    """
+    columns = list(zip(*([_plain(cell) for cell in line] for line in lines), strict=True)) or [()] * len(titles)
+    numbers = [max(map(len, cells), default=0) for cells in columns]
+    widths = [max(len(title), cells) for title, cells in zip(titles, numbers, strict=True)]
+
+    def room(beside: Sequence[int]) -> int:
+        """For the first column, beside these columns of numbers."""
+        return width - EDGES - sum(GAP + widths[index] for index in (*range(1, names), *beside))
+
+    left = list(range(names, len(titles)))
+    first = [titles[0], *columns[0]]
+    whole, word = max(map(len, first)), max(map(_word, first))
+    if room(left) < word:
+        widths = [max(_word(title), cells) for title, cells in zip(titles, numbers, strict=True)]
+    given = room(left) if room(left) >= word else max(room(left[:together]), NARROWEST)
+    widths[0] = min(whole, given)
+    made: list[Table] = []
+    while left or not made:
+        fits = max(1, max((n for n in range(len(left) + 1) if room(left[:n]) >= widths[0]), default=1))
+        made.append(_table(titles, lines, widths, [*range(names), *left[:fits]], names))
+        left = left[fits:]
+    return made
+
+
+def _table(
+    titles: Sequence[str], lines: Sequence[Sequence[str | Text]], widths: Sequence[int], kept: Sequence[int], names: int
+) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for index in kept:
+        justify = "left" if index < names else "right"
+        table.add_column(Text(titles[index]), justify=justify, width=widths[index], overflow="fold")  # type: ignore[arg-type]
+    for line in lines:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in (line[index] for index in kept)))
+    return table
+
+
+def _plain(cell: str | Text) -> str:
+    return cell.plain if isinstance(cell, Text) else cell
+
+
+def _word(text: str) -> int:
+    """Length of the longest word."""
+    return max(map(len, text.split()), default=0)

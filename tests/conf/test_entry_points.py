@@ -1,0 +1,65 @@
+"""Every command answers what a user gets wrong with one line and exit code 2, and leaves nothing behind."""
+
+import importlib
+import sys
+
+import pytest
+import torch
+
+from tests.conf.test_ablate import call
+
+LITTLE = ("data.limit=1", "data.length=4", "backbone.checkpoint=random")
+BAD = {
+    "no threads to compare with": ("ablate", ["threads=0", *LITTLE], "threads=0 must be 1 or more"),
+    "no threads to evaluate with": ("evaluate", ["threads=-1", *LITTLE], "threads=-1 must be 1 or more"),
+    "no threads to train with": ("train", ["threads=0"], "threads=0 must be 1 or more"),
+    "no threads to pretrain with": ("pretrain", ["threads=0"], "threads=0 must be 1 or more"),
+    "no threads to measure with": ("bench", ["threads=0", *LITTLE], "threads=0 must be 1 or more"),
+    "no threads to examine with": ("examine", ["threads=0", *LITTLE], "threads=0 must be 1 or more"),
+    "no video": ("ablate", ["data.limit=0"], "a limit of 1 or more, or null for all videos"),
+    "fewer videos than none": ("status", ["data.limit=-1"], "a limit of 1 or more, or null for all videos"),
+    "no video of a mixture": ("evaluate", ["data=mixed", "data.limit=0"], "a limit of 1 or more"),
+    "nothing to track": ("evaluate", ["data.targets=0"], "procedural data need 1 or more targets"),
+    "data without its list": (
+        "evaluate",
+        ["data=lasot", "data.root=.", "backbone.checkpoint=random"],
+        "LaSOT: no testing_set.txt: get the data from",
+    ),
+    "results in a file": ("evaluate", ["output=file", *LITTLE], "cannot write results to file/"),
+    "results in a list": ("status", ["output=[1]", *LITTLE], "output=[1] is of a wrong type: give text"),
+    "progress of nothing": ("status", ["output=nowhere", "variants=[sma2]"], "unknown variant 'sma2'"),
+    "examine nothing": ("examine", ["videos=0", *LITTLE], "videos=0 must be 1 or more"),
+    "measure no frame": ("bench", ["frames=0", *LITTLE], "frames=0 must be 1 or more"),
+    "measure never": ("bench", ["repeats=0", *LITTLE], "repeats=0 must be 1 or more"),
+    "describe no video": ("describe", ["videos=0"], "videos=0 must be 1 or more"),
+    "describe never": ("describe", ["every=0"], "every=0 must be 1 or more"),
+    "draw no video": ("describe", ["rows=0"], "rows=0 must be 1 or more"),
+    "draw a text": ("describe", ["output=sheet.txt"], "output=sheet.txt is no picture: give a name that ends in .png"),
+    "train for no step": ("train", ["steps=0"], "steps=0 must be 1 or more"),
+    "train on nothing": ("train", ["backbone.checkpoint=nope.pt"], "checkpoint nope.pt does not exist: train it"),
+    "train in a file": ("train", ["folder=file", "backbone.checkpoint=random"], "file: File exists; choose a folder"),
+    "pretrain in no time": ("pretrain", ["minutes=0.0"], "minutes=0.0 must be more than 0"),
+    "pretrain some time": ("pretrain", ["minutes=long"], "minutes=long is of a wrong type: give a number"),
+    "pretrain from nothing": ("pretrain", ["initial=nope.pt"], "checkpoint nope.pt does not exist"),
+    "pretrain from another network": ("pretrain", ["initial=other.pt"], "other.pt does not fit the embedded network:"),
+    "pretrain in a file": ("pretrain", ["folder=file"], "file: File exists; choose a folder"),
+    "pretrain in another's folder": ("pretrain", ["folder=used"], "used holds a training of another configuration"),
+    "score another's folder": ("score", ["run=used", "evaluator=davis2017"], "used holds no results: give run="),
+    "export another's folder": ("export", ["run=used", "format=davis"], "used holds no results: give run="),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line(case, tmp_path, monkeypatch, capfd):
+    name, options, message = BAD[case]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used/training.yaml").write_text("rate: 1")
+    torch.save({"model": {"weight": torch.zeros(3)}}, tmp_path / "other.pt")
+    before = {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")}
+    assert call(importlib.import_module(f"experiments.{name}").main, *options) == 2
+    line = capfd.readouterr().err
+    assert line.count("\n") == 1 and message in line, line
+    assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
