@@ -18,6 +18,7 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NoReturn
 
+import cv2
 import hydra
 import torch
 from hydra._internal.utils import get_args_parser
@@ -144,9 +145,10 @@ def positive(name: str, value: int) -> int:
 
 
 def limit_threads(threads: int | None) -> None:
-    """Lets torch take so many CPU threads; None leaves the choice to it. Raises InputError below 1."""
+    """Lets torch and OpenCV take so many CPU threads; None leaves the choice to them. Raises InputError below 1."""
     if threads is not None:
         torch.set_num_threads(positive("threads", threads))
+        cv2.setNumThreads(threads)
 
 
 def unknown(kind: str, name: object, valid: Iterable[object]) -> InputError:

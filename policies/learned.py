@@ -7,9 +7,10 @@ from math import log1p
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import nn
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
@@ -32,7 +33,7 @@ class Kept:
     row: Row
     trust: float
     """Probability that its mask is right."""
-    look: Float[Tensor, " C"]
+    look: Float[np.ndarray, " C"]
     after: tuple[float, ...] = ()
     """Trust in the frames that followed."""
 
@@ -189,8 +190,9 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
 
 def elements(choice: Sequence[Kept], now: int) -> list[Row]:
     """What the second head sees of the candidates, oldest first, the nominee last; `now` is the frame's number."""
-    looks = torch.stack([kept.look for kept in choice])
-    likeness = (looks @ looks.T).fill_diagonal_(-1.0).amax(dim=1).tolist()
+    looks = np.stack([kept.look for kept in choice])
+    likeness = looks @ looks.T
+    np.fill_diagonal(likeness, -1.0)
     before = [choice[0].entry.frame, *(kept.entry.frame for kept in choice)]
     return [
         (
@@ -202,7 +204,7 @@ def elements(choice: Sequence[Kept], now: int) -> list[Row]:
             alike,
             float(kept is choice[-1]),
         )
-        for kept, previous, alike in zip(choice, before, likeness, strict=False)
+        for kept, previous, alike in zip(choice, before, likeness.max(axis=1).tolist(), strict=False)
     ]
 
 

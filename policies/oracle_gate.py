@@ -3,7 +3,11 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+import cv2
+import numpy as np
+
 from framework.types import Entry, Outcome
+from policies.regions import foreground
 from policies.skip_absent import SkipAbsent
 
 
@@ -20,6 +24,11 @@ class OracleGate(SkipAbsent):
     def keeps(self, entry: Entry, outcome: Outcome) -> bool:
         if outcome.truth is None:
             return False
-        mask, truth = outcome.mask().cpu(), outcome.truth.cpu()
-        union = int((mask | truth).sum())
-        return bool(truth.any()) and int((mask & truth).sum()) > self.iou * union
+        truth = outcome.truth.cpu().numpy().view(np.uint8)
+        size = cv2.countNonZero(truth)
+        found = foreground(outcome.logits.detach().float().cpu().numpy(), outcome.size) if size else None
+        if found is None:
+            return False
+        height, width = found.mask.shape
+        shared = cv2.countNonZero(found.mask & truth[found.top : found.top + height, found.left : found.left + width])
+        return shared > self.iou * (size + found.area - shared)

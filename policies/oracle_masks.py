@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from jaxtyping import Bool
+from torch import Tensor
+
 from framework.types import Entry, Outcome
 from policies.bank import Bank
 from policies.skip_absent import SkipAbsent
@@ -19,8 +22,14 @@ class OracleMasks(SkipAbsent):
     privileged: ClassVar[bool] = True
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
-        truth = outcome.truth
-        return super().write(state, entry if truth is None or not truth.any() else entry.showing(truth), outcome)
+        truth = _seen(outcome)
+        return super().write(state, entry if truth is None else entry.showing(truth), outcome)
 
     def keeps(self, entry: Entry, outcome: Outcome) -> bool:
-        return outcome.truth is not None and bool(outcome.truth.any())
+        return _seen(outcome) is not None
+
+
+def _seen(outcome: Outcome) -> Bool[Tensor, "Hv Wv"] | None:
+    """The true mask where there is one that is not empty."""
+    truth = outcome.truth
+    return truth if truth is not None and truth.cpu().numpy().any() else None  # torch's `any` visits all of it

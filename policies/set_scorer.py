@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -46,26 +47,28 @@ class SetScorer(nn.Module):
 
     def judge(self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b 3"]:
         """Logits of right, wrong and absent for the last element, in the light of those before it."""
-        seen = self._in_context(elements, present)
-        return self.verdict(seen[..., -1, :])
+        embedded, pooled = self._embedded(elements, present)
+        return self.verdict(torch.cat([embedded[..., -1, :], pooled], dim=-1))
 
     def rate(self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b n"]:
         """What each element is worth keeping; only differences mean anything."""
-        return self.worth(self._in_context(elements, present))[..., 0]
+        embedded, pooled = self._embedded(elements, present)
+        seen = torch.cat([embedded, pooled[..., None, :].expand(*embedded.shape[:-1], -1)], dim=-1)
+        return self.worth(seen)[..., 0]
 
-    def _in_context(
+    def _embedded(
         self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"]
-    ) -> Float[Tensor, "*b n wide"]:
+    ) -> tuple[Float[Tensor, "*b n width"], Float[Tensor, "*b pooled"]]:
+        """Each element by itself, and the mean and maximum of those that are present."""
         usual = ((elements - self.centre) / self.scale * self.used).clamp(-UNUSUAL, UNUSUAL)
         embedded = torch.relu(self.embed(usual))
         there = present[..., None]
-        mean = (embedded * there).sum(-2) / there.sum(-2).clamp_min(1)
-        most = torch.where(there, embedded, 0.0).amax(-2)
-        pooled = torch.cat([mean, most], dim=-1)[..., None, :].expand(*embedded.shape[:-1], -1)
-        return torch.cat([embedded, pooled], dim=-1)
+        counted = embedded * there  # none is negative, so 0 is also the maximum of nothing
+        mean = counted.sum(-2) / there.sum(-2).clamp_min(1)
+        return embedded, torch.cat([mean, counted.amax(-2)], dim=-1)
 
 
 def whole(rows: Sequence[Sequence[float]]) -> tuple[Float[Tensor, "n inputs"], Bool[Tensor, " n"]]:
     """One set without gaps."""
-    elements = torch.tensor(rows, dtype=torch.float32)
+    elements = torch.from_numpy(np.array(rows, dtype=np.float32))
     return elements, torch.ones(len(rows), dtype=torch.bool)

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 from framework.tracker import Tracker
-from framework.types import Frame, Prompt
+from framework.types import Candidates, Entry, Frame, Outcome, Prompt, Scores
+from policies.oracle_gate import OracleGate
 from policies.oracle_masks import OracleMasks
 from policies.skip_absent import SkipAbsent
 from tests.squares import SIDE, ScriptedNetwork, Square
@@ -37,3 +39,21 @@ def test_without_annotation_only_prompts_are_remembered():
     prompt = Prompt(mask=video.mask(0))
     assert list(final_memory(OracleMasks(), video, prompt, truth=False)) == [0]
     assert len(final_memory(replace(OracleMasks(), slots=2, pointers=2), video, prompt)) == 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_gate_opens_where_the_shown_mask_is_right(seed):
+    made = torch.Generator().manual_seed(seed)
+    logits = torch.nn.functional.avg_pool2d(torch.randn(1, 1, 32, 24, generator=made), 9, 1, 4)
+    candidates = Candidates(logits, torch.ones(1, 1), torch.ones(1, 1, 4), torch.ones(1))
+    scores = Scores(1.0, 1.0, None, int((logits > 0).sum()), False)
+    outcome = Outcome(1, candidates, 0, None, scores, (72, 100))
+    shown, entry = outcome.mask(), Entry(1, torch.ones(4), None, scores)
+    for truth in (shown, shown.roll(seed, 0), shown & (torch.rand(shown.shape, generator=made) > 0.3), ~shown):
+        iou = int((shown & truth).sum()) / int((shown | truth).sum())
+        for least in (0.0, 0.5, 0.7, 0.9):
+            assert OracleGate(iou=least).keeps(entry, replace(outcome, truth=truth)) == (iou > least)
+    for nothing in (None, torch.zeros_like(shown)):
+        assert not OracleGate(iou=0.0).keeps(entry, replace(outcome, truth=nothing))
+    empty = replace(outcome, candidates=replace(candidates, logits=logits.clamp_max(0)), truth=shown)
+    assert not OracleGate(iou=0.0).keeps(entry, empty)
