@@ -42,9 +42,11 @@ def test_evicting_the_oldest_is_skipping_the_absent(comparison):
 def test_looking_ahead_is_a_bound_beside_the_others(comparison):
     assert [run.bound for run in comparison.runs] == [False, False, True]
     assert comparison.frames == comparison.work.encodings == DATA.frames
-    held = comparison.runs[-1].record(DATA.sequence(0).name).objects[1].memory[-1].spatial
-    oldest = comparison.runs[1].record(DATA.sequence(0).name).objects[1].memory[-1].spatial
-    assert len(held) == len(oldest) == 3 and held != oldest
+    chosen, oldest = (
+        [memory.spatial for memory in run.record(DATA.sequence(0).name).objects[1].memory]
+        for run in (comparison.runs[-1], comparison.runs[1])
+    )
+    assert len(chosen[-1]) == len(oldest[-1]) == 3 and chosen != oldest
 
 
 def test_the_next_frame_is_never_worse_for_having_seen_it(comparison):
