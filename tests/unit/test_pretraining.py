@@ -4,13 +4,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 
 from experiments.pretrain import pretrain
 from framework.learning.pretrain import Pretraining
 from framework.networks.micro import network
+from tests.composition import as_from_the_command_line
 
 SMALL = (
     *("curves=csv", "threads=1", "minutes=55.0", "trainer.accelerator=cpu", "+trainer.max_steps=3"),
@@ -24,11 +23,7 @@ SMALL = (
 @pytest.fixture
 def config(tmp_path):
     torch.set_num_threads(1)
-    overrides = [*SMALL, f"folder={tmp_path}"]
-    GlobalHydra.instance().clear()
-    with initialize_config_module(config_module="conf", version_base="1.3"):
-        HydraConfig.instance().set_config(compose("pretrain", overrides=overrides, return_hydra_config=True))
-        yield compose("pretrain", overrides=overrides)
+    yield as_from_the_command_line("pretrain", [*SMALL, f"folder={tmp_path}"])
     GlobalHydra.instance().clear()
 
 

@@ -5,9 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 
 from experiments.train import train
 from framework.data.procedural import Procedural
@@ -23,6 +21,7 @@ from policies.bank import Bank
 from policies.learned_gate import Gate, LearnedGate, load
 from policies.skip_absent import SkipAbsent
 from policies.spread import Spread
+from tests.composition import as_from_the_command_line
 
 SIZE, ALL = 64, -1e9
 DATA = Procedural("train", "distractors", length=24, size=SIZE, targets=2)
@@ -127,10 +126,7 @@ def config(tmp_path):
             *("learner.data.val.distractors.limit=1", "learner.data.val.distractors.length=4"),
             *("learner.module.presence_threshold=-1.0e9", "learner.module.policy.bank.presence=-1.0e9", *more),
         ]
-        GlobalHydra.instance().clear()
-        with initialize_config_module(config_module="conf", version_base="1.3"):
-            HydraConfig.instance().set_config(compose("train", overrides=overrides, return_hydra_config=True))
-            return compose("train", overrides=overrides)
+        return as_from_the_command_line("train", overrides)
 
     yield composed
     GlobalHydra.instance().clear()
