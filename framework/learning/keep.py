@@ -1,7 +1,6 @@
 """Training of a policy that decides what to trust and what to keep: supervised verdicts, counterfactual ranking."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
@@ -10,16 +9,16 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from rich.progress import track as progress
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from framework.data.sequence import DataSet
-from framework.interfaces import MemoryPolicy, Network
+from framework.defaults import NoMotion
+from framework.interfaces import MemoryPolicy, MotionModel, Network
 from framework.learning.lessons import RIGHT, UNKNOWN, Lesson, Lessons
 from framework.learning.read_gate import track
+from framework.learning.recorded import Pairing
 from framework.learning.rollouts import Deciding, Rollout, RolloutVideos
-from framework.tracker import Tracker
+from framework.learning.rounds import Rounds
 
 
 @runtime_checkable
@@ -63,6 +62,7 @@ class KeepLearning(pl.LightningModule):
         policy: see `Keeping`.
         network: frozen; for the closed loop.
         validation: videos that are tracked in closed loop.
+        motion: what they are tracked with.
         rate: highest learning rate, falling to 0 over the training.
         ranking: weight of the second head's loss.
         tie: difference in quality up to which two alternatives are equally good.
@@ -74,6 +74,7 @@ class KeepLearning(pl.LightningModule):
         policy: Keeping,
         network: Network,
         validation: DataSet,
+        motion: MotionModel | None = None,
         rate: float = 1e-3,
         decay: float = 1.0,
         ranking: float = 0.1,
@@ -82,7 +83,8 @@ class KeepLearning(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.learned, self.validation = policy, validation
-        self._network = (network,)  # a tuple, or its weights would become part of this module
+        pairing = Pairing(cast(MemoryPolicy, policy), motion or NoMotion())
+        self._trackers = {"": pairing.on(network)}  # in a mapping, or their weights would become part of this module
         self.rate, self.decay, self.ranking, self.tie = rate, decay, ranking, tie
         policy.ignore(ignored)
         policy.scorer.requires_grad_(True)
@@ -127,32 +129,32 @@ class KeepLearning(pl.LightningModule):
             _, found = self._losses(batch)
             self.log_dict({f"val/{n}": v for n, v in found.items()}, batch_size=1, add_dataloader_idx=False)
             return
-        data = self.validation
-        trackers = {"": Tracker(self._network[0], cast(MemoryPolicy, self.learned))}
+        videos = (self.validation.sequence(index) for index in range(len(self.validation)))
         with torch.inference_mode():
-            reached = [track(trackers, data.sequence(index))[""] for index in range(len(data))]
+            reached = [track(self._trackers, video)[""] for video in videos]
         self.log("val/J", float(np.mean(reached)), batch_size=1, add_dataloader_idx=False)
 
 
-class Rollouts(pl.LightningDataModule):
-    """Lessons from ever more rollouts: one round of videos per epoch, the later ones tracked by the learner itself.
+class Rollouts(Rounds[Rollout]):
+    """Lessons from ever more rollouts: in the first round the learner follows its rule, then what it has learned.
 
     Args:
-        policies: what evidence is gathered with, beside the learner. In the first round the learner follows its rule.
-        data: training videos; round r takes `videos` of them from r * `videos` on.
-        held_out: videos from the end of the first round, on which verdicts and ranking are validated instead.
+        watched: what evidence is gathered with, beside the learner.
+        data: training videos.
+        motion: of the learner.
         decisions: most decisions tried otherwise per video.
         horizon: frames that each alternative is followed.
         right: IoU from which a mask is right.
-        workers: processes that track videos.
         cache: folder that keeps rollouts between runs.
+        videos, held_out, workers: see `Rounds`.
     """
 
     def __init__(
         self,
         network: Network,
-        policies: Mapping[str, Any],
+        watched: Mapping[str, Pairing],
         data: DataSet,
+        motion: MotionModel | None = None,
         videos: int = 130,
         held_out: int = 16,
         decisions: int = 2,
@@ -162,74 +164,35 @@ class Rollouts(pl.LightningDataModule):
         cache: str = "outputs/rollouts",
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        self._network, self.policies, self.data = (network,), policies, data
-        self.videos, self.held_out, self.decisions, self.horizon = videos, held_out, decisions, horizon
-        self.right, self.workers, self.cache, self.seed = right, workers, Path(cache), seed
-        self.rounds: list[list[Rollout]] = []
-        self.kept_back: list[Rollout] = []
-        self.folders: list[str] = []
-        """Where the rollouts of each round are: a resumed run learns from the same ones."""
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"folders": self.folders}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.folders = state_dict["folders"]
+        super().__init__(videos, held_out, workers)
+        self._network, self.watched, self.data, self.motion = (network,), watched, data, motion or NoMotion()
+        self.decisions, self.horizon = decisions, horizon
+        self.right, self.cache, self.seed = right, Path(cache), seed
 
     @property
-    def _learning(self) -> KeepLearning:
-        assert self.trainer is not None and isinstance(self.trainer.lightning_module, KeepLearning)
-        return self.trainer.lightning_module
+    def _policy(self) -> Keeping:
+        assert isinstance(self.learning, KeepLearning)
+        return self.learning.learned
 
-    def _gather(self, epoch: int) -> None:
-        """Adds rounds up to that of `epoch`."""
-        for turn in range(len(self.rounds), epoch + 1):
-            learner = self._learning.learned if turn else self._learning.learned.by_rule()
-            known = self.folders[turn] if turn < len(self.folders) else None
-            chosen, branches = range(turn * self.videos, (turn + 1) * self.videos), (self.decisions, self.horizon)
-            videos = RolloutVideos(
-                self._network[0], self.policies, learner, self.data, chosen, *branches, self.cache, known
-            )
-            loader = DataLoader(videos, batch_size=None, num_workers=self.workers)
-            found = list(progress(loader, f"rollouts, round {turn + 1}", total=len(videos)))
-            learned = len(found) - (0 if turn else self.held_out)
-            self.kept_back += found[learned:]
-            self.rounds.append(found[:learned])
-            self.folders = [*self.folders[:turn], str(videos.folder)]
+    def recorded(self, turn: int, videos: range, folder: str | None) -> RolloutVideos:
+        learner = Pairing(cast(MemoryPolicy, self._policy if turn else self._policy.by_rule()), self.motion)
+        branches = self.decisions, self.horizon
+        return RolloutVideos(self._network[0], self.watched, learner, self.data, videos, *branches, self.cache, folder)
 
     def _lessons(self, rollouts: Sequence[Rollout], step: int) -> Lessons:
-        inputs = self._learning.learned.scorer.centre.numel()
+        inputs = self._policy.scorer.centre.numel()
         return Lessons(rollouts, inputs, self.right, seed=self.seed, step=step)
 
-    def train_dataloader(self) -> DataLoader:
-        epoch = self._learning.current_epoch
-        self._gather(epoch)
-        lessons = self._lessons([rollout for tracked in self.rounds for rollout in tracked], self._learning.global_step)
-        if epoch == 0:
-            scorer = self._learning.learned.scorer
+    def lessons(self, records: Sequence[Rollout], first: bool) -> Lessons:
+        lessons = self._lessons(records, self.learning.global_step)
+        if first:
             centre, scale = lessons.statistics()
-            scorer.centre.copy_(centre)
-            scorer.scale.copy_(scale)
-        return DataLoader(lessons, batch_size=None)
+            self._policy.scorer.centre.copy_(centre)
+            self._policy.scorer.scale.copy_(scale)
+        return lessons
 
-    def val_dataloader(self) -> list[DataLoader]:
-        self._gather(0)
-        held_out = self._lessons(self.kept_back, 0)
+    def examination(self, records: Sequence[Rollout]) -> Lesson:
+        held_out = self._lessons(records, 0)
         known = torch.nonzero(held_out.verdicts != UNKNOWN)[:, 0]
         count = 0 if held_out.quality is None else len(held_out.quality)
-        lesson = held_out.at(known, torch.arange(count))
-        return [DataLoader(_One(lesson), batch_size=None), DataLoader(_One(torch.zeros(1)), batch_size=None)]
-
-
-@dataclass(frozen=True)
-class _One(Dataset):
-    """A data set of one batch."""
-
-    batch: Any
-
-    def __len__(self) -> int:
-        return 1
-
-    def __getitem__(self, index: int) -> Any:
-        return self.batch
+        return held_out.at(known, torch.arange(count))

@@ -4,24 +4,22 @@ One video is tracked once, by all policies in lockstep. At some decisions of the
 alternative is followed over the coming frames (`framework/learning/branching.py`) on the features encoded already.
 """
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch.utils.data import Dataset
 
-from framework import identity
 from framework.data.sequence import DataSet, VideoSequence
 from framework.interfaces import Network
 from framework.learning.branching import branched, counterfactuals
+from framework.learning.recorded import Pairing, Recorded
 from framework.metrics.tracking import mask_iou
 from framework.state import State
-from framework.tracker import Tracker, advance
+from framework.tracker import advance
 from framework.types import Features, Frame
 
 
@@ -57,38 +55,24 @@ class Rollout:
     quality: Float[np.ndarray, "decisions k"]
     """Discounted mean IoU over the frames after giving up each candidate."""
 
-    def save(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(f".{os.getpid()}.tmp")
-        with draft.open("wb") as file:
-            np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
-        draft.replace(path)
 
-    @classmethod
-    def load(cls, path: Path) -> "Rollout":
-        with np.load(path, allow_pickle=False) as stored:
-            return cls(**{field.name: stored[field.name] for field in fields(cls)})
-
-
-class RolloutVideos(Dataset):
-    """Rollouts by index of a video, kept on disk under all that decides them.
+class RolloutVideos(Recorded[Rollout]):
+    """The first object of each video, under several pairings and under the learner.
 
     Args:
         network: frozen.
-        policies: those that gather evidence, by name.
-        learner: the policy whose decisions are tried otherwise.
-        data: the first object of each of its `videos` is tracked.
+        watched: those that gather evidence, by name.
+        learner: the one whose decisions are tried otherwise.
         decisions: most decisions tried per video, drawn at random.
         horizon: frames that each alternative is followed.
-        cache: folder of folders of rollouts.
-        folder: where they are, if they need not be those of this learner.
+        cache, folder: see `Recorded`.
     """
 
     def __init__(
         self,
         network: Network,
-        policies: Mapping[str, Any],
-        learner: Any,
+        watched: Mapping[str, Pairing],
+        learner: Pairing,
         data: DataSet,
         videos: range,
         decisions: int,
@@ -96,31 +80,14 @@ class RolloutVideos(Dataset):
         cache: Path,
         folder: str | None = None,
     ) -> None:
-        self.network, self.data, self.videos = network, data, videos
-        self.trackers = {name: Tracker(network, policy) for name, policy in policies.items()}
-        self.learner = Tracker(network, learner)
+        self.network = network
+        self.trackers = {name: pairing.on(network) for name, pairing in watched.items()}
+        self.learner = learner.on(network)
         self.decisions, self.horizon = decisions, horizon
-        described = {
-            "trackers": identity.describe(self.trackers),
-            "learner": identity.describe(self.learner),
-            "data": data.name,
-            "branches": [decisions, horizon],
-            "code": identity.code_digest(__name__, *self.trackers.values(), self.learner, data),
-        }
-        self.folder = Path(folder) if folder else cache / identity.run_hash(described)
+        decided_by = {"trackers": self.trackers, "learner": self.learner, "branches": [decisions, horizon]}
+        super().__init__(Rollout, data, videos, decided_by, cache, folder)
 
-    def __len__(self) -> int:
-        return len(self.videos)
-
-    def __getitem__(self, index: int) -> Rollout:
-        video = self.data.sequence(self.videos[index])
-        path = self.folder / f"{video.name}.npz"
-        if not path.exists():
-            with torch.inference_mode():
-                self._roll(video, self.videos[index]).save(path)
-        return Rollout.load(path)
-
-    def _roll(self, video: VideoSequence, seed: int) -> Rollout:
+    def record(self, video: VideoSequence, seed: int) -> Rollout:
         (start, given), *_ = sorted(video.prompts().items())
         key = min(given)
         trackers = {**self.trackers, "": self.learner}

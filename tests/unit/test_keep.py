@@ -8,6 +8,7 @@ import torch
 from framework.data.procedural import Procedural
 from framework.learning.keep import KeepLearning, Rollouts, ranking_loss
 from framework.learning.lessons import ABSENT, RIGHT, UNKNOWN, WRONG, Lessons
+from framework.learning.recorded import Pairing
 from framework.learning.rollouts import Rollout
 from framework.networks.micro import network
 from policies.learned import INPUTS, Learned
@@ -82,7 +83,7 @@ def train(folder, epochs: int, resume: bool = False) -> tuple[dict, pl.Trainer]:
     policy = Learned("untrained", recent=3, lasting=3)
     module = KeepLearning(policy, net, Procedural("val", "hard", length=6, limit=1))
     rollouts = Rollouts(
-        net, {"skip": Witness(SkipAbsent())}, data, videos=2, held_out=1, decisions=1, horizon=2, workers=0,
+        net, {"skip": Pairing(Witness(SkipAbsent()))}, data, videos=2, held_out=1, decisions=1, horizon=2, workers=0,
         cache=str(folder / "cache"),
     )  # fmt: skip
     last = folder / "last.ckpt"

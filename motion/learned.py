@@ -1,0 +1,129 @@
+"""A learned judge of hypotheses: which mask is the object, by its looks, its place and the network's own opinion."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from framework.interfaces import MotionModel
+from framework.types import Candidates, Cue, Features, Outcome
+from motion.traits import FEATURES, GROUPS, Known, Row, Seen, observe
+
+WEIGHTS = Path(__file__).parent / "weights" / "learned.pt"
+UNUSUAL = 6.0
+"""Deviations beyond which an input is cut off, so that no network or video is too strange."""
+
+
+class Judge(nn.Module):
+    """Logit of the IoU that a mask has with the object, from its features; those whose `used` is 0 are ignored."""
+
+    def __init__(self, inputs: int = len(FEATURES), width: int = 32, dropout: float = 0.4) -> None:
+        super().__init__()
+        self.centre: Tensor
+        self.scale: Tensor
+        self.used: Tensor
+        self.register_buffer("centre", torch.zeros(inputs))
+        self.register_buffer("scale", torch.ones(inputs))
+        self.register_buffer("used", torch.ones(inputs))
+        first = nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)
+        second = nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout)
+        self.layers = nn.Sequential(*first, *second, nn.Linear(width, 1))
+
+    def forward(self, rows: Float[Tensor, "*b inputs"]) -> Float[Tensor, "*b"]:
+        usual = ((rows - self.centre) / self.scale * self.used).clamp(-UNUSUAL, UNUSUAL)
+        return self.layers(usual)[..., 0]
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedState:
+    """What is known of the object, and the hypotheses being judged."""
+
+    known: Known = Known()
+    seen: tuple[Seen, ...] = ()
+    rows: tuple[Row, ...] = ()
+    """Features of the hypotheses; empty where there was nothing to choose."""
+
+
+class Learned(nn.Module, MotionModel[LearnedState]):
+    """Agreement is the IoU that a small network expects of each hypothesis (`motion/traits.py` has what it sees).
+
+    Trained on what policies go through on training videos (docs/learning.md). Abstains while nothing is known of the
+    object and where all masks are empty.
+
+    Args:
+        checkpoint: weights and the features they were trained on; None for those in the repository, "untrained" for
+            none.
+        weight: share of the agreement in the fused score, 0..1.
+
+    Raises:
+        ValueError: a checkpoint that is missing, or trained on other features.
+    """
+
+    def __init__(self, checkpoint: str | None = None, weight: float = 1.0) -> None:
+        super().__init__()
+        if not 0 <= weight <= 1:
+            raise ValueError("learned needs 0 <= weight <= 1")
+        self.weight = weight
+        untrained = checkpoint == "untrained"
+        self.judge = Judge() if untrained else load(Path(checkpoint) if checkpoint else WEIGHTS)
+        self.eval().requires_grad_(False)
+
+    def init(self) -> LearnedState:
+        return LearnedState()
+
+    def score(self, state: LearnedState, features: Features, candidates: Candidates) -> tuple[LearnedState, Cue | None]:
+        seen = observe(candidates.logits[0], candidates.pointers[0], features.query.embedding)
+        if state.known.mean is None or not any(one.area for one in seen):
+            return LearnedState(state.known, seen), None
+        rows = state.known.compare(seen, candidates)
+        agreement = self.judge(torch.tensor(rows)).sigmoid().tolist()
+        return LearnedState(state.known, seen, rows), Cue(tuple(agreement), self.weight)
+
+    def update(self, state: LearnedState, features: Features, outcome: Outcome) -> LearnedState:
+        candidates = outcome.candidates
+        if candidates.iou.shape[1] == 1:
+            (prompted,) = observe(candidates.logits[0], candidates.pointers[0], features.query.embedding)
+            return LearnedState(state.known.begin(prompted))
+        return replace(state, known=state.known.after(state.seen[outcome.choice]))
+
+    def rows(self, state: LearnedState) -> Sequence[Row]:
+        """Features of the hypotheses of the last frame; empty where there was nothing to choose."""
+        return state.rows
+
+    def silent(self) -> "Learned":
+        """One that leaves the choice to the network."""
+        silent = copy.deepcopy(self)
+        silent.weight = 0.0
+        return silent
+
+    def ignore(self, groups: Sequence[str]) -> None:
+        """Leaves out the features of these groups (`motion.traits.GROUPS`), for an ablation."""
+        if unknown := set(groups) - set(GROUPS):
+            raise ValueError(f"feature groups {sorted(unknown)} are unknown: choose among {', '.join(GROUPS)}")
+        left_out = {name for group in groups for name in GROUPS[group]}
+        self.judge.used.copy_(torch.tensor([name.removesuffix("_related") not in left_out for name in FEATURES]))
+
+    def checkpoint(self) -> dict[str, Any]:
+        """What `load` reads: the weights with the names of their inputs."""
+        return {"model": self.judge.state_dict(), "inputs": list(FEATURES)}
+
+
+def load(path: Path) -> Judge:
+    """Raises ValueError for a file that is missing, is no such checkpoint, or was trained on other inputs."""
+    try:
+        stored = torch.load(path, map_location="cpu", weights_only=True)
+        inputs, state = list(stored["inputs"]), stored["model"]
+    except Exception as error:
+        reason = "does not exist" if not path.is_file() else "is not a checkpoint of this motion model"
+        raise ValueError(f"{path} {reason}: train one with experiments.train learner=choice") from error
+    if inputs != list(FEATURES):
+        odd = sorted(set(inputs) ^ set(FEATURES)) or ["their order"]
+        raise ValueError(f"{path} was trained on other inputs (differs in {', '.join(odd)}): train it again")
+    judge = Judge()
+    judge.load_state_dict(state)
+    return judge
