@@ -47,7 +47,7 @@ def main(config: DictConfig) -> None:
         console.print(made)
         made = table("decision at 720p, ms", "policy", "target", "calm", "distractor", "specks", "scene")
         for name, tracker in trackers.items():
-            for d in decisions(tracker.policy):
+            for d in decisions(tracker.policy, tracker.motion):
                 parts = (d.calm, d.distractor, d.specks, d.scene)
                 made.add_row(name, f"{d.share:.0%}", *(f"{ms:.2f}" for ms in parts))
         console.print(made)

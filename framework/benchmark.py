@@ -11,12 +11,26 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from framework.interfaces import MemoryPolicy
+from framework.defaults import NoMotion
+from framework.interfaces import MemoryPolicy, MotionModel
 from framework.networks.sam2 import Sam2Network
 from framework.tracker import Tracker, lockstep
-from framework.types import ANCHOR, Candidates, Entry, Frame, Lease, Outcome, Query, Read, Result, Scores, upsample
+from framework.types import (
+    ANCHOR,
+    Candidates,
+    Entry,
+    Features,
+    Frame,
+    Lease,
+    Outcome,
+    Query,
+    Read,
+    Result,
+    Scores,
+    upsample,
+)
 
-SLOTS, POINTERS, VIDEO = 6, 16, (720, 1280)
+SLOTS, POINTERS, VIDEO, INPUT = 6, 16, (720, 1280), (1024, 1024)
 WIDTH, TOKENS, CELLS = 256, 64, 256
 """Of SAM2's embedding and pointers; side of its token grid and of its mask-logit grid."""
 
@@ -148,7 +162,7 @@ def _run(trackers: Mapping[str, Tracker], frames: Sequence[Frame]) -> list[Resul
 
 @dataclass(frozen=True, slots=True)
 class DecisionCost:
-    """Milliseconds that a policy takes for one object on one 720p frame, without the network."""
+    """Milliseconds that a policy and a motion model take for one object on one 720p frame, without the network."""
 
     share: float
     """Of the frame that the target covers."""
@@ -163,13 +177,18 @@ class DecisionCost:
 
 
 def decisions(
-    policy: MemoryPolicy[Any], repeats: int = 20, shares: Sequence[float] = (0.01, 0.06, 0.25)
+    policy: MemoryPolicy[Any],
+    motion: MotionModel[Any] | None = None,
+    repeats: int = 20,
+    shares: Sequence[float] = (0.01, 0.06, 0.25),
 ) -> list[DecisionCost]:
-    """Cost of `read` and `write` behind a full bank, when the last admission is long ago; the least of several."""
-    return [DecisionCost(share, **_decisions(policy, sqrt(share / pi), repeats)) for share in shares]
+    """Cost of read, score, update and write behind a full bank, when the last admission is long ago; the least of
+    several."""
+    pair = policy, motion or NoMotion()
+    return [DecisionCost(share, **_decisions(*pair, sqrt(share / pi), repeats)) for share in shares]
 
 
-def _decisions(policy: MemoryPolicy[Any], radius: float, repeats: int) -> dict[str, float]:
+def _decisions(policy: MemoryPolicy[Any], motion: MotionModel[Any], radius: float, repeats: int) -> dict[str, float]:
     target = _disc(0.35, 0.5, radius)
     second = torch.maximum(target, _disc(0.9, 0.15, max(radius / 3, 0.03)))
     speck, scene = torch.maximum(target, _disc(0.97, 0.97, 0.007)), _disc(0.5, 0.5, 0.7)
@@ -178,13 +197,13 @@ def _decisions(policy: MemoryPolicy[Any], radius: float, repeats: int) -> dict[s
         9
         * torch.nn.functional.avg_pool2d(torch.randn(3, 1, CELLS, CELLS, generator=torch.manual_seed(0)), 9, 1, 4)[:, 0]
     )
-    state = policy.init()
+    state = policy.init(), motion.init()
     for frame in range(POINTERS + 1):
-        _, state = _decide(policy, state, frame, target + noise)
+        _, state = _decide(policy, motion, state, frame, (target + noise)[: 3 if frame else 1])
     costs = {}
     for kind, other in kinds.items():
         logits = torch.stack((target, other, other)) + noise
-        costs[kind] = min(_decide(policy, state, POINTERS + 1, logits)[0] for _ in range(repeats))
+        costs[kind] = min(_decide(policy, motion, state, POINTERS + 1, logits)[0] for _ in range(repeats))
     return costs
 
 
@@ -194,21 +213,29 @@ def _disc(x: float, y: float, radius: float) -> Tensor:
     return 20 * (1 - ((at - x) ** 2 + (at[:, None] - y) ** 2) / radius**2).clamp(-1, 1)
 
 
-def _decide(policy: MemoryPolicy[Any], state: Any, frame: int, logits: Tensor) -> tuple[float, Any]:
-    """Milliseconds, and the next state."""
+def _decide(
+    policy: MemoryPolicy[Any], motion: MotionModel[Any], state: tuple[Any, Any], frame: int, logits: Tensor
+) -> tuple[float, tuple[Any, Any]]:
+    """Milliseconds, and the next states of policy and motion model."""
     made = torch.Generator().manual_seed(frame)
     embedding = torch.randn(WIDTH, TOKENS, TOKENS, generator=made)
     pointers = torch.randn(1, len(logits), WIDTH, generator=made)
     scores = Scores(0.95, 5.0, None, int((logits[0] > 0).sum()), prompted=frame == 0)
-    candidates = Candidates(logits[None], torch.tensor([[0.95, 0.5, 0.4]]), pointers, torch.tensor([5.0]))
+    candidates = Candidates(
+        logits[None], torch.tensor([[0.95, 0.5, 0.4][: len(logits)]]), pointers, torch.tensor([5.0])
+    )
     query = Query(frame, embedding, None)
-    read = policy.read(state, query)
+    features = Features(query, torch.zeros(1).expand(3, *INPUT), None, VIDEO)
+    memory, followed = state
+    read = policy.read(memory, query)
     items = len(read.spatial) + len(read.pointers)
     reading = torch.full((items,), 1 / max(items, 1)) if policy.measures else None
     truth = upsample(logits[0], VIDEO) > 0 if policy.privileged else None
     outcome = Outcome(frame, candidates, 0, None, scores, VIDEO, truth, reading, embedding=embedding)
     entry = Entry(frame, pointers[0, 0], frame, scores, Lease(lambda: frame, lambda _: (pointers[0, 0], frame)))
     began = time.perf_counter()
-    policy.read(state, query)
-    state = policy.write(state, entry, outcome)
-    return 1000 * (time.perf_counter() - began), state
+    policy.read(memory, query)
+    if frame:
+        followed, _ = motion.score(followed, features, candidates)
+    after = policy.write(memory, entry, outcome), motion.update(followed, features, outcome)
+    return 1000 * (time.perf_counter() - began), after
