@@ -64,7 +64,7 @@ class Learned(nn.Module, MotionModel[LearnedState]):
         ValueError: a checkpoint that is missing, or trained on other features.
     """
 
-    def __init__(self, checkpoint: str | None = None, weight: float = 1.0) -> None:
+    def __init__(self, checkpoint: str | None = None, weight: float = 0.5) -> None:
         super().__init__()
         if not 0 <= weight <= 1:
             raise ValueError("learned needs 0 <= weight <= 1")
@@ -95,9 +95,13 @@ class Learned(nn.Module, MotionModel[LearnedState]):
         """Features of the hypotheses of the last frame; empty where there was nothing to choose."""
         return state.rows
 
+    def settled(self) -> "Learned":
+        """One that judges as this one does now, and no longer learns."""
+        return copy.deepcopy(self).eval().requires_grad_(False)
+
     def silent(self) -> "Learned":
         """One that leaves the choice to the network."""
-        silent = copy.deepcopy(self)
+        silent = self.settled()
         silent.weight = 0.0
         return silent
 

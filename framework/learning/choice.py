@@ -33,6 +33,9 @@ class Judging(Protocol):
     def rows(self, state: Any) -> Sequence[Sequence[float]]:
         """Features of the hypotheses of the last frame; empty where there was nothing to choose."""
 
+    def settled(self) -> "Judging":
+        """One that judges as this one does now, and no longer learns."""
+
     def silent(self) -> "Judging":
         """One that leaves the choice to the network."""
 
@@ -124,7 +127,7 @@ class ChoiceLearning(pl.LightningModule):
         network: Network,
         validation: DataSet,
         rate: float = 1e-3,
-        decay: float = 0.3,
+        decay: float = 1.0,
         order: float = 2.0,
         ignored: Sequence[str] = (),
     ) -> None:
@@ -134,7 +137,7 @@ class ChoiceLearning(pl.LightningModule):
         self._trackers = {"": pairing.on(network)}  # in a mapping, or their weights would become part of this module
         self.rate, self.decay, self.order = rate, decay, order
         motion.ignore(ignored)
-        motion.judge.requires_grad_(True)
+        motion.judge.requires_grad_(True).train()
 
     def configure_optimizers(self) -> Any:
         optimizer = torch.optim.AdamW(self.learned.judge.parameters(), lr=self.rate, weight_decay=self.decay)
@@ -143,7 +146,9 @@ class ChoiceLearning(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
-        loss, found = self._losses(*batch)
+        with torch.random.fork_rng(devices=[]):  # so that a resumed run drops the same units
+            torch.manual_seed(torch.initial_seed() + self.global_step)
+            loss, found = self._losses(*batch)
         self.log_dict({f"train/{name}": value for name, value in found.items()}, batch_size=1)
         return loss
 
@@ -203,7 +208,7 @@ class ChoiceRounds(Rounds[Choices]):
         return self.learning.learned
 
     def recorded(self, turn: int, videos: range, folder: str | None) -> ChoiceVideos:
-        motion = self._motion if turn else self._motion.silent()
+        motion = self._motion.settled() if turn else self._motion.silent()
         return ChoiceVideos(self._network[0], self.policies, motion, self.data, videos, self.cache, folder)
 
     def lessons(self, records: Sequence[Choices], first: bool) -> "ChoiceLessons":

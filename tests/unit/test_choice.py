@@ -174,6 +174,7 @@ def test_training_repeats_and_resumes_exactly(tmp_path):
     assert trainer.callback_metrics["val/chosen"] <= trainer.callback_metrics["val/best"]
     (first,), second = rounds.rounds
     assert len(second) == 2 and first.rows.shape[1:] == (3, len(FEATURES)) == second[0].rows.shape[1:]
+    assert rounds._motion.judge.training and not rounds._motion.settled().judge.training
     assert np.isfinite(first.rows).all() and ((first.iou >= 0) & (first.iou <= 1)).all()
     train(tmp_path / "parts", 1)
     resumed, trainer, _ = train(tmp_path / "parts", 2, resume=True)
