@@ -16,7 +16,7 @@ from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
 from policies.bank import POINTERS, Bank, anchored, pointers_of_anchors, ranked, span, thin
 from policies.evidence import FEATURES, GROUPS, Row, Trail
-from policies.set_scorer import SetScorer, whole
+from policies.set_scorer import SetScorer
 
 HELD = ("age", "gap", "trust", "after", "redundancy", "nominee")
 """What is known of a held memory beside its frame's features: log frames since, log frames since the one before, the
@@ -150,9 +150,9 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
 
     def trust(self, trail: Trail) -> float:
         """Probability that the mask of the last frame is right."""
-        blank = (0.0,) * len(HELD)
-        verdict = self.scorer.judge(*whole([(*row, *blank) for row in trail.rows]))
-        return float(verdict.softmax(-1)[SetScorer.RIGHT])
+        elements = np.zeros((len(trail.rows), len(INPUTS)), dtype=np.float32)
+        elements[:, : len(FEATURES)] = trail.rows
+        return self.scorer.judge(torch.from_numpy(elements)).softmax(-1).tolist()[SetScorer.RIGHT]
 
     def evidence(self, state: LearnedState) -> Row | None:
         """On the last frame; None if it was prompted."""
@@ -183,7 +183,7 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
     def _worst(self, choice: Sequence[Kept], now: int) -> Kept:
         if self.margin == float("inf"):
             return choice[0]
-        worth = self.scorer.rate(*whole(elements(choice, now))).tolist()
+        worth = self.scorer.rate(torch.tensor(elements(choice, now))).tolist()
         least = min(range(len(choice)), key=worth.__getitem__)
         return choice[least] if worth[0] - worth[least] > self.margin else choice[0]
 
@@ -206,14 +206,6 @@ def elements(choice: Sequence[Kept], now: int) -> list[Row]:
         )
         for kept, previous, alike in zip(choice, before, likeness.max(axis=1).tolist(), strict=False)
     ]
-
-
-def save(scorer: SetScorer, path: Path) -> None:
-    """The weights with the names of their inputs, written whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    torch.save({"model": scorer.state_dict(), "inputs": [*FEATURES, *HELD]}, draft)
-    draft.replace(path)
 
 
 def load(path: Path) -> SetScorer:

@@ -8,9 +8,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
+from torch.nn.functional import avg_pool2d
 
 from framework.types import Entry, Outcome
 from policies.regions import hypotheses
+
+SIDE = 16
+"""Tokens along a side of the embedded network's grid."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,39 +64,35 @@ def measure(
 ) -> tuple[Numbers, Appearance]:
     """`known` is how the object looked at the last prompt, on the last frame and in the mean; None stands for now."""
     logits, choice = hypotheses(outcome), outcome.choice
-    probability = torch.sigmoid(torch.from_numpy(logits)).numpy()
-    scene = _Scene.of(probability, outcome.embedding)
-    now = Appearance(scene.looks[choice], unit(entry.pointer.detach().float().cpu().numpy()))
-    prompt, newest, mean = (reference or now for reference in known)
-    alike = scene.looks @ prompt.look
-    everywhere, within = scene.likeness(prompt.look), scene.cover[choice] > 0.5
-
-    masks = logits > 0
-    claims = [_Claim.of(mask) for mask in masks]
-    own, others = claims[choice], [index for index in range(len(masks)) if index != choice]
+    claims = [_Claim.of(mask) for mask in logits > 0]
+    own, others = claims[choice], [index for index in range(len(claims)) if index != choice]
     iou = outcome.candidates.iou[0].tolist()
     *_, second, first = 0.0, *sorted(iou)
     x, y = own.centre
+
+    scene = _Scene.of(logits, outcome.embedding)
+    now = Appearance(scene.looks[choice], unit(entry.pointer.detach().float().cpu().numpy()))
+    prompt, newest, mean = (reference or now for reference in known)
+    alike = (scene.looks @ prompt.look).tolist()
+    found, within = scene.likeness(prompt.look), scene.cover[choice] > 0.5
     numbers = Numbers(
         margin=second - first if others else 0.0,
         stability=_count(logits[choice] > 1) / max(_count(logits[choice] > -1), 1),
-        sharpness=own.mean(probability[choice]),
+        sharpness=own.sharpness(logits[choice]),
         border=float(own.touches_border),
         rival=max((iou[index] * min(claims[index].beside(own), 2.0) for index in others), default=0.0),
         rival_box=min((own.share_of_box(claims[index]) for index in others), default=1.0),
-        rival_look=max(
-            (float(alike[index] - alike[choice]) if claims[index].area else -1.0 for index in others), default=0.0
-        ),
+        rival_look=max((alike[index] - alike[choice] if claims[index].area else -1.0 for index in others), default=0.0),
         x=x,
         y=y,
         pointer_prompt=float(prompt.pointer @ now.pointer),
         pointer_newest=float(newest.pointer @ now.pointer),
         pointer_mean=float(mean.pointer @ now.pointer),
-        look_prompt=float(alike[choice]),
+        look_prompt=alike[choice],
         look_newest=float(newest.look @ now.look),
         look_mean=float(mean.look @ now.look),
-        inside=float(np.where(within, everywhere, -1).max()),
-        outside=float(np.where(within, -1, everywhere).max()),
+        inside=float(found.max(where=within, initial=-1.0)),
+        outside=float(found.max(where=~within, initial=-1.0)),
     )
     return numbers, now
 
@@ -121,15 +121,17 @@ class _Claim:
     @property
     def centre(self) -> tuple[float, float]:
         """x and y; 0 if it is empty."""
-        sums = (cv2.reduce(self.mask, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S).ravel() for axis in (0, 1))
-        x, y = (int(cells @ np.arange(len(cells))) / max(self.area, 1) for cells in sums)
-        return x, y
+        if not self.area:
+            return 0.0, 0.0
+        left, top, right, bottom = self.box
+        moments = cv2.moments(self.mask[top:bottom, left:right], binaryImage=True)
+        return left + moments["m10"] / self.area, top + moments["m01"] / self.area
 
-    def mean(self, values: Float[np.ndarray, "h w"]) -> float:
-        """Of the values in it; 0 if it is empty."""
+    def sharpness(self, logits: Float[np.ndarray, "h w"]) -> float:
+        """Mean probability in it; 0 if it is empty."""
         left, top, right, bottom = self.box
         within = slice(top, bottom), slice(left, right)
-        return cv2.mean(values[within], self.mask[within])[0] if self.area else 0.0
+        return cv2.mean(_probability(logits[within]), self.mask[within])[0] if self.area else 0.0
 
     @property
     def touches_border(self) -> bool:
@@ -150,11 +152,8 @@ class _Claim:
         return (right - left) * (bottom - top) / joint
 
 
-def _pooled(mask: Float[np.ndarray, "h w"], height: int, width: int) -> Float[np.ndarray, "{height} {width}"]:
-    """Mean over the cells of each token. OpenCV's way is quickest by halves."""
-    while mask.shape[0] % (4 * height) == 0 and mask.shape[1] % (4 * width) == 0:
-        mask = cv2.resize(mask, (mask.shape[1] // 2, mask.shape[0] // 2), interpolation=cv2.INTER_AREA)
-    return cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA)
+def _probability(logits: Float[np.ndarray, "*n h w"]) -> Float[np.ndarray, "*n h w"]:
+    return torch.sigmoid(torch.from_numpy(np.ascontiguousarray(logits))).numpy()
 
 
 def _count(cells: Bool[np.ndarray, "h w"]) -> int:
@@ -165,41 +164,48 @@ def _count(cells: Bool[np.ndarray, "h w"]) -> int:
 class _Scene:
     """Image features less their mean, since what all of the image shares tells nothing.
 
-    The mean is taken off where it is needed rather than from the whole map. Only products with the map are computed on
-    its device, each in one pass.
+    Seen no finer than by the embedded network, on which the shipped weights were trained: tokens are averaged by halves
+    until there are at most `SIDE` along a side, and their cover is sampled, 4 x 4 cells a token.
     """
 
-    features: Float[Tensor, "C n"]
-    mean: Float[Tensor, " C"]
+    features: Float[np.ndarray, "C n"]
     cover: Float[np.ndarray, "M n"]
     """How much of each token a mask covers."""
     looks: Float[np.ndarray, "M C"]
     """Mean feature under each mask, of unit length."""
 
     @classmethod
-    def of(cls, probability: Float[np.ndarray, "M h w"], embedding: Float[Tensor, "C y x"] | None) -> "_Scene":
+    def of(cls, logits: Float[np.ndarray, "M h w"], embedding: Float[Tensor, "C y x"] | None) -> "_Scene":
         """All zeros without an embedding."""
-        if embedding is None:
-            embedding = torch.zeros(1, 1, 1)
-        height, width = embedding.shape[-2:]
-        cover = np.stack([_pooled(mask, height, width) for mask in probability]).reshape(len(probability), -1)
-        features = embedding.detach().float().flatten(1)
-        mean = features.mean(dim=1)
-        sums = (torch.from_numpy(cover).to(features.device) @ features.T).cpu().numpy()
-        looks = sums - cover.sum(axis=1, keepdims=True) * mean.cpu().numpy()
-        return cls(features, mean, cover, unit(looks))
+        tokens = np.zeros((1, 1, 1), np.float32) if embedding is None else _tokens(embedding)
+        channels, height, width = tokens.shape
+        step = max(logits.shape[-1] // (4 * width), 1)
+        cover = _pooled(_probability(logits[:, ::step, ::step]), height, width).reshape(len(logits), -1)
+        features = tokens.reshape(channels, -1)
+        features -= cv2.reduce(features, 1, cv2.REDUCE_AVG)
+        return cls(features, cover, unit(cover @ features.T))
 
     def likeness(self, look: Float[np.ndarray, " C"]) -> Float[np.ndarray, " n"]:
         """Cosine of each token's feature with a look."""
-        both = torch.stack([self.mean, torch.from_numpy(look).to(self.mean.device)])
-        shared, along = both @ self.features
-        square = _squares(self.features) - 2 * shared + self.mean @ self.mean
-        alike = (along - both[1] @ self.mean) / square.clamp_min(1e-12).sqrt()
-        return alike.cpu().numpy()
+        squares = cv2.reduce(self.features, 0, cv2.REDUCE_SUM2)[0]
+        return look @ self.features / np.sqrt(squares.clip(1e-12))
 
 
-def _squares(features: Float[Tensor, "C n"]) -> Float[Tensor, " n"]:
-    """Summed over channels."""
-    if features.is_cpu:  # OpenCV keeps no product of the size of the map
-        return torch.from_numpy(cv2.reduce(features.numpy(), 0, cv2.REDUCE_SUM2)[0])
-    return (features * features).sum(dim=0)
+def _tokens(embedding: Float[Tensor, "C y x"]) -> Float[np.ndarray, "C height width"]:
+    """On the host, in one transfer, averaged to at most `SIDE` along a side as far as sides are even."""
+    (height, width), factor = embedding.shape[-2:], 1
+    while max(height, width) > SIDE * factor and height % (2 * factor) == width % (2 * factor) == 0:
+        factor *= 2
+    found = embedding.detach()
+    found = found if found.is_cpu else avg_pool2d(found, factor)  # less to transfer; on the CPU OpenCV is quicker
+    return _pooled(found.float().cpu().numpy(), height // factor, width // factor)
+
+
+def _pooled(planes: Float[np.ndarray, "n h w"], height: int, width: int) -> Float[np.ndarray, "n {height} {width}"]:
+    """Mean over the cells of each token; sides must be multiples. OpenCV is quickest by halves, all planes at once."""
+    count, high, wide = planes.shape
+    stacked = planes.reshape(-1, wide)
+    while high % (4 * height) == wide % (4 * width) == 0:
+        high, wide = high // 2, wide // 2
+        stacked = cv2.resize(stacked, (wide, count * high), interpolation=cv2.INTER_AREA)
+    return cv2.resize(stacked, (width, count * height), interpolation=cv2.INTER_AREA).reshape(count, height, width)

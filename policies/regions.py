@@ -26,15 +26,6 @@ class Corners:
     right: int
     bottom: int
 
-    def joined(self, other: "Corners") -> "Corners":
-        """Around both."""
-        return Corners(
-            min(self.left, other.left),
-            min(self.top, other.top),
-            max(self.right, other.right),
-            max(self.bottom, other.bottom),
-        )
-
     @property
     def area(self) -> int:
         return (self.right - self.left) * (self.bottom - self.top)

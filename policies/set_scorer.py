@@ -1,10 +1,7 @@
 """A small network that judges each element of a set in the light of all of them."""
 
-from collections.abc import Sequence
-from itertools import pairwise
-
-import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -12,11 +9,16 @@ UNUSUAL = 6.0
 """Deviations beyond which an input is cut off, so that no network or video is too strange."""
 
 
-def _perceptron(*widths: int) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for narrow, wide in pairwise(widths):
-        layers += [nn.Linear(narrow, wide), nn.ReLU()]
-    return nn.Sequential(*layers[:-1])
+class _Perceptron(nn.Sequential):
+    """Two layers. They are not called as modules, which would cost more than such small products."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
+        super().__init__(nn.Linear(inputs, hidden), nn.ReLU(), nn.Linear(hidden, outputs))
+
+    def forward(self, elements: Float[Tensor, "*b inputs"]) -> Float[Tensor, "*b outputs"]:
+        first, _, last = self
+        assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear)
+        return F.linear(torch.relu(F.linear(elements, first.weight, first.bias)), last.weight, last.bias)
 
 
 class SetScorer(nn.Module):
@@ -41,34 +43,38 @@ class SetScorer(nn.Module):
         self.register_buffer("centre", torch.zeros(inputs))
         self.register_buffer("scale", torch.ones(inputs))
         self.register_buffer("used", torch.ones(inputs))
-        self.embed = _perceptron(inputs, width, width)
-        self.verdict = _perceptron(3 * width, hidden, 3)
-        self.worth = _perceptron(3 * width, hidden, 1)
+        self.embed = _Perceptron(inputs, width, width)
+        self.verdict = _Perceptron(3 * width, hidden, 3)
+        self.worth = _Perceptron(3 * width, hidden, 1)
 
-    def judge(self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b 3"]:
-        """Logits of right, wrong and absent for the last element, in the light of those before it."""
-        embedded, pooled = self._embedded(elements, present)
-        return self.verdict(torch.cat([embedded[..., -1, :], pooled], dim=-1))
+    def judge(
+        self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"] | None = None
+    ) -> Float[Tensor, "*b 3"]:
+        """Logits of right, wrong and absent for the last element, in the light of those before it.
 
-    def rate(self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"]) -> Float[Tensor, "*b n"]:
+        None are missing unless `present` says so.
+        """
+        embedded = self._embedded(elements)
+        return self.verdict(torch.cat([embedded[..., -1, :], *_pooled(embedded, present)], dim=-1))
+
+    def rate(self, elements: Float[Tensor, "*b n inputs"]) -> Float[Tensor, "*b n"]:
         """What each element is worth keeping; only differences mean anything."""
-        embedded, pooled = self._embedded(elements, present)
-        seen = torch.cat([embedded, pooled[..., None, :].expand(*embedded.shape[:-1], -1)], dim=-1)
-        return self.worth(seen)[..., 0]
+        embedded = self._embedded(elements)
+        pooled = (over_all[..., None, :].expand_as(embedded) for over_all in _pooled(embedded))
+        return self.worth(torch.cat([embedded, *pooled], dim=-1))[..., 0]
 
-    def _embedded(
-        self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"]
-    ) -> tuple[Float[Tensor, "*b n width"], Float[Tensor, "*b pooled"]]:
-        """Each element by itself, and the mean and maximum of those that are present."""
+    def _embedded(self, elements: Float[Tensor, "*b n inputs"]) -> Float[Tensor, "*b n width"]:
+        """Each element by itself; no number is negative."""
         usual = ((elements - self.centre) / self.scale * self.used).clamp(-UNUSUAL, UNUSUAL)
-        embedded = torch.relu(self.embed(usual))
-        there = present[..., None]
-        counted = embedded * there  # none is negative, so 0 is also the maximum of nothing
-        mean = counted.sum(-2) / there.sum(-2).clamp_min(1)
-        return embedded, torch.cat([mean, counted.amax(-2)], dim=-1)
+        return torch.relu(self.embed(usual))
 
 
-def whole(rows: Sequence[Sequence[float]]) -> tuple[Float[Tensor, "n inputs"], Bool[Tensor, " n"]]:
-    """One set without gaps."""
-    elements = torch.from_numpy(np.array(rows, dtype=np.float32))
-    return elements, torch.ones(len(rows), dtype=torch.bool)
+def _pooled(
+    embedded: Float[Tensor, "*b n width"], present: Bool[Tensor, "*b n"] | None = None
+) -> tuple[Float[Tensor, "*b width"], Float[Tensor, "*b width"]]:
+    """Mean and maximum of those that are present, which are not negative; 0 of none."""
+    if present is None:
+        return embedded.mean(-2), embedded.amax(-2)
+    there = present[..., None]
+    counted = embedded * there
+    return counted.sum(-2) / there.sum(-2).clamp_min(1), counted.amax(-2)

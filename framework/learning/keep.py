@@ -26,8 +26,8 @@ class Keeping(Deciding, Protocol):
     """The policy that learns, a `MemoryPolicy` and a module."""
 
     scorer: Any
-    """`judge(windows, present)` gives logits of `RIGHT`, `WRONG`, `ABSENT` [N 3], `rate(candidates, present)` what each
-    is worth [D K]; `centre` and `scale` [inputs] standardise what they see."""
+    """`judge(windows, present)` gives logits of `RIGHT`, `WRONG`, `ABSENT` [N 3], `rate(candidates)` what each is worth
+    [D K]; `centre` and `scale` [inputs] standardise what they see."""
 
     def by_rule(self) -> "Keeping":
         """The hand rule that learning starts from."""
@@ -113,7 +113,7 @@ class KeepLearning(pl.LightningModule):
             "trusted_right": right[verdict.softmax(1)[:, RIGHT] > 0.5].float().mean(),
         }
         if len(batch.quality):
-            worth = self.learned.scorer.rate(batch.candidates, torch.ones_like(batch.quality, dtype=torch.bool))
+            worth = self.learned.scorer.rate(batch.candidates)
             ranked, order = ranking_loss(worth, batch.quality, self.tie)
             found |= {"ranking": ranked.detach(), "order": order}
             loss = loss + self.ranking * ranked

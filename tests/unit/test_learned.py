@@ -2,7 +2,6 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
@@ -10,7 +9,7 @@ from framework.types import Candidates, Entry, Outcome, Query, Read, Scores
 from policies.evidence import FEATURES, Trail
 from policies.learned import INPUTS, Learned, elements
 from policies.oracle_gate import OracleGate
-from policies.set_scorer import SetScorer, whole
+from policies.set_scorer import SetScorer
 from policies.skip_absent import SkipAbsent
 from policies.witness import Witness
 from tests.synthetic import Video, live
@@ -72,17 +71,16 @@ def test_an_absent_object_leaves_its_numbers_blank():
 def test_a_set_is_judged_whatever_its_order_and_padding():
     torch.manual_seed(0)
     scorer, rows = SetScorer(5), torch.randn(4, 5)
-    every = torch.ones(4, dtype=torch.bool)
-    worth = scorer.rate(rows, every)
+    worth = scorer.rate(rows)
     order = torch.tensor([2, 0, 3, 1])
-    torch.testing.assert_close(scorer.rate(rows[order], every), worth[order])
+    torch.testing.assert_close(scorer.rate(rows[order]), worth[order])
     padded = torch.cat([torch.full((3, 5), 9.0), rows])
-    there = torch.cat([torch.zeros(3, dtype=torch.bool), every])
-    torch.testing.assert_close(scorer.judge(padded, there), scorer.judge(rows, every))
+    there = torch.arange(7) >= 3
+    torch.testing.assert_close(scorer.judge(padded, there), scorer.judge(rows))
     scorer.used[2] = 0
     changed = rows.clone()
     changed[:, 2] += 5
-    torch.testing.assert_close(scorer.rate(changed, every), scorer.rate(rows, every))
+    torch.testing.assert_close(scorer.rate(changed), scorer.rate(rows))
 
 
 def test_the_rule_keeps_what_is_seen_and_spaces_what_lasts():
@@ -159,8 +157,8 @@ def test_a_checkpoint_comes_back_and_a_strange_one_is_refused(tmp_path):
     policy.ignore(["motion", "rank"])
     torch.save(policy.checkpoint(), path)
     again = Learned(str(path))
-    rows = np.random.default_rng(0).normal(size=(4, len(INPUTS))).tolist()
-    torch.testing.assert_close(again.scorer.rate(*whole(rows)), policy.scorer.rate(*whole(rows)))
+    rows = torch.randn(4, len(INPUTS))
+    torch.testing.assert_close(again.scorer.rate(rows), policy.scorer.rate(rows))
     assert int((again.scorer.used == 0).sum()) == 7
     torch.save({"model": policy.scorer.state_dict(), "inputs": [*INPUTS[:-1], "mood"]}, path)
     with pytest.raises(ValueError, match=r"other inputs.*mood, nominee"):

@@ -31,8 +31,10 @@ def plainly(entry: Entry, outcome: Outcome, known) -> dict[str, float]:
     others = [index for index in range(len(masks)) if index != choice]
     own, size = masks[choice], max(int(masks[choice].sum()), 1)
     embedding = torch.zeros(1, 1, 1) if outcome.embedding is None else outcome.embedding
+    embedding = F.avg_pool2d(embedding, max(embedding.shape[-1] // 16, 1))
     centred = (embedding - embedding.mean((-2, -1), keepdim=True)).flatten(1)
-    cover = F.adaptive_avg_pool2d(probability, embedding.shape[-2:]).flatten(1)
+    step = max(logits.shape[-1] // (4 * embedding.shape[-1]), 1)
+    cover = F.adaptive_avg_pool2d(probability[:, ::step, ::step], embedding.shape[-2:]).flatten(1)
     looks = F.normalize(cover @ centred.T, dim=1)
     tokens, within = F.normalize(centred, dim=0, eps=1e-6), cover[choice] > 0.5
     prompt = torch.from_numpy(known[0].look)
@@ -78,6 +80,8 @@ def plainly(entry: Entry, outcome: Outcome, known) -> dict[str, float]:
         {"seed": 7, "grid": (32, 32), "tokens": 2},
         {"seed": 8, "grid": (24, 36), "tokens": 3},
         {"seed": 9, "grid": (32, 32), "tokens": None},
+        {"seed": 13, "grid": (128, 128)},  # finer than the embedded network's
+        {"seed": 14, "grid": (256, 256)},
         {"seed": 10, "grid": (32, 32), "masks": 1},
         {"seed": 11, "grid": (32, 32), "masks": 2},
         {"seed": 12, "grid": (32, 32), "empty": (0,)},  # the chosen one
@@ -87,8 +91,10 @@ def plainly(entry: Entry, outcome: Outcome, known) -> dict[str, float]:
 )
 def test_numbers_are_those_of_plain_formulas(what):
     entry, outcome, known = frame(**what)
-    numbers, now = measure(entry, outcome, known)
     expected = plainly(entry, outcome, known)
+    given = None if outcome.embedding is None else outcome.embedding.clone()
+    numbers, now = measure(entry, outcome, known)
+    assert given is None or torch.equal(given, outcome.embedding)
     assert {name: getattr(numbers, name) for name in expected} == pytest.approx(expected, abs=2e-5)
     looked = outcome.embedding is not None and entry.scores.area > 0
     assert (now.look**2).sum() == pytest.approx(float(looked), abs=1e-5)

@@ -381,7 +381,7 @@ def test_rivals_are_judged_as_at_full_size(seed, coarse, scale, quantum):
     own = Corners(int(x.min()), int(y.min()), int(x.max()), int(y.max()))
     beside = [mask & ~masks[0] for mask in masks[1:]]
     expected = [largest(mask) for mask in beside if mask.any()]
-    joint = [own.joined(corners).area for _, corners in expected]
+    joint = [joined(own, corners).area for _, corners in expected]
     overlaps = [own.area / area if area else 1.0 for area in joint]
     for limit in (0.3, 0.7, 0.9, *overlaps):
         plain = any(overlap <= limit for overlap, area in zip(overlaps, joint, strict=True) if area)
@@ -394,6 +394,12 @@ def test_rivals_are_judged_as_at_full_size(seed, coarse, scale, quantum):
         check_what_cells_say(rival, component, corners)
 
 
+def joined(one, other):
+    """Around both."""
+    low, high = np.minimum(one.boxes, other.boxes)[0], np.maximum(one.boxes, other.boxes)[0]
+    return Corners(*low[:2].tolist(), *high[2:].tolist())
+
+
 def check_what_cells_say(rival, component, corners):
     """Boxes hold the component, a core is part of it, and questions about it that stop early are answered alike."""
     box, parts = corners.boxes[0], []
@@ -402,7 +408,7 @@ def check_what_cells_say(rival, component, corners):
         parts.append(Corners(*rival.pixels(core.corners.boxes, shrink=1)[0].tolist()))
 
     assert rival.largest_is(lambda boxes: np.ones(len(boxes), bool), part, lambda found: found.corners == corners)
-    assert all(corners.joined(part) == corners for part in parts)
+    assert all(joined(corners, part) == corners for part in parts)
     for axis, side in ((0, -1), (1, -1), (2, 1), (3, 1)):
         for reach in (0, 1):
             beyond = rival.largest_is(
