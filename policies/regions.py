@@ -10,30 +10,12 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from framework.types import Outcome, Size
+from policies.lattice import Corners, lattice
 
 HISTORY = 300
 """Frames after which a size is forgotten."""
 TYPICAL = 10
 """Latest non-empty masks that a size is compared with."""
-
-
-@dataclass(frozen=True, slots=True)
-class Corners:
-    """First and last foreground pixel along each axis, so width = right - left (one pixel has width 0)."""
-
-    left: int
-    top: int
-    right: int
-    bottom: int
-
-    @property
-    def area(self) -> int:
-        return (self.right - self.left) * (self.bottom - self.top)
-
-    @property
-    def boxes(self) -> Int[np.ndarray, "1 4"]:
-        """As a row of numbers."""
-        return np.array([[self.left, self.top, self.right, self.bottom]])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,28 +53,33 @@ class Region:
             np.greater(beside, covered, out=beside)
         return Region(mask, self.left, self.top)
 
+    def components(self) -> "list[Component]":
+        """All 8-connected components."""
+        outlines, tree = cv2.findContours(self.mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        parents = tree[0, :, _PARENT].tolist() if outlines else []
+        areas = [_enclosed(path, 1 if parent < 0 else -1) for path, parent in zip(outlines, parents, strict=True)]
+        for hole, parent in zip(areas, parents, strict=True):
+            if parent >= 0:
+                areas[parent] -= hole
+        found = zip(outlines, areas, parents, strict=True)
+        return [Component(self, path, area) for path, area, parent in found if parent < 0]
+
     def largest_component(self) -> "Component | None":
         """The largest 8-connected component; None if there is no foreground."""
-        outlines, tree = cv2.findContours(self.mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-        best: Component | None = None
-        outer = [index for index, path in enumerate(outlines) if tree[0, index, _PARENT] < 0]
-        for index in sorted(outer, key=lambda index: -len(outlines[index])):
-            if best and (len(outlines[index]) // 2 + 1) ** 2 < best.area:
-                break  # shorter paths cannot hold more
-            area, hole = _enclosed(outlines[index], 1), tree[0, index, _CHILD]
-            while hole >= 0:
-                area -= _enclosed(outlines[hole], -1)
-                hole = tree[0, hole, _NEXT]
-            found = Component(self, outlines[index], area)
-            best = found if best is None or found.precedes(best) else best
-        return best
+        found = self.components()
+        most = max((component.area for component in found), default=0)
+        largest = [component for component in found if component.area == most]
+        return min(largest, key=lambda component: component.place) if len(largest) > 1 else next(iter(largest), None)
 
     def rim(self, size: Size) -> Float[np.ndarray, "n 2"]:
-        """Some of the contour: foreground inside a frame of `size` with background beside it."""
-        outlines, _ = cv2.findContours(self.mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
-        found = np.concatenate(outlines)[:, 0] + np.array([self.left, self.top])
-        inside = ((found > 0) & (found < (size[1] - 1, size[0] - 1))).all(axis=1)
-        return found[inside].astype(np.float32)
+        """Some of the contour: where some rows enter and leave the foreground inside a frame of `size`."""
+        rows = np.arange(0, len(self.mask), len(self.mask) // _ROWS + 1)
+        lines = self.mask[rows]
+        first, last = lines.argmax(axis=1), lines.shape[1] - 1 - lines[:, ::-1].argmax(axis=1)
+        some = lines[np.arange(len(rows)), first] > 0
+        left, right = some & (first + self.left > 0), some & (last + self.left < size[1] - 1)
+        x, y = np.concatenate((first[left], last[right])), np.concatenate((rows[left], rows[right]))
+        return np.stack((x + self.left, y + self.top), axis=1).astype(np.float32)
 
     def contour(self) -> Float[np.ndarray, "n 2"]:
         """Pixels (x, y) on either side of the foreground's border; the border of the frame is none."""
@@ -103,8 +90,10 @@ class Region:
         return found.reshape(-1, 2).astype(np.float32) + np.array([self.left, self.top], dtype=np.float32)
 
 
-_NEXT, _, _CHILD, _PARENT = range(4)
-"""Places in OpenCV's tree of outlines: components are roots, their holes are children."""
+_PARENT = 3
+"""Place in OpenCV's tree of outlines: components are roots, their holes are children."""
+_ROWS = 12
+"""That a rim is looked for in."""
 
 
 def _enclosed(outline: Int[np.ndarray, "n 1 2"], side: int) -> int:
@@ -114,28 +103,6 @@ def _enclosed(outline: Int[np.ndarray, "n 1 2"], side: int) -> int:
     """
     steps = len(outline) if len(outline) > 1 else 0
     return round(cv2.contourArea(outline) + side * steps / 2 + 1)
-
-
-def components(mask: UInt8[np.ndarray, "H W"]) -> Int[np.ndarray, "n 5"]:
-    """Left, top, right, bottom and area of all 8-connected components of a mask that is not empty, the largest first.
-
-    As `Region.largest_component` finds them, for all outlines at once.
-    """
-    outlines, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    lengths = np.array([len(path) for path in outlines])
-    ends = lengths.cumsum()
-    starts, points = ends - lengths, np.concatenate(outlines)[:, 0]
-    following = np.empty_like(points)
-    following[:-1], following[ends - 1] = points[1:], points[starts]
-    crossed = np.add.reduceat(points[:, 0] * following[:, 1] - points[:, 1] * following[:, 0], starts)
-    parent, steps = tree[0, :, _PARENT], np.where(lengths > 1, lengths, 0)
-    outer = parent < 0
-    enclosed = (np.abs(crossed) + np.where(outer, steps, -steps)) // 2 + 1
-    enclosed -= np.bincount(parent[~outer], enclosed[~outer], len(enclosed)).astype(int)
-    found = np.empty((len(outlines), 5), dtype=int)
-    found[:, :2], found[:, 2:4] = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
-    found[:, 4] = enclosed
-    return found[outer][(-enclosed[outer]).argsort(kind="stable")]
 
 
 def around(points: Int[np.ndarray, "n 1 2"] | UInt8[np.ndarray, "H W"], left: int = 0, top: int = 0) -> Corners:
@@ -159,16 +126,18 @@ class Component:
 
     def precedes(self, other: "Component") -> bool:
         """Whether it is the larger one or, on ties, comes first in the order of OpenCV's labels."""
-        return self.area > other.area or (self.area == other.area and self._place < other._place)
+        return self.area > other.area or (self.area == other.area and self.place < other.place)
 
     @property
-    def _place(self) -> tuple[int, int]:
-        """OpenCV labels blocks of 2 x 2 pixels of the frame, row by row."""
+    def place(self) -> tuple[int, int]:
+        """In the order of OpenCV's labels: of blocks of 2 x 2 pixels of the frame, row by row."""
         x, y = (self.outline[:, 0] + (self.whole.left, self.whole.top)).T // 2
         return int(y.min()), int(x[y == y.min()].min())
 
     def region(self) -> Region:
         """On its own."""
+        if self.area == self.whole.area:
+            return self.whole
         filled = self.whole.mask.copy()
         cv2.floodFill(filled, None, self.outline[0, 0].tolist(), 2, flags=8)
         return Region((filled == 2).view(np.uint8), self.whole.left, self.whole.top)
@@ -176,8 +145,8 @@ class Component:
 
 def foreground(logits: Float[np.ndarray, "h w"], size: Size) -> Region | None:
     """What ``framework.types.upsample(logits, size) > 0`` says; None if nothing."""
-    positive = (logits > 0).view(np.uint8)
-    region = enlarged(logits, around(positive), size) if positive.any() else None
+    positive = around((logits > 0).view(np.uint8))
+    region = enlarged(logits, positive, size) if positive.left <= positive.right else None
     return region if region and region.area else None
 
 
@@ -192,11 +161,14 @@ def enlarged(logits: Float[np.ndarray, "h w"], part: Corners, size: Size) -> Reg
     y, x = top * size[0] // logits.shape[0], left * size[1] // logits.shape[1]
     high, wide = bottom * size[0] // logits.shape[0] - y, right * size[1] // logits.shape[1] - x
     values = cv2.resize(window, (wide, high), interpolation=cv2.INTER_LINEAR)
-    tolerance = 1e-4 * float(np.abs(window).max())
+    tolerance = 1e-4 * cv2.norm(window, cv2.NORM_INF)
     mask, possible = values > tolerance, values >= -tolerance
     if cv2.countNonZero(mask.view(np.uint8)) < cv2.countNonZero(possible.view(np.uint8)):
-        rows, columns = np.divmod(np.flatnonzero(mask != possible), wide)
-        mask[rows, columns] = _interpolated(logits, size, rows + y, columns + x) > 0
+        close = mask != possible
+        some = np.flatnonzero(close.any(axis=1))
+        rows, columns = close[some].nonzero()
+        rows = some[rows]
+        mask[rows, columns] = lattice(logits.shape, size).values(logits, rows + y, columns + x) > 0
     return Region(mask.view(np.uint8), x, y)
 
 
@@ -204,22 +176,6 @@ def _aligned(first: int, last: int, count: int, length: int) -> tuple[int, int]:
     """The smallest range of cells around first ... last whose ends fall between two pixels of the larger grid."""
     period = count // gcd(count, length)
     return max(first // period * period, 0), min(-(-last // period) * period, count)
-
-
-def _interpolated(
-    logits: Float[np.ndarray, "h w"], size: Size, y: Int[np.ndarray, " n"], x: Int[np.ndarray, " n"]
-) -> Float[np.ndarray, " n"]:
-    """Bilinear values at some pixels of `size`, at positions rounded to float32 like torch's."""
-    low, high, share = [], [], []
-    for count, length, at in zip(logits.shape, size, (y, x), strict=True):
-        scale = float(np.float32(count) / np.float32(length))
-        position = np.maximum((scale * (at + 0.5) - 0.5).astype(np.float32), 0).astype(float)
-        low.append(position.astype(int))
-        high.append(np.minimum(low[-1] + 1, count - 1))
-        share.append(position - low[-1])
-    above = logits[low[0], low[1]] * (1 - share[1]) + logits[low[0], high[1]] * share[1]
-    below = logits[high[0], low[1]] * (1 - share[1]) + logits[high[0], high[1]] * share[1]
-    return above * (1 - share[0]) + below * share[0]
 
 
 def hypotheses(outcome: Outcome) -> Float[np.ndarray, "M h w"]:

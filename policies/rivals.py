@@ -1,43 +1,44 @@
 """What other hypotheses claim beside the chosen mask, decided on whole cells wherever these leave no doubt."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil, floor
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from framework.types import Size
-from policies.regions import Component, Corners, Region, components, enlarged
+from policies.lattice import Corners, Lattice, lattice
+from policies.regions import Component, Region, around, enlarged
 
-Boxes = Int[np.ndarray, "n 4"]
-"""Left, top, right and bottom as in `Corners`."""
-Group = Int[np.ndarray, "5"]
-"""8-connected cells: left, top, right and bottom of their box in cells, and how many these are."""
-Groups = Int[np.ndarray, "n 5"]
-"""The largest first."""
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """8-connected cells."""
+
+    box: Corners
+    count: int
+    """How many there are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rival:
-    """What another hypothesis claims beside the chosen mask. Pixels are computed only where cells leave it open.
-
-    A cell is the area between four logits, or between two and the border of the frame; cell i of a row or column lies
-    between logits i - 1 and i. An interpolated value is positive if all logits around it are, and only if one is.
-    """
+    """What another hypothesis claims beside the chosen mask. Pixels are computed only where cells leave it open."""
 
     logits: Float[np.ndarray, "h w"]
     chosen: Region
     size: Size
+    lattice: Lattice
     cells: UInt8[np.ndarray, "h+1 w+1"]
     """Where it may claim something; not empty."""
-    certain: UInt8[np.ndarray, "h+1 w+1"]
-    """Where it claims everything, but for cells that the border of the frame cuts."""
+    claimed: UInt8[np.ndarray, "h+1 w+1"]
+    """At how many of their corners."""
+    free: Bool[np.ndarray, "h+1 w+1"]
+    """Where the chosen mask has nothing, but for cells that the border of the frame cuts."""
 
     def largest_is(
         self,
-        may: Callable[[Boxes], Bool[np.ndarray, " n"]],
+        may: Callable[[Corners], bool],
         part: Callable[[Component], bool | None],
         whole: Callable[[Component], bool],
     ) -> bool:
@@ -48,46 +49,45 @@ class Rival:
             part: the answer, if it follows from cells that the component holds all of for certain.
             whole: the answer.
         """
-        for known in (self._together, self.groups):
-            groups = known()
-            near = may(self.pixels(groups[:, :4]))
-            if not near.any():
-                return False
-            core = self._core(groups, int(near.argmax()))
-            if core is not None and (answer := part(core)) is not None:
-                return answer
-        inside, outside = groups[near], groups[~near]
-        if len(outside) and self._holds(outside[0], more=self._most(int(inside[0, 4]))):
+        if not may(self.lattice.pixels(around(self.cells))):
             return False
-        largest = self.largest_component(inside)
-        if largest is None or not may(largest.corners.boxes)[0] or self._surpassed(largest, outside):
+        near: list[Group] = []
+        others: list[Group] = []
+        for group in self.groups():
+            (near if may(self.lattice.pixels(group.box)) else others).append(group)
+        if not near:
+            return False
+        core = self._core(near[0], [*near[1:2], *others[:1]])
+        if core is not None and (answer := part(core)) is not None:
+            return answer
+        if others and self._holds(others[0], more=near[0].count * self.lattice.most):
+            return False
+        largest = self.largest_component(near)
+        if largest is None or not may(largest.corners) or self._surpassed(largest, others):
             return False
         return whole(largest)
 
-    def groups(self) -> Groups:
-        """Of the cells. No component reaches from one group into another."""
-        # Cells without pixels do not keep components apart.
-        return self._together() if self._least(1) == 0 else components(self.cells)
+    def groups(self) -> list[Group]:
+        """Of the cells, the largest first. No component reaches from one group into another."""
+        if self.lattice.least == 0:  # cells without pixels do not keep components apart
+            return [Group(around(self.cells), cv2.countNonZero(self.cells))]
+        found = Region(self.cells, 0, 0).components()
+        return [Group(one.corners, one.area) for one in sorted(found, key=lambda one: -one.area)]
 
-    def _together(self) -> Groups:
-        """All cells as one group."""
-        x, y, width, height = cv2.boundingRect(self.cells)
-        return np.array([[x, y, x + width - 1, y + height - 1, cv2.countNonZero(self.cells)]])
-
-    def largest_component(self, groups: Groups) -> Component | None:
+    def largest_component(self, groups: Sequence[Group]) -> Component | None:
         """The largest one in these groups; None if they hold none."""
         best: Component | None = None
         for group in groups:
-            if best and best.area > self._most(int(group[4])):
+            if best and best.area > group.count * self.lattice.most:
                 break  # this group and those after it hold less
             found = self._largest_inside(group)
             best = found if best is None or (found and found.precedes(best)) else best
         return best
 
-    def _surpassed(self, best: Component, groups: Groups) -> bool:
+    def _surpassed(self, best: Component, groups: Sequence[Group]) -> bool:
         """Whether a larger component is in these groups."""
         for group in groups:
-            if best.area > self._most(int(group[4])):
+            if best.area > group.count * self.lattice.most:
                 return False
             if self._holds(group, more=best.area):
                 return True
@@ -98,18 +98,16 @@ class Rival:
 
     def _largest_inside(self, group: Group) -> Component | None:
         """The largest component in the box of a group; what lies there of another group may be cut off."""
-        left, top, right, bottom = group[:4].tolist()
-        region = enlarged(self.logits, Corners(left - 1, top - 1, right, bottom), self.size)
-        box = Corners(*self.pixels(group[None, :4])[0].tolist())
-        return region.without(self.chosen, box).largest_component()
+        box = group.box
+        region = enlarged(self.logits, Corners(box.left - 1, box.top - 1, box.right, box.bottom), self.size)
+        return region.without(self.chosen, self.lattice.pixels(box)).largest_component()
 
-    def _core(self, groups: Groups, index: int) -> Component | None:
-        """Connected cells of a group that outweigh what else is in it and every other group; None without such."""
-        other = max((int(count) for place, count in enumerate(groups[:2, 4]) if place != index), default=0)
-        inside, whole = self._certain_inside(groups[index]), int(groups[index, 4])
+    def _core(self, group: Group, others: Sequence[Group]) -> Component | None:
+        """Connected cells of a group that outweigh what else is in it and all others; None without such."""
+        other, inside = max((one.count for one in others), default=0), self._certain_inside(group)
 
         def outweigh(count: int) -> bool:
-            return self._least(count) > self._most(max(other, whole - count))
+            return count * self.lattice.least > max(other, group.count - count) * self.lattice.most
 
         core = inside.largest_component() if outweigh(inside.area) else None
         return core if core and outweigh(core.area) else None
@@ -117,45 +115,19 @@ class Rival:
     def _holds(self, group: Group, more: int) -> bool:
         """Whether a component in a group has more pixels for certain."""
         inside = self._certain_inside(group)
-        core = inside.largest_component() if self._least(inside.area) > more else None
-        return core is not None and self._least(core.area) > more
+        core = inside.largest_component() if inside.area * self.lattice.least > more else None
+        return core is not None and core.area * self.lattice.least > more
 
     def _certain_inside(self, group: Group) -> Region:
         """Cells that it claims all of in the box of a group."""
-        left, top, right, bottom = group[:4].tolist()
-        return Region(self.certain[top : bottom + 1, left : right + 1], left, top)
-
-    def _least(self, cells: int) -> int:
-        """Pixels in so many whole cells."""
-        (height, width), (high, wide) = self.logits.shape, self.size
-        return cells * (high // height) * (wide // width)
-
-    def _most(self, cells: int) -> int:
-        """The same, at most."""
-        (height, width), (high, wide) = self.logits.shape, self.size
-        return cells * ceil(high / height) * ceil(wide / width)
+        box = group.box
+        cells = slice(box.top, box.bottom + 1), slice(box.left, box.right + 1)
+        return Region(((self.claimed[cells] == 4) & self.free[cells]).view(np.uint8), box.left, box.top)
 
     @property
     def step(self) -> tuple[float, float]:
         """Width and height of a cell in pixels."""
         return self.size[1] / self.logits.shape[1], self.size[0] / self.logits.shape[0]
-
-    def whole_cells(self, box: Corners) -> tuple[slice, slice]:
-        """Rows and columns of cells with all of their pixels in a box; none that the border of the frame cuts."""
-        x, y = self.step
-        high, wide = self.logits.shape
-        left, right = ceil((box.left + 0.5) / x + 0.5), floor((box.right + 0.5) / x - 0.5)
-        top, bottom = ceil((box.top + 0.5) / y + 0.5), floor((box.bottom + 0.5) / y - 0.5)
-        return slice(max(top, 1), max(min(bottom, high - 1) + 1, 1)), slice(
-            max(left, 1), max(min(right, wide - 1) + 1, 1)
-        )
-
-    def pixels(self, cells: Boxes, shrink: int = 0) -> Boxes:
-        """Around the pixels of boxes of cells and at most one more, or (`shrink` = 1) around those strictly inside."""
-        (high, wide), (x, y) = self.size, self.step
-        edges = np.floor(cells * (x, y, -x, -y) - (x / 2 + 0.5, y / 2 + 0.5, x / 2 - 0.5, y / 2 - 0.5))
-        found = ((edges + shrink) * (1, 1, -1, -1)).astype(int)
-        return found.clip(0, (wide - 1, high - 1, wide - 1, high - 1))
 
 
 def rivals(
@@ -167,14 +139,15 @@ def rivals(
     """
     covered = _corners(logits[choice] > 0)
     left, free = covered < 4, covered == 0
+    free[0] = free[-1] = free[:, 0] = free[:, -1] = False
+    known = lattice(logits[choice].shape, size)
     for index, other in enumerate(logits):
         if index != choice:
             claims = np.abs(other) if loose else other
             claimed = _corners(claims > 0)
-            cells, certain = (claimed > 0) & left, (claimed == 4) & free
-            certain[0] = certain[-1] = certain[:, 0] = certain[:, -1] = False
-            if cells.any():
-                yield Rival(claims, chosen, size, cells.view(np.uint8), certain.view(np.uint8))
+            cells = ((claimed > 0) & left).view(np.uint8)
+            if cv2.countNonZero(cells):
+                yield Rival(claims, chosen, size, known, cells, claimed, free)
 
 
 def _corners(grid: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h+1 w+1"]:
@@ -191,15 +164,13 @@ def told_apart(chosen: Region, found: Iterable[Rival], max_overlap: float) -> bo
     """
     own = chosen.corners
 
-    def apart(boxes: Boxes) -> Bool[np.ndarray, " n"]:
-        left, top, right, bottom = boxes.T
-        width = np.maximum(right, own.right) - np.minimum(left, own.left)
-        joint = width * (np.maximum(bottom, own.bottom) - np.minimum(top, own.top))
-        return (joint > 0) & (own.area / np.maximum(joint, 1) <= max_overlap)
+    def apart(box: Corners) -> bool:
+        joint = own.joined(box).area
+        return joint > 0 and own.area / joint <= max_overlap
 
     def away(rival: Rival) -> bool:
         def part(core: Component) -> bool | None:
-            return True if apart(rival.pixels(core.corners.boxes, shrink=1))[0] else None
+            return True if apart(rival.lattice.pixels(core.corners)) else None
 
         return rival.largest_is(apart, part, whole=lambda component: True)
 

@@ -16,7 +16,8 @@ from policies.contours import may_reach, nearest, reaches, reaches_beyond
 from policies.dam4sam import Dam4Sam
 from policies.distinction import BoxOverlap, ContourDistance
 from policies.him2sam import Delayed, Him2Sam
-from policies.regions import HISTORY, Corners, Region, foreground, relative_size, remembered
+from policies.lattice import Corners
+from policies.regions import HISTORY, Region, foreground, relative_size, remembered
 from policies.rivals import rivals, told_apart
 from policies.rmem import RMem
 from policies.sam2long import Sam2Long
@@ -381,7 +382,7 @@ def test_rivals_are_judged_as_at_full_size(seed, coarse, scale, quantum):
     own = Corners(int(x.min()), int(y.min()), int(x.max()), int(y.max()))
     beside = [mask & ~masks[0] for mask in masks[1:]]
     expected = [largest(mask) for mask in beside if mask.any()]
-    joint = [joined(own, corners).area for _, corners in expected]
+    joint = [own.joined(corners).area for _, corners in expected]
     overlaps = [own.area / area if area else 1.0 for area in joint]
     for limit in (0.3, 0.7, 0.9, *overlaps):
         plain = any(overlap <= limit for overlap, area in zip(overlaps, joint, strict=True) if area)
@@ -394,25 +395,21 @@ def test_rivals_are_judged_as_at_full_size(seed, coarse, scale, quantum):
         check_what_cells_say(rival, component, corners)
 
 
-def joined(one, other):
-    """Around both."""
-    low, high = np.minimum(one.boxes, other.boxes)[0], np.maximum(one.boxes, other.boxes)[0]
-    return Corners(*low[:2].tolist(), *high[2:].tolist())
-
-
 def check_what_cells_say(rival, component, corners):
     """Boxes hold the component, a core is part of it, and questions about it that stop early are answered alike."""
-    box, parts = corners.boxes[0], []
+    parts = []
 
     def part(core):
-        parts.append(Corners(*rival.pixels(core.corners.boxes, shrink=1)[0].tolist()))
+        parts.append(rival.lattice.pixels(core.corners))
 
-    assert rival.largest_is(lambda boxes: np.ones(len(boxes), bool), part, lambda found: found.corners == corners)
-    assert all(joined(corners, part) == corners for part in parts)
-    for axis, side in ((0, -1), (1, -1), (2, 1), (3, 1)):
+    assert rival.largest_is(lambda box: True, part, lambda found: found.corners == corners)
+    assert all(corners.joined(part) == corners for part in parts)
+    for axis, side in (("left", -1), ("top", -1), ("right", 1), ("bottom", 1)):
         for reach in (0, 1):
             beyond = rival.largest_is(
-                lambda boxes, axis=axis, side=side, reach=reach: side * boxes[:, axis] >= side * box[axis] + reach,
+                lambda box, axis=axis, side=side, reach=reach: (
+                    side * getattr(box, axis) >= side * getattr(corners, axis) + reach
+                ),
                 lambda core: None,
                 lambda found: True,
             )
@@ -447,6 +444,49 @@ def points_of_contour(mask):
     return np.stack((x, y), axis=1).astype(np.float32)
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    shapes=st.tuples(*[st.sampled_from(["ragged", "specks", "full", "stripes", "corner"])] * 3),
+)
+def test_rough_masks_are_judged_as_at_full_size(seed, shapes):
+    """Both rules where nothing is smooth: small whole logits, so that values are exact and often 0, and limits tie."""
+    random, coarse = np.random.default_rng(seed), 24
+    logits = np.stack([rough(random, shape, coarse) for shape in shapes])
+    size = (4 * coarse, 4 * coarse)
+    masks, chosen = upsample(torch.from_numpy(logits), size).numpy() > 0, foreground(logits[0], size)
+    assert (drawn(chosen, size) == masks[0]).all()
+    if chosen is None:
+        return
+    expected = [largest(mask & ~masks[0]) for mask in masks[1:] if (mask & ~masks[0]).any()]
+    joint = [chosen.corners.joined(corners).area for _, corners in expected]
+    for limit in (0.7, *(chosen.corners.area / area for area in joint if area)):
+        plain = any(area and chosen.corners.area / area <= limit for area in joint)
+        assert told_apart(chosen, rivals(logits, 0, chosen, size), limit) == plain
+    own = points_of_contour(masks[0])
+    rim = {tuple(point) for point in chosen.rim(size).tolist()}
+    assert rim <= {tuple(point) for point in own.tolist()}
+    reach = [nearest(points_of_contour(mask), own).max(initial=0) for mask, _ in expected if len(own)]
+    for limit in (5.0, 40.0, *(float(distance) + step for distance in reach for step in (-0.01, 0, 0.01))):
+        plain = any(distance > limit for distance in reach)
+        assert reaches_beyond(chosen, rivals(logits, 0, chosen, size), size, limit) == plain
+
+
+def rough(random, shape, coarse):
+    """Multiples of 1 from -3 to 3 in a frame, or part of it."""
+    left, right = np.sort(random.integers(0, coarse + 1, 2))
+    values = random.integers(1, 4, (coarse, coarse))
+    y, x = np.mgrid[:coarse, :coarse]
+    inside = {
+        "ragged": (x >= left) & (x < right) & (random.random(x.shape) < 0.7),
+        "specks": random.random(x.shape) < 0.03,
+        "full": random.random(x.shape) < random.choice([0.98, 0.999, 1]),
+        "stripes": (y >= left) & (y < right) & (x % random.integers(2, 5) == 0),
+        "corner": (x >= left) & (y >= right),
+    }[shape]
+    return np.where(inside, values, -values * random.integers(0, 2)).astype(np.float32)
+
+
 @settings(max_examples=50, deadline=None)
 @given(seed=st.integers(0, 2**31), limit=st.floats(0.5, 60))
 def test_reach_is_the_directed_hausdorff_distance(seed, limit):
@@ -458,9 +498,9 @@ def test_reach_is_the_directed_hausdorff_distance(seed, limit):
 
 def test_a_box_that_may_not_reach_does_not():
     region = foreground(rectangle(TARGET).numpy(), (128, 128))
-    contour = region.contour()
-    assert not may_reach(region.corners.boxes, contour, 60.0).any()
-    assert may_reach(foreground(rectangle(FAR).numpy(), (128, 128)).corners.boxes, contour, 60.0).all()
+    contour = region.contour().tolist()
+    assert not may_reach(region.corners, contour, 60.0)
+    assert may_reach(foreground(rectangle(FAR).numpy(), (128, 128)).corners, contour, 60.0)
 
 
 def test_the_border_of_the_frame_is_no_contour():
