@@ -88,7 +88,7 @@ class Learned(nn.Module, MotionModel[LearnedState]):
         candidates = outcome.candidates
         if candidates.iou.shape[1] == 1:
             (prompted,) = observe(candidates.logits[0], candidates.pointers[0], features.query.embedding)
-            return LearnedState(state.known.begin(prompted))
+            return LearnedState(Known.begin(prompted))
         return replace(state, known=state.known.after(state.seen[outcome.choice]))
 
     def rows(self, state: LearnedState) -> Sequence[Row]:

@@ -100,7 +100,8 @@ class Known:
     away: int = 0
     """Frames since the object was seen."""
 
-    def begin(self, prompted: Seen) -> "Known":
+    @staticmethod
+    def begin(prompted: Seen) -> "Known":
         """Of what was prompted, and nothing else."""
         return Known(prompted, prompted, None, prompted.appearance, (prompted.area,) if prompted.area else ())
 

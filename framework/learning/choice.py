@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
 from framework.data.sequence import DataSet, VideoSequence
 from framework.interfaces import MemoryPolicy, MotionModel, Network
-from framework.learning.read_gate import track
+from framework.learning.closed_loop import ClosedLoop
 from framework.learning.recorded import Pairing, Recorded
 from framework.learning.rounds import Rounds
 from framework.metrics.tracking import mask_iou
@@ -107,7 +106,7 @@ def choice_loss(
     return {"quality": F.binary_cross_entropy_with_logits(logits, iou), "order": (apart * order).mean()}
 
 
-class ChoiceLearning(pl.LightningModule):
+class ChoiceLearning(ClosedLoop):
     """A judge of hypotheses; chosen by how well a tracker follows its choices, not by its losses.
 
     Args:
@@ -131,48 +130,23 @@ class ChoiceLearning(pl.LightningModule):
         order: float = 2.0,
         ignored: Sequence[str] = (),
     ) -> None:
-        super().__init__()
-        self.learned, self.validation = motion, validation
-        pairing = Pairing(policy, cast(MotionModel, motion))
-        self._trackers = {"": pairing.on(network)}  # in a mapping, or their weights would become part of this module
-        self.rate, self.decay, self.order = rate, decay, order
+        super().__init__(Pairing(policy, cast(MotionModel, motion)), network, validation, rate, decay)
+        self.learned, self.order = motion, order
         motion.ignore(ignored)
         motion.judge.requires_grad_(True).train()
 
-    def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self.learned.judge.parameters(), lr=self.rate, weight_decay=self.decay)
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    @property
+    def part(self) -> nn.Module:
+        return self.learned.judge
 
-    def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
-        with torch.random.fork_rng(devices=[]):  # so that a resumed run drops the same units
-            torch.manual_seed(torch.initial_seed() + self.global_step)
-            loss, found = self._losses(*batch)
-        self.log_dict({f"train/{name}": value for name, value in found.items()}, batch_size=1)
-        return loss
-
-    def _losses(self, rows: Float[Tensor, "N M inputs"], iou: Float[Tensor, "N M"]) -> tuple[Tensor, dict[str, Tensor]]:
+    def losses(self, batch: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of rows [N M inputs] and the true IoU of each [N M]."""
+        rows, iou = batch
         logits = self.learned.judge(rows)
         parts = choice_loss(logits, iou)
         chosen = iou.gather(1, logits.argmax(1, keepdim=True))
         found = {**{name: part.detach() for name, part in parts.items()}, "chosen": chosen.mean()}
         return parts["quality"] + self.order * parts["order"], {**found, "best": iou.amax(1).mean()}
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        norms = [p.grad.norm() for p in self.learned.judge.parameters() if p.grad is not None]
-        self.log("train/gradient", torch.stack(norms).norm(), batch_size=1)
-
-    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """The first loader holds choices that are not trained on; the second asks for the closed loop."""
-        if dataloader_idx == 0:
-            _, found = self._losses(*batch)
-            self.log_dict({f"val/{n}": v for n, v in found.items()}, batch_size=1, add_dataloader_idx=False)
-            return
-        videos = (self.validation.sequence(index) for index in range(len(self.validation)))
-        with torch.inference_mode():
-            reached = [track(self._trackers, video)[""] for video in videos]
-        self.log("val/J", float(np.mean(reached)), batch_size=1, add_dataloader_idx=False)
 
 
 class ChoiceRounds(Rounds[Choices]):

@@ -4,18 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast, runtime_checkable
 
-import numpy as np
-import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from framework.data.sequence import DataSet
 from framework.defaults import NoMotion
 from framework.interfaces import MemoryPolicy, MotionModel, Network
+from framework.learning.closed_loop import ClosedLoop
 from framework.learning.lessons import RIGHT, UNKNOWN, Lesson, Lessons
-from framework.learning.read_gate import track
 from framework.learning.recorded import Pairing
 from framework.learning.rollouts import Deciding, Rollout, RolloutVideos
 from framework.learning.rounds import Rounds
@@ -55,7 +53,7 @@ def ranking_loss(
     return loss, (telling * (ahead > 0)).sum() / total
 
 
-class KeepLearning(pl.LightningModule):
+class KeepLearning(ClosedLoop):
     """Both heads of a policy's scorer from rollouts; chosen by how well the policy tracks, not by its losses.
 
     Args:
@@ -81,29 +79,19 @@ class KeepLearning(pl.LightningModule):
         tie: float = 0.02,
         ignored: Sequence[str] = (),
     ) -> None:
-        super().__init__()
-        self.learned, self.validation = policy, validation
-        pairing = Pairing(cast(MemoryPolicy, policy), motion or NoMotion())
-        self._trackers = {"": pairing.on(network)}  # in a mapping, or their weights would become part of this module
-        self.rate, self.decay, self.ranking, self.tie = rate, decay, ranking, tie
+        super().__init__(Pairing(cast(MemoryPolicy, policy), motion or NoMotion()), network, validation, rate, decay)
+        self.learned, self.ranking, self.tie = policy, ranking, tie
         policy.ignore(ignored)
         policy.scorer.requires_grad_(True)
 
-    def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self.learned.scorer.parameters(), lr=self.rate, weight_decay=self.decay)
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+    @property
+    def part(self) -> nn.Module:
+        return self.learned.scorer
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         return batch.to(device) if isinstance(batch, Lesson) else batch
 
-    def training_step(self, batch: Lesson, batch_idx: int) -> Tensor:
-        loss, found = self._losses(batch)
-        self.log_dict({f"train/{name}": value for name, value in found.items()}, batch_size=1)
-        return loss
-
-    def _losses(self, batch: Lesson) -> tuple[Tensor, dict[str, Tensor]]:
+    def losses(self, batch: Lesson) -> tuple[Tensor, dict[str, Tensor]]:
         verdict = self.learned.scorer.judge(batch.windows, batch.present)
         loss = F.cross_entropy(verdict, batch.verdicts)
         right = batch.verdicts == RIGHT
@@ -118,21 +106,6 @@ class KeepLearning(pl.LightningModule):
             found |= {"ranking": ranked.detach(), "order": order}
             loss = loss + self.ranking * ranked
         return loss, found
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        norms = [p.grad.norm() for p in self.learned.scorer.parameters() if p.grad is not None]
-        self.log("train/gradient", torch.stack(norms).norm(), batch_size=1)
-
-    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """The first loader holds lessons of rollouts that are not trained on; the second asks for the closed loop."""
-        if isinstance(batch, Lesson):
-            _, found = self._losses(batch)
-            self.log_dict({f"val/{n}": v for n, v in found.items()}, batch_size=1, add_dataloader_idx=False)
-            return
-        videos = (self.validation.sequence(index) for index in range(len(self.validation)))
-        with torch.inference_mode():
-            reached = [track(self._trackers, video)[""] for video in videos]
-        self.log("val/J", float(np.mean(reached)), batch_size=1, add_dataloader_idx=False)
 
 
 class Rollouts(Rounds[Rollout]):

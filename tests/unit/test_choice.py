@@ -56,7 +56,7 @@ def named(row):
 
 def test_traits_are_what_the_masks_say():
     (prompted,), _ = seen(HERE)
-    known = Known().begin(prompted)
+    known = Known.begin(prompted)
     shown, found = seen(HERE, THERE, None)
     same, other, empty = (named(row) for row in known.compare(shown, found))
     assert same["iou"] == pytest.approx(0.9) and same["iou_related"] == pytest.approx(0.5)
@@ -69,7 +69,7 @@ def test_traits_are_what_the_masks_say():
 
 
 def test_a_steady_object_is_expected_where_it_moves_to():
-    known = Known().begin(seen((0, 0, 4, 4))[0][0])
+    known = Known.begin(seen((0, 0, 4, 4))[0][0])
     for left in (2, 4):
         known = known.after(seen((left, 0, left + 4, 4))[0][0])
     row = named(known.compare(*seen((6, 0, 10, 4)))[0])
