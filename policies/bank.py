@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from framework.types import ANCHOR, Entry, Query
+from framework.types import ANCHOR, Entry, Query, Scores
 
 SLOTS = 6
 """Temporal slots of a SAM2 memory beside the anchors."""
@@ -40,6 +40,11 @@ def span(query: Query, pointers: int = POINTERS) -> int:
     return max(1, pointers if query.length is None else min(query.length - 1, pointers))
 
 
+def seen_span(query: Query, pointers: int = POINTERS) -> int:
+    """The same where the video is taken to end with the current frame, as published online wrappers do."""
+    return max(1, min(query.frame, pointers))
+
+
 def anchored(anchors: Sequence[Entry]) -> tuple[tuple[Entry, int], ...]:
     """Anchors at their slot."""
     return tuple((entry, ANCHOR) for entry in anchors)
@@ -60,6 +65,12 @@ def pointers_by_age(recent: Sequence[Entry], query: Query, reach: int) -> tuple[
     return tuple(
         (entry, query.frame - entry.frame) for entry in reversed(recent) if 1 <= query.frame - entry.frame <= reach
     )
+
+
+def vouched(scores: Scores, min_iou: float, min_presence: float, min_motion: float | None) -> bool:
+    """Whether mask, object score and, where it was asked and spoke, the motion model are above their thresholds."""
+    moved_well = min_motion is None or scores.motion is None or scores.motion > min_motion
+    return scores.iou > min_iou and scores.presence > min_presence and moved_well
 
 
 def newest(recent: Sequence[Entry], count: int) -> Sequence[Entry]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import POINTERS, SLOTS, Bank, anchored, newest, pointers_by_age, ranked, reduced, span
+from policies.bank import POINTERS, SLOTS, Bank, anchored, newest, pointers_by_age, ranked, reduced, seen_span, span
 from policies.regions import foreground, hypotheses, relative_size, remembered
 from policies.rivals import rivals, told_apart
 
@@ -68,7 +68,7 @@ class Dam4Sam(MemoryPolicy[DamState]):
         anchors = self._anchors(bank.anchors, now)
         waiting = [anchor for anchor in bank.anchors if anchor not in anchors]
         recent = self._recent(bank.recent, [a for a in waiting if a.frame == now - 1], self.slots - len(anchors))
-        reach = max(1, min(now, self.pointers)) if self.quirks else span(query, self.pointers)
+        reach = (seen_span if self.quirks else span)(query, self.pointers)
         others = sorted((*waiting, *bank.recent), key=lambda entry: entry.frame)
         return Read(
             spatial=(*anchored(anchors), *ranked(recent)),
@@ -78,22 +78,24 @@ class Dam4Sam(MemoryPolicy[DamState]):
 
     def write(self, state: DamState, entry: Entry, outcome: Outcome) -> DamState:
         if entry.scores.prompted:
-            return replace(state, bank=self._with_anchor(state.bank, entry))
+            return replace(state, bank=state.bank.anchor(entry))
         sizes, admit = self._judge(state, entry, outcome)
         if admit:
-            return DamState(self._with_anchor(state.bank, entry.anchored()), sizes, entry.frame)
+            return DamState(self._settled(state.bank.anchor(entry.anchored()), entry.frame), sizes, entry.frame)
         visible = not self.visible_only or entry.scores.area > 0
-        return replace(state, bank=self._with_recent(state.bank, entry, visible), sizes=sizes)
+        bank = self._with_recent(self._settled(state.bank, entry.frame), entry, visible)
+        return replace(state, bank=bank, sizes=sizes)
 
     def entries(self, state: DamState) -> Sequence[Entry]:
         return state.bank.entries()
 
     def _anchors(self, anchors: Sequence[Entry], now: int) -> list[Entry]:
-        """The first prompt and the nearest others; one of the last frame waits for a frame."""
+        """The latest before, the first prompt and the nearest others; one of the last frame waits for a frame."""
         first, others = anchors[:1], [anchor for anchor in anchors[1:] if anchor.frame != now - 1]
-        others.sort(key=lambda anchor: (anchor.frame >= now, abs(now - anchor.frame)))
+        others.sort(key=lambda anchor: abs(now - anchor.frame))
         others = others[: self.anchors - 1]
-        return [*others[:1], *first, *others[1:]]
+        latest = [anchor for anchor in others if anchor.frame < now][:1]
+        return [*latest, *first, *(anchor for anchor in others if anchor not in latest)]
 
     def _recent(self, known: Sequence[Entry], fresh: Sequence[Entry], count: int) -> Sequence[Entry]:
         """Oldest first: the last frame in view (`fresh` is a waiting anchor) after the spaced ones before it."""
@@ -102,13 +104,15 @@ class Dam4Sam(MemoryPolicy[DamState]):
         spaced = [e for e in whole if e.frame % self.interval == 0 and (not last or e.frame < last[0].frame)]
         return newest([*spaced, *last], max(count, 0))
 
-    def _with_anchor(self, bank: Bank, entry: Entry) -> Bank:
-        """One more anchor; those too old to be read leave their pointer."""
-        bank = bank.anchor(entry)
-        over = max(0, len(bank.anchors) - 1 - self.anchors)
-        first, left, kept = bank.anchors[:1], bank.anchors[1 : 1 + over], bank.anchors[1 + over :]
-        pointers = [old.pointer_only() for old in left]
-        return Bank((*first, *kept), tuple(sorted((*bank.recent, *pointers), key=lambda old: old.frame)))
+    def _settled(self, bank: Bank, now: int) -> Bank:
+        """Without the anchors that are too old ever to be read again; they leave their pointer."""
+        past = sorted((anchor for anchor in bank.anchors[1:] if anchor.frame <= now), key=lambda old: old.frame)
+        left = past[: max(len(past) - self.anchors, 0)]
+        if not left:
+            return bank
+        recent = (*bank.recent, *(old.pointer_only() for old in left))
+        kept = tuple(anchor for anchor in bank.anchors if anchor not in left)
+        return Bank(kept, tuple(sorted(recent, key=lambda old: old.frame)))
 
     def _with_recent(self, bank: Bank, entry: Entry, visible: bool) -> Bank:
         """Keeps the newest frame and the latest spaced ones whole, and the pointers within reach."""
@@ -118,8 +122,14 @@ class Dam4Sam(MemoryPolicy[DamState]):
         return bank.keep(reduced(known, {*spaced, *whole[-1:]}, entry.frame - self.pointers + 1))
 
     def _judge(self, state: DamState, entry: Entry, outcome: Outcome) -> tuple[tuple[int, ...], bool]:
-        """Sizes with this frame's, and whether the frame becomes an anchor. All masks are judged at video size."""
+        """Sizes with this frame's, and whether the frame becomes an anchor.
+
+        All masks are judged at video size, the chosen one as it is shown.
+        """
         logits = hypotheses(outcome)
+        if outcome.shown is not None:
+            logits = logits.copy()
+            logits[outcome.choice] = outcome.shown.detach().float().cpu().numpy()
         chosen = foreground(logits[outcome.choice], outcome.size)
         if chosen is None:
             return remembered(state.sizes, 0), False

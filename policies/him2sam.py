@@ -14,7 +14,9 @@ from policies.bank import (
     pointers_by_age,
     pointers_of_anchors,
     reduced,
+    seen_span,
     span,
+    vouched,
 )
 from policies.distinction import ContourDistance, Distinction
 from policies.regions import foreground, hypotheses, remembered
@@ -39,13 +41,16 @@ class Him2Sam(MemoryPolicy[HimState]):
 
     Long-term: the last `long` frames that `rule` admitted, at least `interval` frames apart, read as anchors.
     Short-term fills the rest of `slots`: back from t-1, frames more than `stride` apart with predicted IoU above
-    `min_iou` and object score above `min_presence`.
+    `min_iou`, object score above `min_presence` and, where the motion model spoke, agreement above `min_motion` (None
+    does not ask).
 
     Corrected here and published with ``quirks=True``:
 
     * short-term slots run backwards: the oldest frame is read as the newest; here the newest has slot 0;
     * pointers and their distances count from the newest short-term frame (or the newest long-term one), so what is
-      newer is never read; here from the current frame.
+      newer is never read; here from the current frame;
+    * `min_motion` is not asked, since motion scores are not kept;
+    * when streaming, pointer distances are divided by the frames seen so far.
 
     Other published defects are options of the parts: most published files name a rule that does not exist (``rule:
     null``), the base+ file reads like `Delayed`, and box overlap counts all non-zero logits.
@@ -59,6 +64,7 @@ class Him2Sam(MemoryPolicy[HimState]):
     stride: int = 2
     min_iou: float = 0.5
     min_presence: float = 0.0
+    min_motion: float | None = 0.0
     quirks: bool = False
 
     def __post_init__(self) -> None:
@@ -71,8 +77,9 @@ class Him2Sam(MemoryPolicy[HimState]):
     def read(self, state: HimState, query: Query) -> Read:
         short = self._short(state)
         slots = range(len(short) - 1, -1, -1) if self.quirks else range(len(short))
-        base, reach = self._base(state, short, query), span(query, self.pointers)
-        bank = state.bank
+        base, bank = self._base(state, short, query), state.bank
+        online = self.quirks and query.length is None
+        reach = (seen_span if online else span)(query, self.pointers)
         return Read(
             spatial=(*anchored(bank.anchors), *zip(short, slots, strict=True), *anchored(state.long)),
             pointers=(*pointers_of_anchors(bank.anchors, base), *pointers_by_age(bank.recent, base, reach)),
@@ -98,13 +105,8 @@ class Him2Sam(MemoryPolicy[HimState]):
         return tuple(dict.fromkeys((*state.bank.entries(), *state.long)))
 
     def _trusted(self, entries: Sequence[Entry]) -> list[Entry]:
-        return [
-            entry
-            for entry in entries
-            if entry.features is not None
-            and entry.scores.iou > self.min_iou
-            and entry.scores.presence > self.min_presence
-        ]
+        asked = self.min_iou, self.min_presence, None if self.quirks else self.min_motion
+        return [entry for entry in entries if entry.features is not None and vouched(entry.scores, *asked)]
 
     def _short(self, state: HimState) -> list[Entry]:
         """Short-term frames, newest first."""

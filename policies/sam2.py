@@ -23,7 +23,8 @@ class Sam2(MemoryPolicy[Bank]):
     max_anchors: int | None = None
 
     def __post_init__(self) -> None:
-        if self.slots < 0 or self.stride < 1 or self.pointers < 0 or (self.max_anchors or 2) < 2:
+        few = self.max_anchors is not None and self.max_anchors < 2
+        if self.slots < 0 or self.stride < 1 or self.pointers < 0 or few:
             raise ValueError("sam2 needs slots >= 0, stride >= 1, pointers >= 0 and max_anchors >= 2 or null")
 
     def init(self) -> Bank:

@@ -16,6 +16,7 @@ from policies.bank import (
     ranked,
     reduced,
     span,
+    vouched,
 )
 
 
@@ -74,10 +75,8 @@ class Samurai(MemoryPolicy[Bank]):
 
     def trusts(self, entry: Entry) -> bool:
         """Whether the frame may stay in memory when it is no longer the last one."""
-        scores = entry.scores
-        moved_well = self.min_motion is None or scores.motion is None or scores.motion > self.min_motion
         late = not self.quirks or entry.frame >= 2
-        return scores.iou > self.min_iou and scores.presence > self.min_presence and moved_well and late
+        return late and vouched(entry.scores, self.min_iou, self.min_presence, self.min_motion)
 
     def trusted(self, entries: Sequence[Entry]) -> list[Entry]:
         """Those that are trusted and still have their spatial memory."""
