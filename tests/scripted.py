@@ -54,6 +54,8 @@ class Asked:
     """Which forward pass of the frame this was."""
     forwards: tuple[int, ...] = ()
     """Forward pass that made each pointer."""
+    presence: tuple[float, ...] = ()
+    """Object score of each spatial memory, then of each pointer."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Script:
 
 @dataclass
 class ScriptedNetwork:
-    """Answers frame `order[i]` of the script on the i-th step; `asked` and `encoded` grow as it is used."""
+    """Answers frame `order[i]` of the script on frame i; `asked` and `encoded` grow as it is used."""
 
     script: Script
     input_size: tuple[int, int]
@@ -141,6 +143,7 @@ class ScriptedNetwork:
                     gain=None if read.gain is None else tuple(read.gain.tolist()),
                     forward=forward,
                     forwards=tuple(int(entry.pointer[2]) for entry, _ in read.pointers),
+                    presence=tuple(entry.scores.presence for entry, _ in (*read.spatial, *read.pointers)),
                 )
             )
         return torch.tensor(forwards).float()[:, None, None, None]

@@ -1,32 +1,54 @@
 """Replays a golden trace through the tracker and compares what was attended to, frame by frame."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
+from numpy.typing import ArrayLike
 from omegaconf import DictConfig
 
 from framework.cli import build
 from framework.tracker import State, Tracker
 from framework.types import ANCHOR, Prompt, Track
-from tests.scripted import Asked, Script, ScriptedNetwork
+from motion.boxes import NOWHERE, overlap
+from motion.kalman import BoxFilter, Kalman, KalmanState
+from tests.scripted import Asked, Script, ScriptedMemory, ScriptedNetwork
 
 ASSETS = Path(__file__).parent / "assets/traces"
 
-Trace = Mapping[str, np.ndarray]
+INFORMATIVE = {"policy", "cfg", "seed", "regime"}
+"""Records that nothing can be compared with."""
+
+
+class Trace(Mapping[str, np.ndarray]):
+    """The records of a golden trace; it knows which of them nobody has looked at."""
+
+    def __init__(self, path: Path) -> None:
+        self._records = dict(np.load(path))
+        self.unread = set(self._records) - INFORMATIVE
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        self.unread.discard(key)
+        return self._records[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._records
 
 
 def traces(method: str) -> list[Path]:
     return sorted((ASSETS / method).glob("*.npz"))
-
-
-def load(path: Path) -> Trace:
-    return dict(np.load(path))
 
 
 @dataclass(frozen=True)
@@ -54,10 +76,10 @@ class Replayed:
         return self.state.objects[1][0].memory
 
 
-def scripted(trace: Trace) -> ScriptedNetwork:
+def scripted(trace: Trace, order: Sequence[int] | None = None) -> ScriptedNetwork:
     side = int(trace["image_size"])
     height, width = (int(value) for value in trace["HW"])
-    return ScriptedNetwork(Script.of_trace(trace), (side, side), (height, width))
+    return ScriptedNetwork(Script.of_trace(trace), (side, side), (height, width), order)
 
 
 def first_prompt(trace: Trace) -> Prompt:
@@ -87,10 +109,10 @@ def replay(trace: Trace, tracker: Tracker, length: int | None) -> Iterator[Repla
         yield Replayed(frame, state, result.tracks[1], network)
 
 
-def row(trace: Trace, key: str, *at: int) -> tuple[int, ...]:
+def row(trace: Trace, key: str, *at: int) -> tuple[float, ...]:
     """A padded row of a trace; what is padding shows in its column of frames."""
     frames = trace["mem_frame" if key.startswith("mem") else "ptr_frame"][at]
-    return tuple(int(value) for value in trace[key][at][frames >= 0])
+    return tuple(trace[key][at][frames >= 0].tolist())
 
 
 def check_read(trace: Trace, asked: Asked, network: ScriptedNetwork, *at: int) -> None:
@@ -100,19 +122,56 @@ def check_read(trace: Trace, asked: Asked, network: ScriptedNetwork, *at: int) -
     slots = tuple(6 if slot == ANCHOR else slot for _, slot in asked.spatial)
     assert slots == row(trace, "mem_tpos", *at), where
     assert tuple(int(memory.no_object) for memory in asked.memories) == row(trace, "mem_noobj", *at), where
-    earlier = [[other.frame for other in network.encoded[: memory.order]] for memory in asked.memories]
-    if "mem_branch" not in trace:
-        versions = tuple(known.count(memory.frame) for known, memory in zip(earlier, asked.memories, strict=True))
-        assert versions == row(trace, "mem_ver", *at), where
+    again = tuple(before(network, memory) for memory in asked.memories)
+    branched = "mem_branch" in trace
+    assert (tuple(0 for _ in again) if branched else again) == row(trace, "mem_ver", *at), where
+    assert not branched or again == row(trace, "mem_branch", *at), where
     assert tuple(frame for frame, _ in asked.pointers) == row(trace, "ptr_frame", *at), where
     assert tuple(ago for _, ago in asked.pointers) == row(trace, "ptr_dist", *at), where
     assert asked.span == int(trace["ptr_tmax"][at[0]]), where
+    assert [ago / asked.span for _, ago in asked.pointers] == pytest.approx(row(trace, "ptr_pos", *at)), where
     pairs = zip(row(trace, "ptr_hyp", *at), row(trace, "ptr_absent", *at), strict=True)
     assert asked.hypotheses == tuple(-1 if absent else hypothesis for hypothesis, absent in pairs), where
 
 
+def before(network: ScriptedNetwork, memory: ScriptedMemory) -> int:
+    """How many memories of the same frame were encoded earlier: its branch or, where there is one, its version."""
+    return [other.frame for other in network.encoded[: memory.order]].count(memory.frame)
+
+
 def check_encodings(trace: Trace, network: ScriptedNetwork) -> None:
     """Memory encoder calls in order, and the masks they were given."""
-    calls = [(memory.frame, int(memory.binarised), memory.pixels) for memory in network.encoded]
-    assert calls == [(int(frame), int(sharp), int(pixels)) for frame, _, _, sharp, pixels in trace["enc_log"]]
+    branched = "mem_branch" in trace
+    calls = []
+    for memory in network.encoded:
+        again = before(network, memory)
+        branch, version = (again, 0) if branched else (0, again)
+        calls.append([network.source(memory.frame), branch, version, int(memory.binarised), memory.pixels])
+    assert calls == trace["enc_log"].tolist()
     np.testing.assert_allclose([memory.mean for memory in network.encoded], trace["enc_mean"], atol=1e-4)
+
+
+def check_filter(trace: Trace, frame: int, old: KalmanState, new: KalmanState, followed: int, model: Kalman) -> None:
+    """Stage, prediction, hypotheses' boxes and overlaps, measurement and belief after the frame."""
+    where, nothing = f"frame {frame}", [np.nan] * 4
+    stage = 3 if old.stable >= model.stable_frames else 2 if model.follows(old) else 1
+    assert stage == int(trace["kf_stage"][frame]), where
+    assert (stage > 1 and new.stable > 0) == bool(trace["kf_updated"][frame]), where
+    assert new.stable == int(trace["stable_frames"][frame]), where
+    predicted = old.belief.predict() if stage > 1 and old.belief else None
+    close(predicted.mean if predicted else [np.nan] * 8, trace["kf_pred_mean"][frame], where)
+    close(predicted.box() if predicted else nothing, trace["kf_pred_xyxy"][frame], where)
+    scored = predicted is not None and stage == 3
+    overlaps = [overlap(predicted.box(), box) for box in new.boxes] if predicted and scored else [np.nan] * 3
+    close(overlaps, trace["kf_ious"][frame], where)
+    close(new.boxes if scored else [[-1.0] * 4] * 3, trace["hyp_boxes"][frame], where)
+    measured = BoxFilter.start(new.boxes[followed] or NOWHERE).mean[:4] if new.stable > 0 else nothing
+    close(measured, trace["kf_meas"][frame], where)
+    assert new.belief is not None
+    close(new.belief.mean, trace["kf_mean"][frame], where)
+    close(new.belief.covariance, trace["kf_cov"][frame], where)
+
+
+def close(ours: ArrayLike, theirs: np.ndarray, where: str) -> None:
+    """Equal to 1e-6, absolutely or relatively; what is missing is missing in both."""
+    np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6, err_msg=where)

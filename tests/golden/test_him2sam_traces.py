@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 
 from framework.tracker import Tracker
+from framework.types import upsample
 from motion.hierarchical import Hierarchical
 from motion.kalman import Kalman
 from motion.points import CoTracker3, PointTracker, Trails
-from motion.refinement import PointRefinement
-from policies.distinction import BoxOverlap, ContourDistance
+from motion.refinement import PointRefinement, _density
+from policies.contours import nearest
+from policies.distinction import BoxOverlap, ContourDistance, Distinction
 from policies.him2sam import Delayed, Him2Sam
-from tests.traces import Trace, check_encodings, check_read, load, preset, replay, scripted, traces
+from policies.regions import foreground, relative_size
+from policies.rivals import rivals
+from tests.traces import Replayed, Trace, check_encodings, check_filter, check_read, preset, replay, scripted, traces
 
 
 @dataclass
@@ -23,33 +27,115 @@ class ScriptedPoints(PointTracker):
     """Answers each call as recorded and checks what was asked; says nothing where the trace has no answers."""
 
     trace: Trace
-    calls: list[int] = field(default_factory=list)
+    answered: list[Trails] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        recorded = "rv_status" in self.trace and "rv_query" in self.trace
-        self.left: Iterator[int] = iter(np.flatnonzero(self.trace["rv_status"] == 0) if recorded else ())
+        self.left: Iterator[int] = iter(np.flatnonzero(self.trace["rv_status"] == SCORED))
 
     def track(self, clip, queries):
         call = next(self.left, None)
         if call is None:
             return Trails(np.zeros((len(clip), len(queries), 2)), np.zeros((len(clip), len(queries)), dtype=bool))
-        self.calls.append(int(call))
         np.testing.assert_array_equal(queries, self.trace["rv_query"][call, :, 1:])
+        assert not self.trace["rv_query"][call, :, 0].any()
         assert len(clip) == int((self.trace["rv_window"][call] >= 0).sum())
         visible = np.unpackbits(self.trace["rv_vis"][call], axis=-1)[:, : len(queries)].astype(bool)
-        return Trails(self.trace["rv_tracks"][call, : len(clip)].astype(float), visible[: len(clip)])
+        self.answered.append(Trails(self.trace["rv_tracks"][call, : len(clip)].astype(float), visible[: len(clip)]))
+        return self.answered[-1]
+
+
+@dataclass(frozen=True)
+class Again(PointTracker):
+    """The same trails for a shorter clip."""
+
+    trails: Trails
+
+    def track(self, clip, queries):
+        return Trails(self.trails.positions[: len(clip)], self.trails.visible[: len(clip)])
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One refinement."""
+
+    area: int
+    """Of the union of the hypotheses, on the network grid."""
+    scores: tuple[tuple[float, ...], ...]
+    """On each frame of the clip, newest first; those on the oldest count. One for all if no points were tracked."""
+    landed: list[np.ndarray]
+    """Visible points of each hypothesis on the oldest frame."""
+    bandwidth: int
 
 
 @dataclass(frozen=True)
 class LoggedRefinement(PointRefinement):
-    """Keeps what was answered."""
+    """Keeps what it was asked and what was answered."""
 
-    log: list[tuple[float, ...]] = field(default_factory=list)
+    log: list[Call] = field(default_factory=list)
 
     def scores(self, logits, image, past):
-        result = super().scores(logits, image, past)
-        self.log.append(result)
+        points, landed, bandwidths = self.points, [], set()
+
+        def density(at, bandwidth, grid):
+            landed.append(at)
+            bandwidths.add(bandwidth)
+            return _density(at, bandwidth, grid)
+
+        known = len(points.answered)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("motion.refinement._density", density)
+            result = super().scores(logits, image, past)
+        each = [result]
+        if len(points.answered) > known:
+            again = PointRefinement(Again(points.answered[-1]), dice_share=self.dice_share, quirks=True)
+            shorter = (replace(again, window=n).scores(logits, image, past) for n in range(1, len(past)))
+            each = [*shorter, result]
+        union = (upsample(logits, tuple(image.shape[-2:])) > 0).any(dim=0)
+        self.log.append(Call(int(union.sum()), tuple(each), landed, max(bandwidths, default=-1)))
         return result
+
+
+SCORED, SMALL, THIN, STUBBED = range(4)
+"""Status of a recorded refinement: scored, union or eroded union too small, answered with zeros."""
+
+
+def check_refinements(trace: Trace, log: list[Call], tracked: int) -> None:
+    """Unions, what points belong to, bandwidths, and scores on every frame of the clip."""
+    assert tracked == int((trace["rv_status"] == SCORED).sum())
+    for call, ours in enumerate(log):
+        status, window = int(trace["rv_status"][call]), trace["rv_window"][call]
+        assert ours.area == int(trace["rv_union_area"][call]), f"call {call}"
+        np.testing.assert_allclose(ours.scores[-1], trace["rv_scores"][call], atol=1e-3)
+        assert status != SMALL or ours.area < 100
+        if status != SCORED:
+            assert not any(ours.scores[-1]) and (status == STUBBED or not ours.landed)
+            continue
+        frames = window[window >= 0].tolist()
+        assert frames == [int(trace["rv_frame"][call]) - 1 - ago for ago in range(len(ours.scores))]
+        np.testing.assert_allclose(np.transpose(ours.scores), trace["rv_scores_all"][call, :, : len(frames)], atol=1e-3)
+        assert ours.bandwidth == int(trace["rv_bw"][call])
+        oldest = len(frames) - 1
+        seen = np.unpackbits(trace["rv_vis"][call, oldest])[: len(trace["rv_mapping"][call])].astype(bool)
+        for landed, member in zip(ours.landed, trace["rv_mapping"][call].T.astype(bool), strict=True):
+            np.testing.assert_array_equal(landed, trace["rv_tracks"][call, oldest][member & seen].astype(float))
+
+
+def check_admission(trace: Trace, frame: int, step: Replayed, sizes: list[int], rule: Distinction | None) -> None:
+    """Relative size, and how far the rivals' contours reach from the chosen one's where that was asked."""
+    where, grid = f"frame {frame}", step.network.input_size
+    ratio = relative_size(sizes)
+    if not np.isnan(trace["size_ratio"][frame]):
+        assert (-1 if ratio is None else ratio) == pytest.approx(float(trace["size_ratio"][frame])), where
+    furthest = float(trace["hausdorff_max"][frame])
+    if np.isnan(furthest) or not isinstance(rule, ContourDistance):
+        assert np.isnan(furthest)
+        return
+    assert ratio is not None and 0.75 <= ratio <= 1.25 and step.track.scores.iou > 0.8, where
+    logits, choice = step.track.candidates.logits[0].numpy(), step.track.choice
+    chosen = foreground(logits[choice], grid)
+    found = (rival.largest_component(rival.groups()) for rival in rivals(logits, choice, chosen, grid))
+    reach = [nearest(part.region().contour(), chosen.contour()).max() for part in found if part]
+    assert max(reach, default=0.0) == pytest.approx(furthest, abs=1e-3), where
 
 
 def memory(config) -> Him2Sam | Delayed:
@@ -78,7 +164,7 @@ def memory(config) -> Him2Sam | Delayed:
 
 @pytest.mark.parametrize("path", traces("him2sam"), ids=lambda path: path.stem)
 def test_trace(path: Path) -> None:
-    trace = load(path)
+    trace = Trace(path)
     config = json.loads(str(trace["cfg"]))
     network = scripted(trace)
     refinement = LoggedRefinement(
@@ -111,7 +197,7 @@ def test_trace(path: Path) -> None:
         assert published.motion.refinement.dice_share == refinement.dice_share
         assert replace(published, fill_hole_area=0, motion=motion) == tracker
 
-    refined, admitted = [], []
+    refined, admitted, sizes, old = [], [], [], tracker.motion.init().linear
     for step in replay(trace, tracker, int(trace["T"])):
         frame, where = step.frame, f"frame {step.frame}"
         assert int(step.track.mask(network.video_size).sum()) == int(trace["area_video"][frame]), where
@@ -121,15 +207,19 @@ def test_trace(path: Path) -> None:
         assert step.track.choice == int(trace["chosen"][frame]), where
         assert step.track.scores.area == int(trace["area_low"][frame]), where
         assert step.track.scores.iou == pytest.approx(float(trace["best_iou"][frame]), abs=1e-7), where
-        linear = step.motion.linear
-        assert linear.stable == int(trace["stable_frames"][frame]), where
-        np.testing.assert_allclose(linear.belief.mean, trace["kf_mean"][frame], atol=1e-6, err_msg=where)
-        covariance = trace["kf_cov"][frame]
-        np.testing.assert_allclose(linear.belief.covariance, covariance, rtol=1e-6, atol=1e-6, err_msg=where)
+        warming = int(trace["kf_stage"][frame]) == 2
+        followed = int(step.track.candidates.iou[0].argmax()) if warming else step.track.choice
+        check_filter(trace, frame, old, step.motion.linear, followed, tracker.motion.linear)
+        old = step.motion.linear
+        sizes.append(int(step.track.mask(network.input_size).sum()))
+        assert int(trace["area_high"][frame]) in (sizes[-1], -1), where
+        check_admission(trace, frame, step, sizes, getattr(policy, "rule", None))
         refined += [frame] * (len(refinement.log) - len(refined))
         if isinstance(policy, Him2Sam) and step.memory.long and step.memory.long[-1].frame == frame:
             admitted.append(frame)
     assert refined == trace["rv_frame"].tolist()
     assert admitted == trace["long_added"].tolist()
-    np.testing.assert_allclose(refinement.log, trace["rv_scores"].reshape(len(refined), 3), atol=1e-3)
+    check_refinements(trace, refinement.log, len(refinement.points.answered))
     check_encodings(trace, network)
+    points = {"rv_query", "rv_mapping", "rv_window", "rv_tracks", "rv_vis", "rv_bw", "rv_scores_all"}
+    assert trace.unread <= ({"conf"} | points if STUBBED in trace["rv_status"] else set())

@@ -10,12 +10,18 @@ from framework.tracker import Tracker
 from policies.beam import Beam
 from policies.sam2long import Sam2Long
 from tests.scripted import InPasses
-from tests.traces import check_encodings, check_read, load, preset, replay, row, scripted, traces
+from tests.traces import Trace, check_encodings, check_read, preset, replay, row, scripted, traces
+
+
+def recorded(trace: Trace, what: str, frame: int, branch: int) -> list[float]:
+    """Of the spatial memories, then of the pointers."""
+    columns = [trace[f"{items}_{what}"][frame, branch] for items in ("frame", "ptr")]
+    return np.concatenate([column[~np.isnan(column)] for column in columns]).tolist()
 
 
 @pytest.mark.parametrize("path", traces("sam2long"), ids=lambda path: path.stem)
 def test_trace(path: Path) -> None:
-    trace = load(path)
+    trace = Trace(path)
     network = scripted(trace)
     width = int(trace["num_pathway"])
     tracker = Tracker(
@@ -27,27 +33,28 @@ def test_trace(path: Path) -> None:
         assert replace(preset("sam2long_published", network), policy=tracker.policy) == tracker
         assert preset("sam2long_published", network).policy == tracker.policy.inner
 
+    nodes = {}
     for step in replay(trace, tracker, int(trace["T"])):
         frame, where = step.frame, f"frame {step.frame}"
         if frame == 0:
             continue
         asked = sorted(step.asked, key=lambda read: read.forward)
         assert len(asked) == int(trace["n_calls"][frame]), where
-        first = [memory.frame for memory in network.encoded].index
         for branch, read in enumerate(asked):
             check_read(trace, read, network, frame, branch)
-            branches = tuple(memory.order - first(memory.frame) for memory in read.memories)
-            assert branches == row(trace, "mem_branch", frame, branch), where
             assert read.forwards == row(trace, "ptr_slot", frame, branch), where
-            weights = [trace[key][frame, branch] for key in ("frame_weights", "ptr_weights")]
-            gain = np.concatenate([column[~np.isnan(column)] for column in weights])
-            assert (read.gain or (1.0,) * len(gain)) == pytest.approx(gain.tolist(), abs=1e-6), where
+            gain = recorded(trace, "weights", frame, branch)
+            assert (read.gain or (1.0,) * len(gain)) == pytest.approx(gain, abs=1e-6), where
+            assert read.presence == pytest.approx(recorded(trace, "scores", frame, branch)), where
         branches = step.state.objects[1]
+        nodes[frame] = [branch.past for branch in branches]
         kept = int(trace["num_branches"][frame])
         assert len(branches) == width, where
         tracks = [branch.past.track for branch in branches][:kept]
         assert [track.choice for track in tracks] == trace["topk_hyp"][frame, :kept].tolist(), where
-        assert [branch.total for branch in branches] == pytest.approx(trace["acc_score"][frame].tolist(), abs=1e-5)
+        parents = [int(branch.memory.recent[-1].pointer[2]) for branch in branches][:kept]
+        assert parents == trace["topk_parent"][frame, :kept].tolist(), where
+        assert [branch.total for branch in branches] == pytest.approx(trace["acc_score"][frame].tolist(), abs=1e-12)
         assert [track.scores.iou for track in tracks] == pytest.approx(trace["topk_iou"][frame, :kept].tolist())
         assert [track.scores.presence for track in tracks] == pytest.approx(trace["topk_obj"][frame, :kept].tolist())
         assert [track.scores.area for track in tracks] == trace["area_low"][frame, :kept].tolist(), where
@@ -59,3 +66,9 @@ def test_trace(path: Path) -> None:
         assert final[frame].choice == int(trace["chosen"][frame]), f"frame {frame}"
         area = int(final[frame].mask(network.video_size).sum())
         assert area == int(trace["area_video_final"][frame]), f"frame {frame}"
+
+    for branch, path in zip(branches, trace["mem_pick_last"].tolist(), strict=True):
+        walked = {node.frame: node for node in branch.past.walk() if node.frame > 1}
+        assert all(nodes[frame].index(node) == path[frame] for frame, node in walked.items())
+    assert trace["final_branch"][1:].tolist() == trace["mem_pick_last"][0, 1:].tolist()
+    assert not trace.unread

@@ -10,12 +10,12 @@ import pytest
 from framework.tracker import Tracker
 from motion.kalman import Kalman
 from policies.samurai import Samurai
-from tests.traces import check_encodings, check_read, load, preset, replay, scripted, traces
+from tests.traces import Trace, check_encodings, check_filter, check_read, preset, replay, scripted, traces
 
 
 @pytest.mark.parametrize("path", traces("samurai"), ids=lambda path: path.stem)
 def test_trace(path: Path) -> None:
-    trace = load(path)
+    trace = Trace(path)
     config = json.loads(str(trace["cfg"]))
     network = scripted(trace)
     tracker = Tracker(
@@ -34,9 +34,11 @@ def test_trace(path: Path) -> None:
         ),
         presence_threshold=float(config["min_obj_score_logits"]),
     )
+    assert float(trace["kf_weight"]) == config["kf_score_weight"]
     size = "l" if config["kf_score_weight"] == 0.15 else "t"
     assert replace(preset(f"samurai_published_{size}", network), fill_hole_area=0) == tracker
 
+    old = tracker.motion.init()
     for step in replay(trace, tracker, int(trace["T"])):
         frame, where = step.frame, f"frame {step.frame}"
         assert int(step.track.mask(network.video_size).sum()) == int(trace["area_video"][frame]), where
@@ -48,9 +50,8 @@ def test_trace(path: Path) -> None:
         assert step.track.scores.iou == pytest.approx(float(trace["best_iou"][frame]), abs=1e-7), where
         score = float(trace["kf_score"][frame])
         assert step.track.scores.motion == (None if np.isnan(score) else pytest.approx(score, abs=1e-6)), where
-        assert step.motion.stable == int(trace["stable_frames"][frame]), where
-        np.testing.assert_allclose(step.motion.belief.mean, trace["kf_mean"][frame], atol=1e-6, err_msg=where)
-        covariance = trace["kf_cov"][frame]
-        np.testing.assert_allclose(step.motion.belief.covariance, covariance, rtol=1e-6, atol=1e-6, err_msg=where)
+        check_filter(trace, frame, old, step.motion, step.track.choice, tracker.motion)
+        old = step.motion
     np.testing.assert_allclose(step.motion.belief.covariance, trace["kf_final_cov"], atol=1e-6)
     check_encodings(trace, network)
+    assert not trace.unread
