@@ -87,7 +87,8 @@ class Kalman(MotionModel[KalmanState]):
       and the filter restarts at the next mask;
     * a prompt does not touch the filter; here it restarts at the prompted mask.
 
-    Not reproduced: the published filter lives on the network and survives from one video to the next.
+    Not reproduced: the published filter lives on the network and survives from one video to the next, and one click,
+    unlike a box or a mask, starts it.
     """
 
     weight: float = 0.15

@@ -124,6 +124,52 @@ def test_dam_without_its_recent_memory_keeps_every_frame():
     assert reads(spaced, live(spaced, plain, 18), 18)[0] == [(0, ANCHOR), (5, 2), (10, 1), (15, 0)]
 
 
+def test_dam_reads_the_latest_anchor_first_and_the_nearest_after():
+    policy = Dam4Sam()
+    state = prompted(policy, 0, 60, 90, 30, 20, 40, 50)
+    assert [frame for frame, slot in reads(policy, state, 26)[0] if slot == ANCHOR] == [20, 0, 30, 40]
+    assert [frame for frame, slot in reads(policy, state, 10)[0] if slot == ANCHOR] == [0, 20, 30, 40]
+    assert [frame for frame, slot in reads(policy, state, 31)[0] if slot == ANCHOR] == [20, 0, 40, 50], "30 waits"
+
+
+def test_dam_forgets_no_prompt_of_a_later_frame():
+    """However many anchors are admitted before it is reached; those behind go."""
+
+    def often(t):
+        return (RIVALLED if t % 6 == 1 else PLAIN), 0.95, 5.0, None
+
+    policy = Dam4Sam()
+    state = live(policy, often, 51, prompted(policy, 0, 200, 100), 1)
+    assert [anchor.frame for anchor in state.bank.anchors] == [0, 200, 100, 31, 37, 43, 49]
+    assert not {7, 13, 19, 25} & {entry.frame for entry in policy.entries(state)}
+
+
+def prompted(policy, *frames):
+    """A state with prompts on these frames."""
+    state, scores = policy.init(), Scores(1.0, 10.0, None, 64, True)
+    given = Candidates(PLAIN[0][None, None], torch.ones(1, 1), torch.zeros(1, 1, 4), torch.tensor([10.0]))
+    for t in frames:
+        outcome = Outcome(t, given, 0, None, scores, SIZE)
+        state = policy.write(state, Entry(t, torch.zeros(4), t, scores), outcome)
+    return state
+
+
+def test_dam_measures_the_mask_as_it_is_shown():
+    """Holes that the tracker fills count as foreground, and as none of a rival's."""
+    holed = rectangle(TARGET)
+    holed[7:9, 7:9] = -8.0
+    shown = rectangle(TARGET)
+    scores = Scores(0.95, 5.0, None, 64, False)
+    masks = torch.stack([holed, shown, holed])[None]
+    candidates = Candidates(masks, torch.tensor([[0.95, 0.5, 0.4]]), torch.zeros(1, 3, 4), torch.tensor([5.0]))
+    policy, entry = Dam4Sam(), Entry(1, torch.zeros(4), 1, scores)
+    for filled, expected in ((shown, shown), (None, holed)):
+        outcome = Outcome(1, candidates, 0, None, scores, SIZE, shown=filled)
+        sizes = policy.write(prompted(policy, 0), entry, outcome).sizes
+        assert sizes == (int((upsample(expected[None], SIZE) > 0).sum()),)
+    assert (candidates.logits[0, 0] == holed).all()
+
+
 def test_dam_span_follows_the_video_unless_as_published():
     state = live(Dam4Sam(), plain, 5)
     assert Dam4Sam().read(state, replace(QUERY, frame=5)).pointer_span == 15
@@ -180,6 +226,22 @@ def test_him_contour_asks_for_a_clear_lead_and_the_motion_model():
     assert live(Him2Sam(), lambda t: script(t, 0.9), 14).long
     assert not live(Him2Sam(), lambda t: script(t, 0.7), 14).long
     assert not live(Him2Sam(rule=ContourDistance(lead=2.0)), script, 14).long
+
+
+def test_him_asks_the_motion_score_unless_as_published():
+    def script(t):
+        return PLAIN, 0.9, 5.0, (0.0 if t == 7 else 0.9)
+
+    for changed, newest in (({}, 6), ({"min_motion": None}, 7), ({"quirks": True}, 7)):
+        policy = Him2Sam(**changed)
+        assert reads(policy, live(policy, script, 8), 8)[0][1][0] == newest
+
+
+def test_him_streams_as_published_with_the_span_of_the_frames_seen():
+    for quirks, length, expected in ((True, None, 5), (True, 100, 15), (False, None, 15)):
+        policy = Him2Sam(quirks=quirks)
+        read = policy.read(live(policy, plain, 5), replace(QUERY, frame=5, length=length))
+        assert read.pointer_span == expected
 
 
 def test_him_box_overlap_as_published_takes_nearly_every_frame():
