@@ -1,14 +1,29 @@
 """Observations of a made-up video, to drive policies and motion models without a network."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
 import torch
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Candidates, Entry, Features, Lease, Outcome, Query, Read, Scores
+from framework.tracker import Tracker, lockstep
+from framework.types import (
+    Candidates,
+    Entry,
+    Features,
+    Frame,
+    Lease,
+    MemoryUse,
+    Outcome,
+    Prompt,
+    Query,
+    Read,
+    Scores,
+    Track,
+)
+from tests.scripted import Script, ScriptedNetwork
 
 GRID, NETWORK, VIDEO = 16, (64, 64), (30, 40)
 WIDTH = 8
@@ -102,3 +117,41 @@ def live(policy: MemoryPolicy, video: Video, state: object = None, start: int = 
         state = policy.write(state, entry, seen)
         lease.end()
         yield Step(frame, read, state)
+
+
+# ---------------------------------------------------------------------------------------------------- whole trackers
+
+FRAMES = 24
+
+
+def scripted() -> ScriptedNetwork:
+    """A network that sees a target, now and then something else, and is not always sure."""
+    random = np.random.default_rng(0)
+    logits = np.full((FRAMES, 1, 3, GRID, GRID), -6.0, dtype=np.float32)
+    logits[..., 5:11, 4:10] = 6.0
+    logits[:, :, 2, 12:, 12:] = 6.0
+    script = Script(
+        logits + random.normal(0, 0.5, logits.shape).astype(np.float32),
+        random.uniform(0.3, 1, (FRAMES, 1, 3)).astype(np.float32),
+        random.normal(2, 2, (FRAMES, 1)).astype(np.float32),
+    )
+    return ScriptedNetwork(script, NETWORK, VIDEO)
+
+
+def tracked(tracker: Tracker, objects: set[int], *others: Tracker) -> list[Mapping[int, Track]]:
+    """What `tracker` says, in lockstep with others, of object 1 from frame 0 and object 2 from frame 5 on."""
+    mask = np.zeros(VIDEO, dtype=bool)
+    mask[10:20, 10:25] = True
+    start, truth = {0: 1, 5: 2}, {key: torch.from_numpy(mask) for key in objects}
+    frames = []
+    for t in range(FRAMES):
+        prompts = {start[t]: Prompt(mask=mask)} if start.get(t) in objects else {}
+        frames.append(Frame(_image(0, t), prompts, truth=truth))
+    rows = [tracker, *(replace(other, network=tracker.network) for other in others)]
+    together = lockstep({str(index): row for index, row in enumerate(rows)}, frames)
+    return [results["0"].tracks for results in together]
+
+
+def seen(frames: Sequence[Mapping[int, Track]], key: int) -> list[tuple[int, Scores, MemoryUse]]:
+    """All that was decided about one object."""
+    return [(tracks[key].choice, tracks[key].scores, tracks[key].memory) for tracks in frames if key in tracks]

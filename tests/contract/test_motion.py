@@ -9,7 +9,9 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from framework.interfaces import MotionModel
-from tests.synthetic import Video, outcome
+from framework.tracker import Tracker
+from policies.sam2 import Sam2
+from tests.synthetic import Video, outcome, scripted, seen, tracked
 
 CONF = Path(__file__).parents[2] / "conf/motion"
 
@@ -84,3 +86,19 @@ def test_speaks_in_the_end(model):
     """A target in plain view is predicted, unless the model is the one that never speaks."""
     spoken = [cue is not None for cue in cues(live(model, Video(7, 60)))]
     assert any(spoken[20:]) or type(model).__name__ == "NoMotion"
+
+
+def test_objects_and_trackers_do_not_see_each_other(model):
+    """Two objects in lockstep with a tracker that has another motion model are judged as they are alone."""
+    other = Tracker(scripted(), Sam2(), instantiate(OmegaConf.load(CONF / "kalman.yaml")))
+    both = tracked(Tracker(scripted(), Sam2(), model), {1, 2}, other)
+    for key in (1, 2):
+        assert seen(both, key) == seen(tracked(Tracker(scripted(), Sam2(), model), {key}), key)
+
+
+@pytest.mark.slow
+def test_bounded_over_10000_frames_without_the_target(model):
+    weight = [
+        len(pickle.dumps(state)) for frame, _, state in live(model, Video(8, 10_000, lost=1)) if frame % 100 == 99
+    ]
+    assert max(weight[10:]) <= 1.1 * max(weight[:10]) + 256

@@ -4,17 +4,14 @@ import dataclasses
 import pickle
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from framework.interfaces import MemoryPolicy
-from framework.tracker import Tracker, lockstep
-from framework.types import ANCHOR, Frame, Prompt, Read
-from tests.scripted import Script, ScriptedNetwork
-from tests.synthetic import Video, live
+from framework.tracker import Tracker
+from framework.types import ANCHOR, Read
+from tests.synthetic import Video, live, scripted, seen, tracked
 
 CONF = Path(__file__).parents[2] / "conf/policy"
 SLOTS = 7
@@ -104,33 +101,7 @@ def test_a_forked_state_continues_the_same_way_twice(policy):
 
 def test_objects_and_trackers_do_not_see_each_other(policy):
     """Two objects in lockstep with another tracker remember what they remember alone."""
-    length, grid = 24, 16
-    random = np.random.default_rng(0)
-    logits = np.full((length, 1, 3, grid, grid), -6.0, dtype=np.float32)
-    logits[..., 5:11, 4:10] = 6.0
-    logits[:, :, 2, 12:, 12:] = 6.0
-    script = Script(
-        logits + random.normal(0, 0.5, logits.shape).astype(np.float32),
-        random.uniform(0.3, 1, (length, 1, 3)).astype(np.float32),
-        random.normal(2, 2, (length, 1)).astype(np.float32),
-    )
-    image, mask = torch.zeros(3, 64, 64), np.zeros((30, 40), dtype=bool)
-    mask[10:20, 10:25] = True
-    truth = {key: torch.from_numpy(mask) for key in (1, 2)}
-
-    def run(keys, *others):
-        net = ScriptedNetwork(script, (64, 64), (30, 40))
-        start = {0: {1: Prompt(mask=mask)}, 5: {2: Prompt(mask=mask)}}
-        frames = []
-        for t in range(length):
-            prompts = {key: prompt for key, prompt in start.get(t, {}).items() if key in keys}
-            frames.append(Frame(image, prompts, truth=truth))
-        trackers = {"it": Tracker(net, policy), **{str(i): Tracker(net, other) for i, other in enumerate(others)}}
-        return [results["it"].tracks for results in lockstep(trackers, frames)]
-
-    both = run({1, 2}, instantiate(OmegaConf.load(CONF / "sam2.yaml")))
+    other = Tracker(scripted(), instantiate(OmegaConf.load(CONF / "sam2.yaml")))
+    both = tracked(Tracker(scripted(), policy), {1, 2}, other)
     for key in (1, 2):
-        alone = run({key})
-        assert [tracks[key].memory for tracks in both if key in tracks] == [
-            tracks[key].memory for tracks in alone if key in tracks
-        ]
+        assert seen(both, key) == seen(tracked(Tracker(scripted(), policy), {key}), key)
