@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from omegaconf import DictConfig
 
 from framework.cli import build
+from framework.interfaces import Network
 from framework.tracker import State, Tracker
 from framework.types import ANCHOR, Prompt, Track
 from motion.boxes import NOWHERE, overlap
@@ -88,7 +89,7 @@ def first_prompt(trace: Trace) -> Prompt:
     return Prompt(mask=np.unpackbits(trace["init_mask"])[: height * width].reshape(height, width).astype(bool))
 
 
-def preset(method: str, network: ScriptedNetwork) -> Tracker:
+def preset(method: str, network: Network) -> Tracker:
     """The tracker of `conf/method/<method>.yaml`."""
     GlobalHydra.instance().clear()
     with initialize_config_module(config_module="conf", version_base="1.3"):

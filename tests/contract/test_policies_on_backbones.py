@@ -1,4 +1,4 @@
-"""Every memory policy on every family of networks: several objects, one lockstep, untrained weights.
+"""Every memory policy and every method on every family of networks: several objects, one lockstep, untrained weights.
 
 Numbers mean nothing here; what is checked is that no policy depends on how a network lays out its memories.
 """
@@ -15,9 +15,11 @@ from framework.networks.build import network
 from framework.tracker import Tracker, lockstep
 from framework.types import Frame, Prompt
 from tests.deterministic_weights import frame
+from tests.traces import preset
 
 CONF = Path(__file__).parents[2] / "conf"
 POLICIES = {path.stem: path for path in sorted((CONF / "policy").glob("*.yaml"))}
+METHODS = [path.stem for path in (CONF / "method").glob("*.yaml") if "published" not in path.stem]
 BACKBONES = {"sam2.1_hiera_t": 64, "sam2_hiera_t": 64, "efficienttam_ti": 64, "efficienttam_ti_1": 64, "edgetam": 256}
 FRAMES = 6
 
@@ -33,16 +35,18 @@ def video() -> list[Frame]:
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", BACKBONES)
-def test_all_policies_in_one_lockstep(name: str) -> None:
+def test_all_in_one_lockstep(name: str) -> None:
     net = network(name, checkpoint="random", image_size=BACKBONES[name], device="cpu")
     trackers = {key: Tracker(net, instantiate(OmegaConf.load(path))) for key, path in POLICIES.items()}
+    trackers |= {f"method {method}": preset(method, net) for method in METHODS}
     together = list(lockstep(trackers, video(), length=FRAMES))
     for t, results in enumerate(together):
         for key, result in results.items():
             assert list(result.tracks) == ([1] if t == 0 else [1, 2]), key
             assert all(track.logits.isfinite().all() for track in result.tracks.values()), key
             assert result.work.encodings == 1
-    alone = list(lockstep({"sam2": trackers["sam2"]}, video(), length=FRAMES))
-    for results, own in zip(together, alone, strict=True):
-        for key, track in own["sam2"].tracks.items():
-            torch.testing.assert_close(results["sam2"].tracks[key].logits, track.logits, rtol=0, atol=1e-3)
+    for key in ("sam2", "method him2sam"):
+        alone = list(lockstep({key: trackers[key]}, video(), length=FRAMES))
+        for results, own in zip(together, alone, strict=True):
+            for target, track in own[key].tracks.items():
+                torch.testing.assert_close(results[key].tracks[target].logits, track.logits, rtol=0, atol=1e-3)
