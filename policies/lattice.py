@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,8 +10,7 @@ from jaxtyping import Float, Int
 from framework.types import Size
 
 
-@dataclass(frozen=True, slots=True)
-class Corners:
+class Corners(NamedTuple):
     """First and last foreground pixel along each axis, so width = right - left (one pixel has width 0)."""
 
     left: int

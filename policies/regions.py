@@ -84,10 +84,8 @@ class Region:
     def contour(self) -> Float[np.ndarray, "n 2"]:
         """Pixels (x, y) on either side of the foreground's border; the border of the frame is none."""
         ring = cv2.morphologyEx(self.mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-        found = cv2.findNonZero(ring)
-        if found is None:
-            return np.empty((0, 2), dtype=np.float32)
-        return found.reshape(-1, 2).astype(np.float32) + np.array([self.left, self.top], dtype=np.float32)
+        y, x = np.divmod(np.flatnonzero(ring.view(bool)), ring.shape[1])
+        return np.stack((x + self.left, y + self.top), axis=1).astype(np.float32)
 
 
 _PARENT = 3
@@ -163,11 +161,9 @@ def enlarged(logits: Float[np.ndarray, "h w"], part: Corners, size: Size) -> Reg
     values = cv2.resize(window, (wide, high), interpolation=cv2.INTER_LINEAR)
     tolerance = 1e-4 * cv2.norm(window, cv2.NORM_INF)
     mask, possible = values > tolerance, values >= -tolerance
-    if cv2.countNonZero(mask.view(np.uint8)) < cv2.countNonZero(possible.view(np.uint8)):
-        close = mask != possible
-        some = np.flatnonzero(close.any(axis=1))
-        rows, columns = close[some].nonzero()
-        rows = some[rows]
+    close = np.flatnonzero(mask != possible)
+    if len(close):
+        rows, columns = np.divmod(close, wide)
         mask[rows, columns] = lattice(logits.shape, size).values(logits, rows + y, columns + x) > 0
     return Region(mask.view(np.uint8), x, y)
 
