@@ -1,6 +1,6 @@
 """How far a rival reaches from the contour of the chosen mask, found out from whole cells where these say enough."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from math import hypot
 
@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from framework.types import Size
-from policies.lattice import Corners
+from policies.lattice import Axis, Corners
 from policies.regions import Component, Region
 from policies.rivals import Rival
 
@@ -18,6 +18,8 @@ SMALL = 10
 """Share of the frame (one over this) up to which a component is computed rather than its edges."""
 SOME = 32
 """Points of a contour that bounds are made of, where there is no rim."""
+FEW = 6
+"""One of so many of these is enough for most bounds."""
 Points = Float[np.ndarray, "_ 2"]
 """x, y in pixels."""
 
@@ -46,8 +48,7 @@ def reaches_beyond(chosen: Region, found: Iterable[Rival], size: Size, limit: fl
                 return True
             if core.corners.area < rival.cells.size / SMALL:
                 return None
-            slack = hypot(*(side / 2 + 1 for side in rival.step)) + 0.01
-            return None if (nearest(_edges(rival, held), some) + slack > limit).any() else False
+            return _settled(rival, held, _doubtful(rival, held, some, limit), contour, limit)
 
         return rival.largest_is(may, part, whole)
 
@@ -69,7 +70,7 @@ def _crosses(rival: Rival, held: UInt8[np.ndarray, "rows columns"], own: Corners
     frame, beyond the limit from the box of the chosen mask: the component's contour runs between them.
     """
     known = rival.lattice
-    across, down = _away(known.across.edges, own.left, own.right), _away(known.down.edges, own.top, own.bottom)
+    across, down = _away(known.across, own.left, own.right), _away(known.down, own.top, own.bottom)
     far = across * across + (down * down)[:, None] > (limit + 2) ** 2
     inside, outside = far & held[1:-1, 1:-1].view(bool), far > rival.cells[1:-1, 1:-1]
     # Steps towards a corner only lead further away.
@@ -81,16 +82,68 @@ def _crosses(rival: Rival, held: UInt8[np.ndarray, "rows columns"], own: Corners
     )
 
 
-def _away(edges: Sequence[int], first: int, last: int) -> Float[np.ndarray, " n"]:
+def _away(axis: Axis, first: int, last: int) -> Float[np.ndarray, " n"]:
     """Pixels between first ... last and the nearest of each cell that the border does not cut."""
-    at = np.array(edges, dtype=np.float32)
+    at = axis.at.astype(np.float32)
     return np.maximum(np.maximum(first - (at[2:-1] - 1), at[1:-2] - last), 0)
 
 
-def _edges(rival: Rival, held: UInt8[np.ndarray, "rows columns"]) -> Points:
-    """Centres of cells that the component's contour may run through."""
+def _doubtful(
+    rival: Rival, held: UInt8[np.ndarray, "rows columns"], some: Points, limit: float
+) -> UInt8[np.ndarray, "rows columns"]:
+    """Cells that the component's contour may run through further than the limit from all of the chosen mask's."""
+    slack = hypot(*(side / 2 + 1 for side in rival.step)) + 0.01
     edges = np.asarray(cv2.dilate(rival.cells, AROUND)) > np.asarray(cv2.erode(held, AROUND))
-    return (np.argwhere(edges)[:, ::-1] * rival.step - 0.5).astype(np.float32)
+    left = np.flatnonzero(edges)
+    for points in (some[::FEW], some):
+        rows, columns = np.divmod(left, edges.shape[1])
+        centres = np.stack((columns * rival.step[0], rows * rival.step[1]), axis=1).astype(np.float32) - 0.5
+        left = left[nearest(centres, points) + slack > limit]
+    doubtful = np.zeros_like(rival.cells)
+    doubtful.flat[left] = 1
+    return doubtful
+
+
+def _settled(
+    rival: Rival,
+    held: UInt8[np.ndarray, "rows columns"],
+    doubtful: UInt8[np.ndarray, "rows columns"],
+    contour: Callable[[], Points],
+    limit: float,
+) -> bool | None:
+    """Whether the component's contour is beyond the limit in some of these cells; None if that depends on others.
+
+    Foreground around a group of them belongs to the component if it is connected to a cell that this holds.
+    """
+    answer: bool | None = False
+    cells, (rows, columns) = rival.lattice, doubtful.shape
+    for group in Region(cv2.dilate(doubtful, AROUND, iterations=3), 0, 0).components():
+        box = group.corners
+        beside = rival.beside(box)
+        count, labels = cv2.connectedComponents(beside.mask, connectivity=8, ltype=cv2.CV_16U)
+        top, left = max(box.top, 1), max(box.left, 1)
+        y, x = np.nonzero(held[top : min(box.bottom + 1, rows - 1), left : min(box.right + 1, columns - 1)])
+        y, x = cells.down.at[y + top] - beside.top, cells.across.at[x + left] - beside.left
+        own = np.zeros(count, dtype=np.uint8)
+        own[labels[y, x]] = 1
+        # Where the box cuts through the frame there seems to be a contour.
+        inner = cells.pixels(
+            Corners(
+                box.left + (box.left > 0),
+                box.top + (box.top > 0),
+                box.right - (box.right < columns - 1),
+                box.bottom - (box.bottom < rows - 1),
+            )
+        )
+        for part, found in ((own, True), (1 - own, None)):
+            part[0] = 0
+            points = Region(part[labels], beside.left, beside.top).contour()
+            inside = (points >= inner[:2]).all(axis=1) & (points <= inner[2:]).all(axis=1)
+            if reaches(points[inside], contour(), limit):
+                if found:
+                    return True
+                answer = None
+    return answer
 
 
 def may_reach(box: Corners, some: Iterable[Sequence[float]], limit: float) -> bool:
@@ -118,5 +171,5 @@ def reaches(points: Points, contour: Points, limit: float) -> bool:
 
 def nearest(points: Float[np.ndarray, "n 2"], contour: Points) -> Float[np.ndarray, " n"]:
     """Distance of each point to the closest one of the contour."""
-    dx, dy = (points[:, None, axis] - contour[None, :, axis] for axis in (0, 1))
-    return np.sqrt((dx * dx + dy * dy).min(axis=1))
+    dx, dy = (points[:, axis] - contour[:, None, axis] for axis in (0, 1))
+    return np.sqrt((dx * dx + dy * dy).min(axis=0))

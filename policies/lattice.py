@@ -42,6 +42,8 @@ class Axis:
     """What they count for there."""
     edges: tuple[int, ...]
     """First pixel of each cell, and the end of the last."""
+    at: Int[np.ndarray, " ends"]
+    """The same."""
 
 
 @lru_cache(maxsize=64)
@@ -53,7 +55,8 @@ def axis(count: int, length: int) -> Axis:
     low = inside.astype(int)
     between = np.stack((low, np.minimum(low + 1, count - 1)), axis=1)
     weights = np.stack((1 - (inside - low), inside - low), axis=1)
-    return Axis(between, weights, tuple(np.searchsorted(np.floor(position) + 1, np.arange(count + 2)).tolist()))
+    edges = np.searchsorted(np.floor(position) + 1, np.arange(count + 2))
+    return Axis(between, weights, tuple(edges.tolist()), edges)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -103,9 +103,12 @@ class Rival:
 
     def _largest_inside(self, group: Group) -> Component | None:
         """The largest component in the box of a group; what lies there of another group may be cut off."""
-        box = group.box
+        return self.beside(group.box).largest_component()
+
+    def beside(self, box: Corners) -> Region:
+        """What it claims in a box of cells."""
         region = enlarged(self.logits, Corners(box.left - 1, box.top - 1, box.right, box.bottom), self.size)
-        return region.without(self.chosen, self.lattice.pixels(box)).largest_component()
+        return region.without(self.chosen, self.lattice.pixels(box))
 
     def _holds(self, group: Group, more: int) -> bool:
         """Whether a component in a group has more pixels for certain."""
