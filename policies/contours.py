@@ -48,7 +48,8 @@ def reaches_beyond(chosen: Region, found: Iterable[Rival], size: Size, limit: fl
                 return True
             if core.corners.area < rival.cells.size / SMALL:
                 return None
-            return _settled(rival, held, _doubtful(rival, held, some, limit), contour, limit)
+            doubtful = _doubtful(rival, held, some, limit)
+            return _settled(rival, core, held, doubtful, contour, limit) if doubtful.any() else False
 
         return rival.largest_is(may, part, whole)
 
@@ -106,6 +107,7 @@ def _doubtful(
 
 def _settled(
     rival: Rival,
+    core: Component,
     held: UInt8[np.ndarray, "rows columns"],
     doubtful: UInt8[np.ndarray, "rows columns"],
     contour: Callable[[], Points],
@@ -113,21 +115,25 @@ def _settled(
 ) -> bool | None:
     """Whether the component's contour is beyond the limit in some of these cells; None if that depends on others.
 
-    Foreground around a group of them belongs to the component if it is connected to a cell that this holds.
+    Foreground around a few of them belongs to the component if it is connected to a cell that this holds, and does not
+    if no cells connect it.
     """
     answer: bool | None = False
-    cells, (rows, columns) = rival.lattice, doubtful.shape
-    for group in Region(cv2.dilate(doubtful, AROUND, iterations=3), 0, 0).components():
-        box = group.corners
-        beside = rival.beside(box)
-        count, labels = cv2.connectedComponents(beside.mask, connectivity=8, ltype=cv2.CV_16U)
-        top, left = max(box.top, 1), max(box.left, 1)
-        y, x = np.nonzero(held[top : min(box.bottom + 1, rows - 1), left : min(box.right + 1, columns - 1)])
-        y, x = cells.down.at[y + top] - beside.top, cells.across.at[x + left] - beside.left
-        own = np.zeros(count, dtype=np.uint8)
-        own[labels[y, x]] = 1
+    known, (rows, columns) = rival.lattice, doubtful.shape
+    x, y = core.outline[0, 0].tolist()
+    group = Region(rival.cells, 0, 0).connected(core.whole.left + x, core.whole.top + y).mask
+    for some in Region(cv2.dilate(doubtful, AROUND, iterations=3), 0, 0).components():
+        box = some.corners
+        pixels, beside = known.pixels(box), rival.beside(box)
+        mask = known.drawn(group, box)
+        top, left = pixels.top - beside.top, pixels.left - beside.left
+        mask &= beside.mask[top : top + mask.shape[0], left : left + mask.shape[1]]
+        count, labels = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_16U)
+        own = np.bincount(labels[known.drawn(held, box).view(bool)], minlength=count) > 0
+        other = ~own
+        other[0] = False
         # Where the box cuts through the frame there seems to be a contour.
-        inner = cells.pixels(
+        inner = known.pixels(
             Corners(
                 box.left + (box.left > 0),
                 box.top + (box.top > 0),
@@ -135,14 +141,14 @@ def _settled(
                 box.bottom - (box.bottom < rows - 1),
             )
         )
-        for part, found in ((own, True), (1 - own, None)):
-            part[0] = 0
-            points = Region(part[labels], beside.left, beside.top).contour()
-            inside = (points >= inner[:2]).all(axis=1) & (points <= inner[2:]).all(axis=1)
-            if reaches(points[inside], contour(), limit):
-                if found:
-                    return True
-                answer = None
+        for part, found in ((own, True), (other, None)):
+            if part.any():
+                points = Region(part[labels].view(np.uint8), pixels.left, pixels.top).contour()
+                inside = (points >= inner[:2]).all(axis=1) & (points <= inner[2:]).all(axis=1)
+                if reaches(points[inside], contour(), limit):
+                    if found:
+                        return True
+                    answer = None
     return answer
 
 

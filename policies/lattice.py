@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from framework.types import Size
 
@@ -77,6 +77,12 @@ class Lattice:
         """Around the pixels of a box of cells."""
         x, y = self.across.edges, self.down.edges
         return Corners(x[cells.left], y[cells.top], x[cells.right + 1] - 1, y[cells.bottom + 1] - 1)
+
+    def drawn(self, cells: UInt8[np.ndarray, "rows columns"], box: Corners) -> UInt8[np.ndarray, "H W"]:
+        """Pixels of the cells in a box."""
+        inside = cells[box.top : box.bottom + 1, box.left : box.right + 1]
+        high, wide = np.diff(self.down.at[box.top : box.bottom + 2]), np.diff(self.across.at[box.left : box.right + 2])
+        return inside.repeat(high, axis=0).repeat(wide, axis=1)
 
     def values(
         self, logits: Float[np.ndarray, "h w"], y: Int[np.ndarray, " n"], x: Int[np.ndarray, " n"]

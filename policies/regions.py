@@ -53,6 +53,12 @@ class Region:
             np.greater(beside, covered, out=beside)
         return Region(mask, self.left, self.top)
 
+    def connected(self, x: int, y: int) -> "Region":
+        """The 8-connected component of a foreground pixel of the window."""
+        filled = self.mask.copy()
+        cv2.floodFill(filled, None, (x, y), 2, flags=8)
+        return Region((filled == 2).view(np.uint8), self.left, self.top)
+
     def components(self) -> "list[Component]":
         """All 8-connected components."""
         outlines, tree = cv2.findContours(self.mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
@@ -134,11 +140,8 @@ class Component:
 
     def region(self) -> Region:
         """On its own."""
-        if self.area == self.whole.area:
-            return self.whole
-        filled = self.whole.mask.copy()
-        cv2.floodFill(filled, None, self.outline[0, 0].tolist(), 2, flags=8)
-        return Region((filled == 2).view(np.uint8), self.whole.left, self.whole.top)
+        x, y = self.outline[0, 0].tolist()
+        return self.whole if self.area == self.whole.area else self.whole.connected(x, y)
 
 
 def foreground(logits: Float[np.ndarray, "h w"], size: Size) -> Region | None:
