@@ -1,7 +1,8 @@
 """Mask regions at full size: what policies judge rivals of the chosen mask by."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from math import gcd
 from statistics import median
 
@@ -59,23 +60,26 @@ class Region:
         cv2.floodFill(filled, None, (x, y), 2, flags=8)
         return Region((filled == 2).view(np.uint8), self.left, self.top)
 
-    def components(self) -> "list[Component]":
-        """All 8-connected components."""
+    def components(self) -> "Iterator[Component]":
+        """All 8-connected components, the largest first."""
         outlines, tree = cv2.findContours(self.mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         parents = tree[0, :, _PARENT].tolist() if outlines else []
         areas = [_enclosed(path, 1 if parent < 0 else -1) for path, parent in zip(outlines, parents, strict=True)]
-        for hole, parent in zip(areas, parents, strict=True):
+        for index, parent in enumerate(parents):
             if parent >= 0:
-                areas[parent] -= hole
-        found = zip(outlines, areas, parents, strict=True)
-        return [Component(self, path, area) for path, area, parent in found if parent < 0]
+                areas[parent] -= areas[index]
+        for index in sorted(range(len(areas)), key=areas.__getitem__, reverse=True):
+            if parents[index] < 0:
+                yield Component(self, outlines[index], areas[index])
 
     def largest_component(self) -> "Component | None":
         """The largest 8-connected component; None if there is no foreground."""
         found = self.components()
-        most = max((component.area for component in found), default=0)
-        largest = [component for component in found if component.area == most]
-        return min(largest, key=lambda component: component.place) if len(largest) > 1 else next(iter(largest), None)
+        largest = next(found, None)
+        if largest is None:
+            return None
+        equal = [largest, *takewhile(lambda other: other.area == largest.area, found)]
+        return min(equal, key=lambda component: component.place) if len(equal) > 1 else largest
 
     def rim(self, size: Size) -> Float[np.ndarray, "n 2"]:
         """Some of the contour: where some rows enter and leave the foreground inside a frame of `size`."""

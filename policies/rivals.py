@@ -76,7 +76,7 @@ class Rival:
         if self.lattice.least == 0:  # cells without pixels do not keep components apart
             yield Group(around(self.cells), cv2.countNonZero(self.cells))
         else:
-            for one in sorted(Region(self.cells, 0, 0).components(), key=lambda one: -one.area):
+            for one in Region(self.cells, 0, 0).components():
                 yield Group(one.corners, one.area)
 
     def largest_component(self, groups: Iterable[Group]) -> Component | None:
