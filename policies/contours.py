@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import islice
 from math import hypot
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from framework.types import Size
 from policies.lattice import Axis, Corners
@@ -20,6 +21,8 @@ SOME = 32
 """Points of a contour that bounds are made of, where there is no rim."""
 FEW = 6
 """One of so many of these is enough for most bounds."""
+SPOTS = 8
+"""Places in which a contour is looked at before the component is computed whole."""
 Points = Float[np.ndarray, "_ 2"]
 """x, y in pixels."""
 
@@ -113,43 +116,42 @@ def _settled(
     contour: Callable[[], Points],
     limit: float,
 ) -> bool | None:
-    """Whether the component's contour is beyond the limit in some of these cells; None if that depends on others.
+    """Whether the component's contour is beyond the limit in some of these cells; None if a look at some places does
+    not tell.
 
-    Foreground around a few of them belongs to the component if it is connected to a cell that this holds, and does not
-    if no cells connect it.
+    What is connected to a cell that the component holds belongs to it; what no cells connect to it does not.
     """
-    answer: bool | None = False
     known, (rows, columns) = rival.lattice, doubtful.shape
-    x, y = core.outline[0, 0].tolist()
-    group = Region(rival.cells, 0, 0).connected(core.whole.left + x, core.whole.top + y).mask
-    for some in Region(cv2.dilate(doubtful, AROUND, iterations=3), 0, 0).components():
-        box = some.corners
-        pixels, beside = known.pixels(box), rival.beside(box)
-        mask = known.drawn(group, box)
-        top, left = pixels.top - beside.top, pixels.left - beside.left
-        mask &= beside.mask[top : top + mask.shape[0], left : left + mask.shape[1]]
-        count, labels = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_16U)
-        own = np.bincount(labels[known.drawn(held, box).view(bool)], minlength=count) > 0
-        other = ~own
-        other[0] = False
+
+    @cache
+    def connected() -> UInt8[np.ndarray, "rows columns"]:
+        x, y = core.outline[0, 0].tolist()
+        return Region(rival.cells, 0, 0).connected(core.whole.left + x, core.whole.top + y).mask
+
+    def far(part: Bool[np.ndarray, "H W"], box: Corners) -> bool:
+        pixels = known.pixels(box)
+        points = Region(part.view(np.uint8), pixels.left, pixels.top).contour()
         # Where the box cuts through the frame there seems to be a contour.
-        inner = known.pixels(
-            Corners(
-                box.left + (box.left > 0),
-                box.top + (box.top > 0),
-                box.right - (box.right < columns - 1),
-                box.bottom - (box.bottom < rows - 1),
-            )
-        )
-        for part, found in ((own, True), (other, None)):
-            if part.any():
-                points = Region(part[labels].view(np.uint8), pixels.left, pixels.top).contour()
-                inside = (points >= inner[:2]).all(axis=1) & (points <= inner[2:]).all(axis=1)
-                if reaches(points[inside], contour(), limit):
-                    if found:
-                        return True
-                    answer = None
-    return answer
+        left, top = box.left + (box.left > 0), box.top + (box.top > 0)
+        right, bottom = box.right - (box.right < columns - 1), box.bottom - (box.bottom < rows - 1)
+        inner = known.pixels(Corners(left, top, right, bottom))
+        inside = (points >= inner[:2]).all(axis=1) & (points <= inner[2:]).all(axis=1)
+        return reaches(points[inside], contour(), limit)
+
+    spots = Region(cv2.dilate(doubtful, AROUND, iterations=3), 0, 0).components()
+    for box in (spot.corners for spot in islice(spots, SPOTS)):
+        pixels, beside = known.pixels(box), rival.beside(box)
+        top, left = pixels.top - beside.top, pixels.left - beside.left
+        holds = known.drawn(held, box).view(bool)
+        mask = beside.mask[top : top + holds.shape[0], left : left + holds.shape[1]]
+        count, labels = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_16U)
+        own = (np.bincount(labels[holds], minlength=count) > 0)[labels]
+        if far(own, box):
+            return True
+        other = mask > own
+        if other.any() and far(other & known.drawn(connected(), box).view(bool), box):
+            return None
+    return None if next(spots, None) else False
 
 
 def may_reach(box: Corners, some: Iterable[Sequence[float]], limit: float) -> bool:
