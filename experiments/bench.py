@@ -45,10 +45,10 @@ def main(config: DictConfig) -> None:
             times = f"{k.together:.1f}", f"{k.apart:.1f}", f"{k.apart / k.together:.2f}x"
             made.add_row(str(k.trackers), *times, str(k.rows_asked), str(k.rows_computed))
         console.print(made)
-        made = table("decision at 720p, ms", "policy", "target", "calm", "distractor", "specks", "scene")
+        made = table("decision at 720p, ms", "policy", "target", "calm", "distractor", "specks", "scene", "tie")
         for name, tracker in trackers.items():
             for d in decisions(tracker.policy, tracker.motion):
-                parts = (d.calm, d.distractor, d.specks, d.scene)
+                parts = (d.calm, d.distractor, d.specks, d.scene, d.tie)
                 made.add_row(name, f"{d.share:.0%}", *(f"{ms:.2f}" for ms in parts))
         console.print(made)
 

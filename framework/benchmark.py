@@ -174,6 +174,8 @@ class DecisionCost:
     """Others hold a few pixels far away."""
     scene: float
     """Others hold most of the frame."""
+    tie: float
+    """Others reach about as far from the target as HiM2SAM's rule asks, all around it."""
 
 
 def decisions(
@@ -191,8 +193,9 @@ def decisions(
 def _decisions(policy: MemoryPolicy[Any], motion: MotionModel[Any], radius: float, repeats: int) -> dict[str, float]:
     target = _disc(0.35, 0.5, radius)
     second = torch.maximum(target, _disc(0.9, 0.15, max(radius / 3, 0.03)))
-    speck, scene = torch.maximum(target, _disc(0.97, 0.97, 0.007)), _disc(0.5, 0.5, 0.7)
-    kinds = {"calm": target, "distractor": second, "specks": speck, "scene": scene}
+    speck = torch.maximum(target, _disc(0.97, 0.97, 0.007))
+    scene, tie = _disc(0.5, 0.5, 0.7), _disc(0.35, 0.5, 4.7 * radius)
+    kinds = {"calm": target, "distractor": second, "specks": speck, "scene": scene, "tie": tie}
     noise = (
         9
         * torch.nn.functional.avg_pool2d(torch.randn(3, 1, CELLS, CELLS, generator=torch.manual_seed(0)), 9, 1, 4)[:, 0]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from framework.interfaces import MotionModel
 from framework.types import Candidates, Cue, Features, Outcome
-from motion.boxes import Corners, corners, foreground, overlap
+from motion.boxes import Corners, boxes, overlap
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,8 @@ class ConstantVelocity(MotionModel[VelocityState]):
     def score(
         self, state: VelocityState, features: Features, candidates: Candidates
     ) -> tuple[VelocityState, Cue | None]:
-        masks = foreground(candidates.logits[0], (features.image.shape[-2], features.image.shape[-1]))
-        state = replace(state, age=state.age + 1, boxes=tuple(corners(mask) for mask in masks))
+        found = boxes(candidates.logits[0], (features.image.shape[-2], features.image.shape[-1]))
+        state = replace(state, age=state.age + 1, boxes=found)
         predicted = state.predict()
         if predicted is None:
             return state, None
@@ -56,8 +56,8 @@ class ConstantVelocity(MotionModel[VelocityState]):
 
     def update(self, state: VelocityState, features: Features, outcome: Outcome) -> VelocityState:
         if outcome.candidates.iou.shape[1] == 1:
-            (mask,) = foreground(outcome.logits[None], (features.image.shape[-2], features.image.shape[-1]))
-            return VelocityState(corners(mask))
+            (box,) = boxes(outcome.logits[None], (features.image.shape[-2], features.image.shape[-1]))
+            return VelocityState(box)
         seen = state.boxes[outcome.choice]
         if seen is None:
             return state if state.age < self.patience else VelocityState()

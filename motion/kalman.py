@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from framework.interfaces import MotionModel
 from framework.types import Candidates, Cue, Features, Outcome
-from motion.boxes import NOWHERE, Corners, corners, foreground, overlap
+from motion.boxes import NOWHERE, Corners, boxes, overlap
 
 _STEP = np.eye(8) + np.eye(8, k=4)
 """Position += velocity, once per frame."""
@@ -109,9 +109,9 @@ class Kalman(MotionModel[KalmanState]):
         return state.belief is not None and state.stable > 0
 
     def score(self, state: KalmanState, features: Features, candidates: Candidates) -> tuple[KalmanState, Cue | None]:
-        masks = foreground(candidates.logits[0], (features.image.shape[-2], features.image.shape[-1]))
+        found = boxes(candidates.logits[0], (features.image.shape[-2], features.image.shape[-1]))
         empty = NOWHERE if self.quirks else None
-        state = replace(state, boxes=tuple(corners(mask) or empty for mask in masks))
+        state = replace(state, boxes=tuple(box or empty for box in found))
         if state.belief is None or state.stable == 0:
             return state, None
         state = replace(state, belief=state.belief.predict())
@@ -137,6 +137,5 @@ class Kalman(MotionModel[KalmanState]):
     def _prompted(self, state: KalmanState, features: Features, outcome: Outcome) -> KalmanState:
         if self.quirks:
             return state
-        (mask,) = foreground(outcome.logits[None], (features.image.shape[-2], features.image.shape[-1]))
-        box = corners(mask)
+        (box,) = boxes(outcome.logits[None], (features.image.shape[-2], features.image.shape[-1]))
         return self.init() if box is None else KalmanState(BoxFilter.start(box), 1)

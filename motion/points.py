@@ -72,7 +72,7 @@ class LucasKanade(PointTracker):
 
 
 def _gray(frame: Float[Tensor, "3 H W"]) -> np.ndarray:
-    rgb = (frame.detach() * 255).round().clamp(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+    rgb = (frame.detach() * 255).round_().clamp_(0, 255).byte().permute(1, 2, 0).contiguous().cpu().numpy()
     return cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
 
 

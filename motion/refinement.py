@@ -140,7 +140,7 @@ def _clip(images: Sequence[Float[Tensor, "3 H W"]]) -> Float[Tensor, "n 3 H W"]:
     """RGB in 0..1."""
     clip = torch.stack(list(images))
     mean, deviation = (clip.new_tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
-    return torch.addcmul(mean, clip, deviation)
+    return torch.addcmul(mean, clip, deviation, out=clip)
 
 
 def _density(points: Float[np.ndarray, "n 2"], bandwidth: int, grid: int) -> Float[np.ndarray, "H W"] | None:

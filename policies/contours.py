@@ -1,15 +1,16 @@
 """How far a rival reaches from the contour of the chosen mask, found out from whole cells where these say enough."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
+from itertools import islice
 from math import hypot
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
 from framework.types import Size
-from policies.lattice import Corners
+from policies.lattice import Axis, Corners
 from policies.regions import Component, Region
 from policies.rivals import Rival
 
@@ -18,6 +19,10 @@ SMALL = 10
 """Share of the frame (one over this) up to which a component is computed rather than its edges."""
 SOME = 32
 """Points of a contour that bounds are made of, where there is no rim."""
+FEW = 6
+"""One of so many of these is enough for most bounds."""
+SPOTS = 8
+"""Places in which a contour is looked at before the component is computed whole."""
 Points = Float[np.ndarray, "_ 2"]
 """x, y in pixels."""
 
@@ -46,8 +51,8 @@ def reaches_beyond(chosen: Region, found: Iterable[Rival], size: Size, limit: fl
                 return True
             if core.corners.area < rival.cells.size / SMALL:
                 return None
-            slack = hypot(*(side / 2 + 1 for side in rival.step)) + 0.01
-            return None if (nearest(_edges(rival, held), some) + slack > limit).any() else False
+            doubtful = _doubtful(rival, held, some, limit)
+            return _settled(rival, core, held, doubtful, contour, limit) if doubtful.any() else False
 
         return rival.largest_is(may, part, whole)
 
@@ -69,7 +74,7 @@ def _crosses(rival: Rival, held: UInt8[np.ndarray, "rows columns"], own: Corners
     frame, beyond the limit from the box of the chosen mask: the component's contour runs between them.
     """
     known = rival.lattice
-    across, down = _away(known.across.edges, own.left, own.right), _away(known.down.edges, own.top, own.bottom)
+    across, down = _away(known.across, own.left, own.right), _away(known.down, own.top, own.bottom)
     far = across * across + (down * down)[:, None] > (limit + 2) ** 2
     inside, outside = far & held[1:-1, 1:-1].view(bool), far > rival.cells[1:-1, 1:-1]
     # Steps towards a corner only lead further away.
@@ -81,16 +86,72 @@ def _crosses(rival: Rival, held: UInt8[np.ndarray, "rows columns"], own: Corners
     )
 
 
-def _away(edges: Sequence[int], first: int, last: int) -> Float[np.ndarray, " n"]:
+def _away(axis: Axis, first: int, last: int) -> Float[np.ndarray, " n"]:
     """Pixels between first ... last and the nearest of each cell that the border does not cut."""
-    at = np.array(edges, dtype=np.float32)
+    at = axis.at.astype(np.float32)
     return np.maximum(np.maximum(first - (at[2:-1] - 1), at[1:-2] - last), 0)
 
 
-def _edges(rival: Rival, held: UInt8[np.ndarray, "rows columns"]) -> Points:
-    """Centres of cells that the component's contour may run through."""
+def _doubtful(
+    rival: Rival, held: UInt8[np.ndarray, "rows columns"], some: Points, limit: float
+) -> UInt8[np.ndarray, "rows columns"]:
+    """Cells that the component's contour may run through further than the limit from all of the chosen mask's."""
+    slack = hypot(*(side / 2 + 1 for side in rival.step)) + 0.01
     edges = np.asarray(cv2.dilate(rival.cells, AROUND)) > np.asarray(cv2.erode(held, AROUND))
-    return (np.argwhere(edges)[:, ::-1] * rival.step - 0.5).astype(np.float32)
+    left = np.flatnonzero(edges)
+    for points in (some[::FEW], some):
+        rows, columns = np.divmod(left, edges.shape[1])
+        centres = np.stack((columns * rival.step[0], rows * rival.step[1]), axis=1).astype(np.float32) - 0.5
+        left = left[nearest(centres, points) + slack > limit]
+    doubtful = np.zeros_like(rival.cells)
+    doubtful.flat[left] = 1
+    return doubtful
+
+
+def _settled(
+    rival: Rival,
+    core: Component,
+    held: UInt8[np.ndarray, "rows columns"],
+    doubtful: UInt8[np.ndarray, "rows columns"],
+    contour: Callable[[], Points],
+    limit: float,
+) -> bool | None:
+    """Whether the component's contour is beyond the limit in some of these cells; None if a look at some places does
+    not tell.
+
+    What is connected to a cell that the component holds belongs to it; what no cells connect to it does not.
+    """
+    known, (rows, columns) = rival.lattice, doubtful.shape
+
+    @cache
+    def connected() -> UInt8[np.ndarray, "rows columns"]:
+        x, y = core.outline[0, 0].tolist()
+        return Region(rival.cells, 0, 0).connected(core.whole.left + x, core.whole.top + y).mask
+
+    def far(part: Bool[np.ndarray, "H W"], box: Corners) -> bool:
+        pixels = known.pixels(box)
+        points = Region(part.view(np.uint8), pixels.left, pixels.top).contour()
+        # Where the box cuts through the frame there seems to be a contour.
+        left, top = box.left + (box.left > 0), box.top + (box.top > 0)
+        right, bottom = box.right - (box.right < columns - 1), box.bottom - (box.bottom < rows - 1)
+        inner = known.pixels(Corners(left, top, right, bottom))
+        inside = (points >= inner[:2]).all(axis=1) & (points <= inner[2:]).all(axis=1)
+        return reaches(points[inside], contour(), limit)
+
+    spots = Region(cv2.dilate(doubtful, AROUND, iterations=3), 0, 0).components()
+    for box in (spot.corners for spot in islice(spots, SPOTS)):
+        pixels, beside = known.pixels(box), rival.beside(box)
+        top, left = pixels.top - beside.top, pixels.left - beside.left
+        holds = known.drawn(held, box).view(bool)
+        mask = beside.mask[top : top + holds.shape[0], left : left + holds.shape[1]]
+        count, labels = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_16U)
+        own = (np.bincount(labels[holds], minlength=count) > 0)[labels]
+        if far(own, box):
+            return True
+        other = mask > own
+        if other.any() and far(other & known.drawn(connected(), box).view(bool), box):
+            return None
+    return None if next(spots, None) else False
 
 
 def may_reach(box: Corners, some: Iterable[Sequence[float]], limit: float) -> bool:
@@ -118,5 +179,5 @@ def reaches(points: Points, contour: Points, limit: float) -> bool:
 
 def nearest(points: Float[np.ndarray, "n 2"], contour: Points) -> Float[np.ndarray, " n"]:
     """Distance of each point to the closest one of the contour."""
-    dx, dy = (points[:, None, axis] - contour[None, :, axis] for axis in (0, 1))
-    return np.sqrt((dx * dx + dy * dy).min(axis=1))
+    dx, dy = (points[:, axis] - contour[:, None, axis] for axis in (0, 1))
+    return np.sqrt((dx * dx + dy * dy).min(axis=0))

@@ -2,15 +2,15 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 
 from framework.types import Size
 
 
-@dataclass(frozen=True, slots=True)
-class Corners:
+class Corners(NamedTuple):
     """First and last foreground pixel along each axis, so width = right - left (one pixel has width 0)."""
 
     left: int
@@ -42,6 +42,8 @@ class Axis:
     """What they count for there."""
     edges: tuple[int, ...]
     """First pixel of each cell, and the end of the last."""
+    at: Int[np.ndarray, " ends"]
+    """The same."""
 
 
 @lru_cache(maxsize=64)
@@ -53,7 +55,8 @@ def axis(count: int, length: int) -> Axis:
     low = inside.astype(int)
     between = np.stack((low, np.minimum(low + 1, count - 1)), axis=1)
     weights = np.stack((1 - (inside - low), inside - low), axis=1)
-    return Axis(between, weights, tuple(np.searchsorted(np.floor(position) + 1, np.arange(count + 2)).tolist()))
+    edges = np.searchsorted(np.floor(position) + 1, np.arange(count + 2))
+    return Axis(between, weights, tuple(edges.tolist()), edges)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +77,12 @@ class Lattice:
         """Around the pixels of a box of cells."""
         x, y = self.across.edges, self.down.edges
         return Corners(x[cells.left], y[cells.top], x[cells.right + 1] - 1, y[cells.bottom + 1] - 1)
+
+    def drawn(self, cells: UInt8[np.ndarray, "rows columns"], box: Corners) -> UInt8[np.ndarray, "H W"]:
+        """Pixels of the cells in a box."""
+        inside = cells[box.top : box.bottom + 1, box.left : box.right + 1]
+        high, wide = np.diff(self.down.at[box.top : box.bottom + 2]), np.diff(self.across.at[box.left : box.right + 2])
+        return inside.repeat(high, axis=0).repeat(wide, axis=1)
 
     def values(
         self, logits: Float[np.ndarray, "h w"], y: Int[np.ndarray, " n"], x: Int[np.ndarray, " n"]

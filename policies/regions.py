@@ -1,7 +1,8 @@
 """Mask regions at full size: what policies judge rivals of the chosen mask by."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from math import gcd
 from statistics import median
 
@@ -53,23 +54,32 @@ class Region:
             np.greater(beside, covered, out=beside)
         return Region(mask, self.left, self.top)
 
-    def components(self) -> "list[Component]":
-        """All 8-connected components."""
+    def connected(self, x: int, y: int) -> "Region":
+        """The 8-connected component of a foreground pixel of the window."""
+        filled = self.mask.copy()
+        cv2.floodFill(filled, None, (x, y), 2, flags=8)
+        return Region((filled == 2).view(np.uint8), self.left, self.top)
+
+    def components(self) -> "Iterator[Component]":
+        """All 8-connected components, the largest first."""
         outlines, tree = cv2.findContours(self.mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         parents = tree[0, :, _PARENT].tolist() if outlines else []
         areas = [_enclosed(path, 1 if parent < 0 else -1) for path, parent in zip(outlines, parents, strict=True)]
-        for hole, parent in zip(areas, parents, strict=True):
+        for index, parent in enumerate(parents):
             if parent >= 0:
-                areas[parent] -= hole
-        found = zip(outlines, areas, parents, strict=True)
-        return [Component(self, path, area) for path, area, parent in found if parent < 0]
+                areas[parent] -= areas[index]
+        for index in sorted(range(len(areas)), key=areas.__getitem__, reverse=True):
+            if parents[index] < 0:
+                yield Component(self, outlines[index], areas[index])
 
     def largest_component(self) -> "Component | None":
         """The largest 8-connected component; None if there is no foreground."""
         found = self.components()
-        most = max((component.area for component in found), default=0)
-        largest = [component for component in found if component.area == most]
-        return min(largest, key=lambda component: component.place) if len(largest) > 1 else next(iter(largest), None)
+        largest = next(found, None)
+        if largest is None:
+            return None
+        equal = [largest, *takewhile(lambda other: other.area == largest.area, found)]
+        return min(equal, key=lambda component: component.place) if len(equal) > 1 else largest
 
     def rim(self, size: Size) -> Float[np.ndarray, "n 2"]:
         """Some of the contour: where some rows enter and leave the foreground inside a frame of `size`."""
@@ -84,10 +94,8 @@ class Region:
     def contour(self) -> Float[np.ndarray, "n 2"]:
         """Pixels (x, y) on either side of the foreground's border; the border of the frame is none."""
         ring = cv2.morphologyEx(self.mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-        found = cv2.findNonZero(ring)
-        if found is None:
-            return np.empty((0, 2), dtype=np.float32)
-        return found.reshape(-1, 2).astype(np.float32) + np.array([self.left, self.top], dtype=np.float32)
+        y, x = np.divmod(np.flatnonzero(ring.view(bool)), ring.shape[1])
+        return np.stack((x + self.left, y + self.top), axis=1).astype(np.float32)
 
 
 _PARENT = 3
@@ -136,11 +144,8 @@ class Component:
 
     def region(self) -> Region:
         """On its own."""
-        if self.area == self.whole.area:
-            return self.whole
-        filled = self.whole.mask.copy()
-        cv2.floodFill(filled, None, self.outline[0, 0].tolist(), 2, flags=8)
-        return Region((filled == 2).view(np.uint8), self.whole.left, self.whole.top)
+        x, y = self.outline[0, 0].tolist()
+        return self.whole if self.area == self.whole.area else self.whole.connected(x, y)
 
 
 def foreground(logits: Float[np.ndarray, "h w"], size: Size) -> Region | None:
@@ -163,11 +168,9 @@ def enlarged(logits: Float[np.ndarray, "h w"], part: Corners, size: Size) -> Reg
     values = cv2.resize(window, (wide, high), interpolation=cv2.INTER_LINEAR)
     tolerance = 1e-4 * cv2.norm(window, cv2.NORM_INF)
     mask, possible = values > tolerance, values >= -tolerance
-    if cv2.countNonZero(mask.view(np.uint8)) < cv2.countNonZero(possible.view(np.uint8)):
-        close = mask != possible
-        some = np.flatnonzero(close.any(axis=1))
-        rows, columns = close[some].nonzero()
-        rows = some[rows]
+    close = np.flatnonzero(mask != possible)
+    if len(close):
+        rows, columns = np.divmod(close, wide)
         mask[rows, columns] = lattice(logits.shape, size).values(logits, rows + y, columns + x) > 0
     return Region(mask.view(np.uint8), x, y)
 

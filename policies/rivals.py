@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, takewhile
 
 import cv2
 import numpy as np
@@ -51,30 +52,34 @@ class Rival:
         """
         if not may(self.lattice.pixels(around(self.cells))):
             return False
+        groups = self.groups()
+        first = next(groups)
+        core = self._certain_inside(first).largest_component()
+        floor = core.area * self.lattice.least if core else 0
         near: list[Group] = []
         others: list[Group] = []
-        for group in self.groups():
+        for group in chain((first,), takewhile(lambda group: group.count * self.lattice.most >= floor, groups)):
             (near if may(self.lattice.pixels(group.box)) else others).append(group)
         if not near:
             return False
-        core = self._core(near[0], [*near[1:2], *others[:1]])
-        if core is not None and (answer := part(core)) is not None:
-            return answer
-        if others and self._holds(others[0], more=near[0].count * self.lattice.most):
-            return False
+        if core and near == [first] and not others and floor > (first.count - core.area) * self.lattice.most:
+            answer = part(core)
+            if answer is not None:
+                return answer
         largest = self.largest_component(near)
         if largest is None or not may(largest.corners) or self._surpassed(largest, others):
             return False
         return whole(largest)
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> Iterator[Group]:
         """Of the cells, the largest first. No component reaches from one group into another."""
         if self.lattice.least == 0:  # cells without pixels do not keep components apart
-            return [Group(around(self.cells), cv2.countNonZero(self.cells))]
-        found = Region(self.cells, 0, 0).components()
-        return [Group(one.corners, one.area) for one in sorted(found, key=lambda one: -one.area)]
+            yield Group(around(self.cells), cv2.countNonZero(self.cells))
+        else:
+            for one in Region(self.cells, 0, 0).components():
+                yield Group(one.corners, one.area)
 
-    def largest_component(self, groups: Sequence[Group]) -> Component | None:
+    def largest_component(self, groups: Iterable[Group]) -> Component | None:
         """The largest one in these groups; None if they hold none."""
         best: Component | None = None
         for group in groups:
@@ -98,19 +103,12 @@ class Rival:
 
     def _largest_inside(self, group: Group) -> Component | None:
         """The largest component in the box of a group; what lies there of another group may be cut off."""
-        box = group.box
+        return self.beside(group.box).largest_component()
+
+    def beside(self, box: Corners) -> Region:
+        """What it claims in a box of cells."""
         region = enlarged(self.logits, Corners(box.left - 1, box.top - 1, box.right, box.bottom), self.size)
-        return region.without(self.chosen, self.lattice.pixels(box)).largest_component()
-
-    def _core(self, group: Group, others: Sequence[Group]) -> Component | None:
-        """Connected cells of a group that outweigh what else is in it and all others; None without such."""
-        other, inside = max((one.count for one in others), default=0), self._certain_inside(group)
-
-        def outweigh(count: int) -> bool:
-            return count * self.lattice.least > max(other, group.count - count) * self.lattice.most
-
-        core = inside.largest_component() if outweigh(inside.area) else None
-        return core if core and outweigh(core.area) else None
+        return region.without(self.chosen, self.lattice.pixels(box))
 
     def _holds(self, group: Group, more: int) -> bool:
         """Whether a component in a group has more pixels for certain."""

@@ -49,6 +49,6 @@ def test_decisions_are_those_of_frames_that_pass_the_gate() -> None:
             return after
 
     (cost,) = decisions(Watched(), repeats=1, shares=(0.06,))
-    assert admitted[-4:] == [False, True, False, True], "calm, distractor, specks, scene"
-    assert not any(admitted[:-4])
-    assert min(cost.calm, cost.distractor, cost.specks, cost.scene) > 0
+    assert admitted[-5:] == [False, True, False, True, True], "calm, distractor, specks, scene, tie"
+    assert not any(admitted[:-5])
+    assert min(cost.calm, cost.distractor, cost.specks, cost.scene, cost.tie) > 0

@@ -6,10 +6,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from framework.errors import InputError
 from framework.types import Candidates, Features, Outcome, Query, Scores
-from motion.boxes import NOWHERE, corners, overlap
+from motion.boxes import NOWHERE, boxes, corners, foreground, overlap
 from motion.constant_velocity import ConstantVelocity
 from motion.hierarchical import Hierarchical
 from motion.kalman import BoxFilter, Kalman
@@ -52,6 +54,27 @@ def test_boxes():
     first = 0.0, 0.0, 4.0, 4.0
     assert overlap(first, (2.0, 2.0, 6.0, 6.0)) == pytest.approx(4 / 28)
     assert overlap(first, (4.0, 4.0, 6.0, 6.0)) == overlap(NOWHERE, NOWHERE) == overlap(first, None) == 0
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    grid=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    scale=st.sampled_from([(1, 1), (2, 2), (4, 4), (8, 8), (4, 8), (3, 3), (4, 3), (1.75, 2.25), (0.5, 0.5), (0.7, 4)]),
+    levels=st.sampled_from([1, 2, 3, 5, 8, 1000]),
+)
+def test_boxes_are_those_of_whole_masks(seed, grid, scale, levels):
+    random = np.random.default_rng(seed)
+    size = tuple(max(round(count * by), 1) for count, by in zip(grid, scale, strict=True))
+    rough = random.uniform(-1, 1, (3, *grid)).astype(np.float32) - random.choice([0, 0.5, 0.9, 0.99, 1])
+    smooth = np.stack([cv2.GaussianBlur(layer, (0, 0), 2) * 4 for layer in rough])
+    cells = np.full((3, *grid), -random.choice([0.1, 1, 3]))
+    for layer in cells:
+        layer[random.integers(grid[0]), random.integers(grid[1])] = random.choice([0, 0.1, 1, 3])
+    # Few levels make interpolated values exactly 0.
+    for logits in (rough, smooth, cells):
+        levelled = torch.from_numpy(np.round(logits * levels).astype(np.float32) * random.choice([1, 0.1]))
+        assert boxes(levelled, size) == tuple(corners(mask) for mask in foreground(levelled, size))
 
 
 def test_the_filter_learns_a_constant_velocity():

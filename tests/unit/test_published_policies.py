@@ -405,6 +405,8 @@ def test_components_are_opencv_s():
         expected, corners = largest(mask)
         assert found.area == expected.sum() and found.corners == corners
         assert (drawn(found.region(), (50, 50)) == expected).all()
+        areas = [one.area for one in found.whole.components()]
+        assert areas == sorted(areas, reverse=True) and sum(areas) == mask.sum()
 
 
 def smooth(random, coarse, quantum):
@@ -495,9 +497,33 @@ def test_contours_are_judged_as_at_full_size(seed, coarse, share):
         for mask in (masks[0], *(largest(mask & ~masks[0])[0] for mask in masks[1:] if (mask & ~masks[0]).any()))
     )
     distances = [float(nearest(points, own).max()) for points in others if len(points) and len(own)]
-    for limit in (share * size[0], *(distance + step for distance in distances for step in (-1, -0.01, 0.01))):
+    for limit in (share * size[0], *(distance + step for distance in distances for step in (-4, -1, -0.01, 0.01))):
         plain = any(distance > limit for distance in distances)
         assert reaches_beyond(chosen, rivals(logits, 0, chosen, size), size, limit) == plain
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**31), reach=st.floats(2, 6), noise=st.sampled_from([0.5, 3, 10]), cut=st.booleans())
+def test_rivals_all_around_are_judged_as_at_full_size(seed, reach, noise, cut):
+    """Contours whose every part is about as far away as the limit, with specks near them, in one part or in two."""
+    random, coarse = np.random.default_rng(seed), 64
+    y, x = np.mgrid[:coarse, :coarse] / coarse
+    (cy, cx), radius = random.uniform(0.2, 0.8, 2), random.uniform(0.03, 0.15)
+    away = ((x - cx) ** 2 + (y - cy) ** 2) / radius**2
+    logits = 20 * (1 - away / np.array([1, reach**2, 1.1 * reach**2])[:, None, None]).clip(-1, 1)
+    if cut:
+        logits[1:, np.abs(y[:, 0] - random.random()) < random.uniform(0, 0.06)] = -5
+    logits += noise * np.stack([cv2.GaussianBlur(random.standard_normal(x.shape), (0, 0), 1.5) for _ in logits])
+    size = (4 * coarse, 4 * coarse)
+    values = upsample(torch.from_numpy(logits.astype(np.float32)), size).numpy()
+    assume((np.abs(values) > 1e-5).all())
+    masks, chosen = values > 0, foreground(logits[0].astype(np.float32), size)
+    assume(chosen is not None and (masks[1:] > masks[0]).any(axis=(1, 2)).all())
+    own, *others = (points_of_contour(mask) for mask in (masks[0], *(largest(m & ~masks[0])[0] for m in masks[1:])))
+    distances = [float(nearest(points, own).max()) for points in others if len(points)]
+    for limit in (max(distance + step, 0.5) for distance in distances for step in (-6, -3, -1, -0.01, 0.01)):
+        found = rivals(logits.astype(np.float32), 0, chosen, size)
+        assert reaches_beyond(chosen, found, size, limit) == any(distance > limit for distance in distances)
 
 
 def points_of_contour(mask):
