@@ -16,6 +16,7 @@ from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
 from policies.bank import POINTERS, Bank, anchored, pointers_of_anchors, ranked, span, thin
 from policies.evidence import FEATURES, GROUPS, Row, Trail
+from policies.prompt_bias import with_prompt_bias
 from policies.set_scorer import SetScorer
 
 HELD = ("age", "gap", "trust", "after", "redundancy", "nominee")
@@ -71,6 +72,7 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
             none.
         threshold: None trusts every frame on which the object is seen.
         margin: inf always gives up the oldest.
+        prompt_bias: on the attention logits of prompts (`policies/prompt_bias.py`), chosen for the embedded network.
 
     Raises:
         ValueError: a checkpoint that is missing, or trained on other features.
@@ -85,12 +87,13 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
         pointers: int = POINTERS,
         threshold: float | None = 0.5,
         margin: float = float("inf"),
+        prompt_bias: float = -1.0,
     ) -> None:
         super().__init__()
         if recent < 0 or lasting < 0 or recent + lasting > 6 or every < 1 or pointers < 0:
             raise ValueError("learned needs recent + lasting <= 6 memories, every >= 1 and pointers >= 0")
         self.recent, self.lasting, self.every, self.pointers = recent, lasting, every, pointers
-        self.threshold, self.margin = threshold, margin
+        self.threshold, self.margin, self.prompt_bias = threshold, margin, prompt_bias
         untrained = checkpoint == "untrained"
         self.scorer = SetScorer(len(INPUTS)) if untrained else load(Path(checkpoint) if checkpoint else WEIGHTS)
         self.eval().requires_grad_(False)
@@ -103,11 +106,12 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
         whole_ = {kept.entry.frame: kept.entry for kept in state.lasting}
         whole_ |= {entry.frame: entry for entry in bank.recent if entry.features is not None}
         ranks = tuple((entry, rank) for rank, entry in enumerate(reversed(bank.recent), start=1) if rank <= reach)
-        return Read(
+        read = Read(
             spatial=(*anchored(bank.anchors), *ranked([whole_[frame] for frame in sorted(whole_)])),
             pointers=(*pointers_of_anchors(bank.anchors, query), *ranks),
             pointer_span=reach,
         )
+        return with_prompt_bias(read, self.prompt_bias)
 
     def write(self, state: LearnedState, entry: Entry, outcome: Outcome) -> LearnedState:
         trail = state.trail.observe(entry, outcome)

@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from framework.errors import InputError
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read
-from policies.bank import Bank
+from framework.types import ANCHOR, Entry, Outcome, Query, Read
 from policies.notes import FEATURES, VERSION, Notes
 from policies.spread import Spread
 
@@ -81,33 +80,36 @@ def load(checkpoint: str | None = None) -> Gate:
 
 @dataclass(frozen=True, slots=True)
 class GateState:
-    """`notes` are about the entries that the bank holds whole."""
+    """`kept` is the state of the policy that is read; `notes` are about the entries it holds whole."""
 
-    bank: Bank = Bank()
+    kept: Any
     notes: Notes = field(default_factory=lambda: Notes({}))
 
 
 @dataclass(frozen=True)
 class LearnedGate(MemoryPolicy[GateState]):
-    """Reads the memories of `bank` with the bias that `gate` gives them, and these frames' pointers with the same bias.
+    """Reads the memories of `policy`, and the pointers of their frames, with the bias that `gate` gives them.
 
     With a `budget` only so many memories are read, without bias: the prompts, then those that the gate puts first (the
-    newer one of equals, so that an untrained gate reads what `SkipAbsent` does).
+    newer one of equals, so that over `Spread` an untrained gate reads what `SkipAbsent` does).
     """
 
     gate: Gate
-    bank: Spread = Spread()
+    policy: MemoryPolicy = Spread()
     budget: int | None = None
 
     def __post_init__(self) -> None:
         if self.budget is not None and self.budget < 1:
             raise ValueError("learned_gate needs budget >= 1, or null")
+        object.__setattr__(self, "privileged", self.policy.privileged)
+        object.__setattr__(self, "measures", self.policy.measures)
 
     def init(self) -> GateState:
-        return GateState()
+        return GateState(self.policy.init())
 
     def read(self, state: GateState, query: Query) -> Read:
-        read, older = self.bank.read(state.bank, query), self.bank.left(state.bank.recent)
+        read = self.policy.read(state.kept, query)
+        older = [entry for entry, slot in read.spatial if slot == ANCHOR and not entry.scores.prompted]
         bias = self.gate(state.notes.features([entry for entry, _ in read.spatial], older, query))
         if self.budget is not None:
             return self._best(read, bias.tolist(), self.budget)
@@ -118,14 +120,15 @@ class LearnedGate(MemoryPolicy[GateState]):
         return replace(read, bias=torch.cat([bias, F.pad(bias, (0, 1))[pointed]]))
 
     def write(self, state: GateState, entry: Entry, outcome: Outcome) -> GateState:
-        bank = self.bank.write(state.bank, entry, outcome)
-        if bank is state.bank:
-            return state
-        held = [other for other in bank.entries() if other.features is not None]
-        return GateState(bank, state.notes.add(entry, outcome, bank.anchors[0], held))
+        kept = self.policy.write(state.kept, entry, outcome)
+        held = [other for other in self.policy.entries(kept) if other.features is not None]
+        if all(other.frame != entry.frame for other in held):
+            return replace(state, kept=kept)
+        prompt = next((other for other in held if other.scores.prompted), entry)
+        return GateState(kept, state.notes.add(entry, outcome, prompt, held))
 
     def entries(self, state: GateState) -> Sequence[Entry]:
-        return state.bank.entries()
+        return self.policy.entries(state.kept)
 
     @staticmethod
     def _best(read: Read, bias: Sequence[float], budget: int) -> Read:

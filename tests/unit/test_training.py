@@ -36,7 +36,7 @@ def small_network():
 
 def small_learner(**options):
     policy = LearnedGate(Gate(8), Spread(presence=ALL, interval=2))
-    return ReadGate(small_network(), policy, presence_threshold=ALL, **options)
+    return ReadGate(small_network(), policy, presence_threshold=ALL, **{"followed": 0.0, **options})
 
 
 # ------------------------------------------------------------------------------------------------------------ data
@@ -92,6 +92,14 @@ def test_an_untrained_gate_has_a_gradient_to_start_with(monkeypatch):
     assert module.learned.layers[-1].weight.grad.abs().max() > 0
 
 
+def test_an_object_that_is_lost_is_not_learned_from(monkeypatch):
+    module = small_learner(followed=1.01)
+    loss, logged = losses(module, ExcerptStream([DATA], Cut(frames=2, roll_in=9), 0).draw(3), monkeypatch)
+    loss.backward()
+    assert loss == 0 and "train/mask" not in logged
+    assert not any(parameter.grad.any() for parameter in module.learned.parameters())
+
+
 def test_detached_values_share_what_they_shared():
     scores = Scores(1.0, 1.0, None, 1, False)
     made, plain = (
@@ -124,7 +132,12 @@ def config(tmp_path):
             *("trainer.accelerator=cpu", "backbone.device=cpu", "learner.data.workers=0", *(f"~{v}" for v in video)),
             *("learner.data.cut.frames=1", "learner.data.cut.roll_in=2", "learner.data.train.distractors.length=8"),
             *("learner.data.val.distractors.limit=1", "learner.data.val.distractors.length=4"),
-            *("learner.module.presence_threshold=-1.0e9", "learner.module.policy.bank.presence=-1.0e9", *more),
+            *(
+                "learner.module.presence_threshold=-1.0e9",
+                "learner.module.followed=0.0",
+                "learner.module.policy.policy.presence=-1.0e9",
+                *more,
+            ),
         ]
         return as_from_the_command_line("train", overrides)
 
