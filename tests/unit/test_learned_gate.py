@@ -16,6 +16,8 @@ from framework.tracker import Tracker, lockstep
 from framework.types import Frame, Query
 from policies.learned_gate import WEIGHTS, Gate, LearnedGate, load
 from policies.notes import FEATURES, VERSION
+from policies.oracle_gate import OracleGate
+from policies.sam2 import Sam2
 from policies.skip_absent import SkipAbsent
 from policies.spread import Spread
 from tests.synthetic import Video, live
@@ -135,6 +137,15 @@ def test_pointers_get_the_bias_of_their_frame():
     of = {entry.frame: value for (entry, _), value in zip(step.read.spatial, bias, strict=False)}
     assert count == 12 and len(set(bias[:count])) == count
     assert [of.get(entry.frame, 0.0) for entry, _ in step.read.pointers] == bias[count:]
+
+
+def test_any_policy_is_read_through_the_gate():
+    gated = LearnedGate(opinionated(), OracleGate())
+    assert gated.privileged and not gated.measures
+    *_, plain = live(Sam2(), Video(1, 30))
+    *_, step = live(LearnedGate(opinionated(), Sam2()), Video(1, 30))
+    assert [e.frame for e, _ in step.read.spatial] == [e.frame for e, _ in plain.read.spatial]
+    assert len(set(step.read.bias[: len(step.read.spatial)].tolist())) == len(step.read.spatial) == 7
 
 
 def test_features_are_finite_and_know_no_frame_number():

@@ -100,6 +100,11 @@ def test_an_object_that_is_lost_is_not_learned_from(monkeypatch):
     assert not any(parameter.grad.any() for parameter in module.learned.parameters())
 
 
+def test_without_a_budget_there_is_no_hard_gate():
+    assert set(small_learner(budget=None).variants) == {"soft", "soft at start"}
+    assert set(small_learner().variants) == {"soft", "soft at start", "hard", "hard at start"}
+
+
 def test_detached_values_share_what_they_shared():
     scores = Scores(1.0, 1.0, None, 1, False)
     made, plain = (
