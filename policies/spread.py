@@ -28,7 +28,7 @@ class Spread(SkipAbsent):
 
     def read(self, state: Bank, query: Query) -> Read:
         read, prompts = super().read(state, query), len(state.anchors)
-        older = anchored([entry for entry in self.left(state.recent) if entry.features is not None])
+        older = anchored([entry for entry in self._left(state.recent) if entry.features is not None])
         return replace(read, spatial=(*read.spatial[:prompts], *older, *read.spatial[prompts:]))
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
@@ -37,11 +37,11 @@ class Spread(SkipAbsent):
         if not self.keeps(entry, outcome):
             return state
         seen = (*state.recent, entry)
-        older = self._thinned([e for e in self.left(seen) if e.features is not None], entry.frame)
+        older = self._thinned([e for e in self._left(seen) if e.features is not None], entry.frame)
         oldest = min((pointed.frame for pointed in newest(seen, self.pointers)), default=entry.frame)
         return state.keep(reduced(seen, {*newest(seen, self.slots), *older}, oldest))
 
-    def left(self, seen: Sequence[Entry]) -> Sequence[Entry]:
+    def _left(self, seen: Sequence[Entry]) -> Sequence[Entry]:
         """Frames that are no longer among the recent ones."""
         return seen[: max(len(seen) - self.slots, 0)]
 
