@@ -175,8 +175,8 @@ class DecisionCost:
     scene: float
     """Others hold most of the frame."""
     tie: float
-    """Others are a disc of 4.7 times the target's radius around it: how far they reach is no clearer at one point of their
-    contour than at another."""
+    """Others are a disc of 4.7 times the target's radius around it: how far they reach is no clearer at one point of
+    their contour than at another."""
 
 
 def decisions(
