@@ -22,21 +22,24 @@ from policies.notes import FEATURES, VERSION, Notes
 from policies.spread import Spread
 
 WEIGHTS = Path(__file__).parent / "weights" / "learned_gate.pt"
+PROMPTED = FEATURES.index("prompt")
 
 
 class Gate(nn.Module):
-    """Bias of each memory against the others, 0 on average; exactly 0 before training.
+    """Bias of each memory against the others, 0 on average; before training, that of the prompts alone.
 
     Attention knows differences only, and a bias on average would move weight to pointers that have none. A learner asks
     for gradients, tracking does without.
 
     Args:
         width: of the two hidden layers.
+        prompt: what learning starts from: bias on prompted memories, added to what the layers say.
     """
 
-    def __init__(self, width: int = 32) -> None:
+    def __init__(self, width: int = 32, prompt: float = 0.0) -> None:
         super().__init__()
         self.width = width
+        self.prompt = nn.Parameter(torch.tensor(float(prompt)))
         last = nn.Linear(width, 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -46,7 +49,8 @@ class Gate(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, features: Float[Tensor, "items features"]) -> Float[Tensor, " items"]:
-        bias = self.layers(features.to(next(self.parameters()).device))[:, 0]
+        known = features.to(self.prompt.device)
+        bias = self.layers(known)[:, 0] + self.prompt * known[:, PROMPTED]
         return bias - bias.mean()
 
     def checkpoint(self) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from framework.networks.build import facade
 from framework.networks.sam2 import Sam2Network
 
 WEIGHTS = Path(__file__).parent / "weights" / "micro.pt"
+STRIDE = 8
+"""Pixels per token."""
 
 
 class Residual(nn.Module):
@@ -112,8 +114,7 @@ def micro(
         layers: memory-attention layers.
         feedforward: hidden width of their perceptrons.
     """
-    stride = 8
-    tokens = image_size // stride
+    tokens = image_size // STRIDE
     trunk = ConvTrunk(trunk_widths, trunk_depths)
     neck = FpnNeck(_sine(width), width, trunk.channel_list, fpn_interp_model="nearest")
     layer = MemoryAttentionLayer(
@@ -131,7 +132,7 @@ def micro(
         out_dim=memory_width,
         in_dim=width,
         position_encoding=_sine(memory_width),
-        mask_downsampler=MaskDownSampler(embed_dim=width, kernel_size=3, stride=2, padding=1, total_stride=stride),
+        mask_downsampler=MaskDownSampler(embed_dim=width, kernel_size=3, stride=2, padding=1, total_stride=STRIDE),
         # A layer scale of 1e-6 needs long training to open; this network starts with it half open.
         fuser=Fuser(CXBlock(width, kernel_size=7, padding=3, layer_scale_init_value=0.1, use_dwconv=True), 2),
     )
@@ -141,7 +142,7 @@ def micro(
         memory_encoder=memory_encoder,
         num_maskmem=7,
         image_size=image_size,
-        backbone_stride=stride,
+        backbone_stride=STRIDE,
         sigmoid_scale_for_mem_enc=20.0,
         sigmoid_bias_for_mem_enc=-10.0,
         use_mask_input_as_output_without_sam=True,
@@ -179,22 +180,30 @@ def load(model: SAM2Base, path: Path) -> None:
 
 
 def network(
-    checkpoint: str | None = None, dtype: str = "float32", device: str = "auto", compile: bool = False, seed: int = 0
+    checkpoint: str | None = None,
+    dtype: str = "float32",
+    device: str = "auto",
+    compile: bool = False,
+    seed: int = 0,
+    image_size: int = 128,
 ) -> Sam2Network:
     """The embedded network with its weights, frozen, behind the facade.
 
     Args:
         checkpoint: a file; None for the embedded weights; "random" for untrained ones from `seed`.
         dtype, device, compile: as in `framework.networks.build.network`.
+        image_size: height and width of the network input; the weights were trained at 128.
 
     Raises:
-        InputError: weights that are missing or do not fit.
+        InputError: weights that are missing or do not fit, or a size that tokens do not divide.
     """
+    if image_size < 32 or image_size % STRIDE:
+        raise InputError(f"the embedded network's image_size is a multiple of {STRIDE} from 32 on, not {image_size}")
 
     def weighted() -> SAM2Base:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            built = micro()
+            built = micro(image_size)
         if checkpoint != "random":
             load(built, WEIGHTS if checkpoint is None else Path(checkpoint).expanduser())
         return built

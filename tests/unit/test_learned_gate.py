@@ -17,6 +17,7 @@ from framework.types import Frame, Query
 from policies.learned_gate import WEIGHTS, Gate, LearnedGate, load
 from policies.notes import FEATURES, VERSION
 from policies.oracle_gate import OracleGate
+from policies.prompt_bias import PromptBias
 from policies.sam2 import Sam2
 from policies.skip_absent import SkipAbsent
 from policies.spread import Spread
@@ -121,6 +122,16 @@ def test_later_frames_change_no_decision(network, video, budget):
     for t in range(change):
         assert torch.equal(ours[t].logits, theirs[t].logits) and ours[t].memory == theirs[t].memory
     assert not torch.equal(ours[-1].logits, theirs[-1].logits)
+
+
+def test_learning_starts_from_a_bias_on_the_prompts(network, video):
+    """All of one read lack the same constant, which attention does not see."""
+    bank = SkipAbsent(presence=ALL, pointers=0)
+    ours, theirs, plain = (
+        tracked(network, policy, video)[-1].candidates.logits
+        for policy in (LearnedGate(Gate(prompt=-1.0), bank), PromptBias(bank, bias=-1.0), bank)
+    )
+    assert (ours - plain).abs().max() > 100 * (ours - theirs).abs().max()
 
 
 def test_the_gate_decides_what_a_budget_reads(network, video):

@@ -49,6 +49,21 @@ def test_flags_are_those_of_sam21(model):
     assert (model.sigmoid_scale_for_mem_enc, model.sigmoid_bias_for_mem_enc) == (20.0, -10.0)
 
 
+@pytest.mark.parametrize("side", [96, 160])
+def test_the_same_weights_serve_other_sizes(side):
+    facade = network("random", image_size=side)
+    image = np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)
+    with torch.no_grad():
+        found = facade.prompt(facade.encode(image, 0, None), [Prompt(box=(20.0, 30.0, 60.0, 80.0))])
+    assert facade.input_size == (side, side) and found.logits.shape[-2:] == (side // 2, side // 2)
+
+
+@pytest.mark.parametrize("side", [100, 16, -8])
+def test_sizes_that_tokens_do_not_divide_are_refused(side):
+    with pytest.raises(InputError, match=f"image_size.*not {side}"):
+        network("random", image_size=side)
+
+
 def test_the_training_path_computes_what_the_facade_computes():
     facade = network("random")
     image = np.random.default_rng(0).integers(0, 255, (128, 128, 3), np.uint8)
