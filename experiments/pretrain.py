@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from framework.cli import build, check, command, limit_threads
 from framework.learning.folder import claim
@@ -15,7 +16,8 @@ def pretrain(config: DictConfig) -> None:
     check(config, minutes=float, seed=int, threads=int | None, folder=str, weights=str, initial=str | None)
     limit_threads(config.threads)
     pl.seed_everything(config.seed, verbose=False)
-    module, data, trainer = build(config.module), build(config.data), build(config.trainer)
+    module, data = build(config.module), build(config.data)
+    trainer = build(config.trainer, MisconfigurationException)
     if config.initial is not None:
         load(module.network, Path(config.initial))
     last = claim(Path(config.folder), OmegaConf.to_yaml(config, resolve=True))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from framework.cli import build, check, command, limit_threads, positive
 from framework.learning.folder import claim, write_best
@@ -16,7 +17,8 @@ def train(config: DictConfig) -> None:
     positive("steps", config.steps)
     limit_threads(config.threads)
     pl.seed_everything(config.seed, verbose=False)
-    module, data, trainer = build(config.learner.module), build(config.learner.data), build(config.trainer)
+    module, data = build(config.learner.module), build(config.learner.data)
+    trainer = build(config.trainer, MisconfigurationException)
     last = claim(Path(config.folder), OmegaConf.to_yaml(config, resolve=True))
     trainer.fit(module, data, ckpt_path=last and str(last), weights_only=True)
     for logger in trainer.loggers:

@@ -109,11 +109,11 @@ def explain(error: BaseException) -> str | None:
     return " ".join(line.split())
 
 
-def build(config: Any) -> Any:
+def build(config: Any, *refusals: type[Exception]) -> Any:
     """`hydra.utils.instantiate` after the options were checked against what the constructors take.
 
     Raises InputError for an option that a constructor does not know (naming those it knows), of a wrong type, or that
-    the constructor refuses (ValueError). Lists arrive as lists, mappings as dicts.
+    the constructor refuses (by a ValueError or one of `refusals`). Lists arrive as lists, mappings as dicts.
     """
     if not isinstance(config, DictConfig):
         raise InputError(f"{config} stands where a group of options should: write group.option=value")
@@ -121,10 +121,10 @@ def build(config: Any) -> Any:
     try:
         return hydra.utils.instantiate(config, _convert_="all")
     except InstantiationException as error:
-        # The cause would be lost on the way back from another process.
-        if isinstance(error.__cause__, InputError | ValueError | OSError):
+        cause = error.__cause__  # it would be lost on the way back from another process
+        if cause and isinstance(cause, (InputError, ValueError, OSError, *refusals)):
             key = _field(str(error), "full_key")
-            raise InputError(f"{key}: {explain(error.__cause__) or error.__cause__}".removeprefix(": ")) from error
+            raise InputError(f"{key}: {explain(cause) or cause}".removeprefix(": ")) from error
         raise
 
 
