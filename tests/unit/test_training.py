@@ -190,6 +190,6 @@ def test_a_folder_belongs_to_one_configuration(tmp_path):
 
 
 def test_a_trainer_that_cannot_be_is_refused_before_anything_is_written(config, tmp_path):
-    with pytest.raises(InputError, match="trainer: .*devices=0"):
+    with pytest.raises(InputError, match=r"trainer: .*devices=0"):
         train(config("none", "trainer.devices=0"))
     assert not list(tmp_path.iterdir())
