@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import exp
+from math import tanh
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,10 @@ class Judge(nn.Module):
 
     def expect(self, rows: Sequence[Row]) -> tuple[float, ...]:
         """IoU of each mask, as `forward` gives it in evaluation, by the weights of this moment."""
-        measures = (one.numpy(force=True) for one in (self.centre, self.scale, self.used))
+        standard = (one.numpy(force=True) for one in (self.centre, self.scale, self.used))
         weights = (one.numpy(force=True) for one in self.layers.parameters())
-        logits = judged(np.array(rows, np.float32), UNUSUAL, *measures, *weights)
-        return tuple(1 / (1 + exp(-logit)) for logit in logits[:, 0].tolist())
+        logits = judged(np.array(rows, np.float32), UNUSUAL, *standard, *weights)
+        return tuple((1 + tanh(logit / 2)) / 2 for logit in logits[:, 0].tolist())
 
 
 @dataclass(frozen=True, slots=True)

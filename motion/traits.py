@@ -148,9 +148,9 @@ class Known:
         columns = self._own(sight, candidates.iou.tolist()[0])
         own = [columns[name] for name in OWN]
         related = [_lead(columns[name]) for name in RELATED]
-        shared = tanh(candidates.presence.tolist()[0] / 5), log(1 + self.away)
+        common = tanh(candidates.presence.tolist()[0] / 5), log(1 + self.away)
         return tuple(
-            (*values, *shared, *(float(index == place) for place in range(3)))
+            (*values, *common, *(float(index == place) for place in range(3)))
             for index, values in enumerate(zip(*own, *related, strict=True))
         )
 

@@ -156,8 +156,9 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
         """Probability that the mask of the last frame is right."""
         elements = np.zeros((len(trail.rows), len(INPUTS)), dtype=np.float32)
         elements[:, : len(FEATURES)] = trail.rows
-        verdict = self.scorer.verdict_on(elements).tolist()
-        return 1 / sum(exp(logit - verdict[SetScorer.RIGHT]) for logit in verdict)
+        logits = self.scorer.verdict_on(elements).tolist()
+        shares = [exp(logit - max(logits)) for logit in logits]
+        return shares[SetScorer.RIGHT] / sum(shares)
 
     def evidence(self, state: LearnedState) -> Row | None:
         """On the last frame; None if it was prompted."""

@@ -62,9 +62,9 @@ class SetScorer(nn.Module):
 
     def verdict_on(self, elements: Float[np.ndarray, "n inputs"]) -> Float[np.ndarray, " 3"]:
         """What `judge` says of one set, by the weights of this moment, on the host."""
-        measures = (one.numpy(force=True) for one in (self.centre, self.scale, self.used))
+        standard = (one.numpy(force=True) for one in (self.centre, self.scale, self.used))
         weights = (one.numpy(force=True) for part in (self.embed, self.verdict) for one in part.parameters())
-        return judged(elements, UNUSUAL, *measures, *weights)
+        return judged(elements, UNUSUAL, *standard, *weights)
 
     def rate(self, elements: Float[Tensor, "*b n inputs"]) -> Float[Tensor, "*b n"]:
         """What each element is worth keeping; only differences mean anything."""
