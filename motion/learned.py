@@ -3,16 +3,19 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import tanh
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from framework.interfaces import MotionModel
 from framework.types import Candidates, Cue, Features, Outcome
-from motion.traits import FEATURES, GROUPS, Known, Row, Seen, observe
+from motion.kernels import judged
+from motion.traits import FEATURES, GROUPS, Known, Row, Sight, observe
 
 WEIGHTS = Path(__file__).parent / "weights" / "learned.pt"
 UNUSUAL = 6.0
@@ -38,13 +41,20 @@ class Judge(nn.Module):
         usual = ((rows - self.centre) / self.scale * self.used).clamp(-UNUSUAL, UNUSUAL)
         return self.layers(usual)[..., 0]
 
+    def expect(self, rows: Sequence[Row]) -> tuple[float, ...]:
+        """IoU of each mask, as `forward` gives it in evaluation, by the weights of this moment."""
+        standard = (one.numpy(force=True) for one in (self.centre, self.scale, self.used))
+        weights = (one.numpy(force=True) for one in self.layers.parameters())
+        logits = judged(np.array(rows, np.float32), UNUSUAL, *standard, *weights)
+        return tuple((1 + tanh(logit / 2)) / 2 for logit in logits[:, 0].tolist())
+
 
 @dataclass(frozen=True, slots=True)
 class LearnedState:
     """What is known of the object, and the hypotheses being judged."""
 
     known: Known = Known()
-    seen: tuple[Seen, ...] = ()
+    sight: Sight | None = None
     rows: tuple[Row, ...] = ()
     """Features of the hypotheses; empty where there was nothing to choose."""
 
@@ -77,19 +87,19 @@ class Learned(nn.Module, MotionModel[LearnedState]):
         return LearnedState()
 
     def score(self, state: LearnedState, features: Features, candidates: Candidates) -> tuple[LearnedState, Cue | None]:
-        seen = observe(candidates.logits[0], candidates.pointers[0], features.query.embedding)
-        if state.known.mean is None or not any(one.area for one in seen):
-            return LearnedState(state.known, seen), None
-        rows = state.known.compare(seen, candidates)
-        agreement = self.judge(torch.tensor(rows)).sigmoid().tolist()
-        return LearnedState(state.known, seen, rows), Cue(tuple(agreement), self.weight)
+        sight = observe(candidates.logits[0], candidates.pointers[0], features.query.embedding)
+        if state.known.mean is None or not any(sight.areas):
+            return LearnedState(state.known, sight), None
+        rows = state.known.compare(sight, candidates)
+        return LearnedState(state.known, sight, rows), Cue(self.judge.expect(rows), self.weight)
 
     def update(self, state: LearnedState, features: Features, outcome: Outcome) -> LearnedState:
         candidates = outcome.candidates
         if candidates.iou.shape[1] == 1:
-            (prompted,) = observe(candidates.logits[0], candidates.pointers[0], features.query.embedding)
-            return LearnedState(Known.begin(prompted))
-        return replace(state, known=state.known.after(state.seen[outcome.choice]))
+            prompted = observe(candidates.logits[0], candidates.pointers[0], features.query.embedding)
+            return LearnedState(Known.begin(prompted.one(0)))
+        assert state.sight is not None
+        return replace(state, known=state.known.after(state.sight.one(outcome.choice)))
 
     def rows(self, state: LearnedState) -> Sequence[Row]:
         """Features of the hypotheses of the last frame; empty where there was nothing to choose."""

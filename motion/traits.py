@@ -10,11 +10,12 @@ from statistics import median
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from framework.types import Candidates
-from motion.boxes import Corners, corners, overlap
+from motion.boxes import Corners, overlap
+from motion.kernels import ABOVE, AREA, AROUND, BOTTOM, LEFT, RIGHT, TOP, blended, cover, looks, shared, survey, unit
 
 WINDOW = 10
 """Frames among which an area is typical."""
@@ -48,8 +49,7 @@ class Appearance:
 
     def blend(self, now: "Appearance", share: float = 0.2) -> "Appearance":
         """Moved by `share` towards `now`."""
-        look = _unit((1 - share) * self.look + share * now.look)
-        return Appearance(look, _unit((1 - share) * self.pointer + share * now.pointer))
+        return Appearance(blended(self.look, now.look, share), blended(self.pointer, now.pointer, share))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,29 +61,60 @@ class Seen:
     area: int
     box: Corners | None
     appearance: Appearance
-    stability: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """What every hypothesis of one frame shows, in cells of the mask-logit grid."""
+
+    masks: UInt8[np.ndarray, "M h w"]
+    """0 and 1."""
+    counts: Int64[np.ndarray, "M 7"]
+    """See `motion.kernels.COUNTS`."""
+    areas: tuple[int, ...]
+    boxes: tuple[Corners | None, ...]
+    stability: tuple[float, ...]
     """Cells above logit 1 over those above -1."""
-    sharpness: float
+    sharpness: tuple[float, ...]
     """Mean logit inside, squashed to 0..1."""
+    looks: Float[np.ndarray, "M C"]
+    """See `Appearance`."""
+    pointers: Float[np.ndarray, "M D"]
 
-
-def observe(
-    logits: Float[Tensor, "M h w"], pointers: Float[Tensor, "M D"], embedding: Float[Tensor, "C y x"]
-) -> tuple[Seen, ...]:
-    """Every hypothesis of one frame."""
-    host = np.ascontiguousarray(logits.detach().float().cpu().numpy())
-    masks = [(mask > 0).view(np.uint8) for mask in host]
-    looks, units = _looks(masks, embedding), _unit(pointers.detach().float().cpu().numpy())
-    return tuple(
-        Seen(
-            mask=mask,
-            area=cv2.countNonZero(mask),
-            box=corners(mask),
-            appearance=Appearance(look, pointer),
-            stability=_count(values > 1) / max(_count(values > -1), 1),
-            sharpness=tanh(max(cv2.mean(values, mask)[0], 0.0) / 8),
+    def agreement(self, last: Seen) -> tuple[list[float], list[float]]:
+        """Largest IoU of each hypothesis with another one, and its IoU with the last mask."""
+        areas, others = self.areas, range(len(self.areas))
+        common = shared(self.masks, self.counts, self.masks).tolist()
+        with_last = shared(self.masks, self.counts, last.mask[None]).tolist()
+        ious = [[_iou(common[i][j], areas[i], areas[j]) for j in others if j != i] for i in others]
+        return (
+            [max(one, default=0.0) for one in ious],
+            [_iou(both, area, last.area) for (both,), area in zip(with_last, areas, strict=True)],
         )
-        for mask, values, look, pointer in zip(masks, host, looks, units, strict=True)
+
+    def one(self, index: int) -> Seen:
+        """A hypothesis by itself."""
+        appearance = Appearance(self.looks[index], self.pointers[index])
+        return Seen(self.masks[index], self.areas[index], self.boxes[index], appearance)
+
+
+def observe(logits: Float[Tensor, "M h w"], pointers: Float[Tensor, "M D"], embedding: Float[Tensor, "C y x"]) -> Sight:
+    """Every hypothesis of one frame."""
+    masks, counts, sums = survey(_host(logits))
+    found = counts.tolist()
+    boxes = tuple(
+        (float(one[LEFT]), float(one[TOP]), float(one[RIGHT]), float(one[BOTTOM])) if one[AREA] else None
+        for one in found
+    )
+    return Sight(
+        masks=masks,
+        counts=counts,
+        areas=tuple(one[AREA] for one in found),
+        boxes=boxes,
+        stability=tuple(one[ABOVE] / max(one[AROUND], 1) for one in found),
+        sharpness=tuple(tanh(total / max(one[AREA], 1) / 8) for one, total in zip(found, sums.tolist(), strict=True)),
+        looks=_looks(masks, counts, embedding),
+        pointers=unit(_host(pointers)),
     )
 
 
@@ -112,40 +143,43 @@ class Known:
         mean, areas = self.mean.blend(chosen.appearance), (*self.areas, chosen.area)[-WINDOW:]
         return Known(self.prompt, chosen, self.newest, mean, areas)
 
-    def compare(self, seen: Sequence[Seen], candidates: Candidates) -> tuple[Row, ...]:
+    def compare(self, sight: Sight, candidates: Candidates) -> tuple[Row, ...]:
         """Features of every hypothesis."""
-        quality, presence = candidates.iou[0].tolist(), tanh(float(candidates.presence[0]) / 5)
-        own = [self._own(one, iou, seen) for one, iou in zip(seen, quality, strict=True)]
-        rows = []
-        for index, values in enumerate(own):
-            others = [*own[:index], *own[index + 1 :]]
-            related = (values[name] - max((other[name] for other in others), default=0.0) for name in RELATED)
-            token = (float(index == place) for place in range(3))
-            rows.append((*(values[name] for name in OWN), *related, presence, log(1 + self.away), *token))
-        return tuple(rows)
+        columns = self._own(sight, candidates.iou.tolist()[0])
+        own = [columns[name] for name in OWN]
+        related = [_lead(columns[name]) for name in RELATED]
+        common = tanh(candidates.presence.tolist()[0] / 5), log(1 + self.away)
+        return tuple(
+            (*values, *common, *(float(index == place) for place in range(3)))
+            for index, values in enumerate(zip(*own, *related, strict=True))
+        )
 
-    def _own(self, one: Seen, iou: float, seen: Sequence[Seen]) -> dict[str, float]:
+    def _own(self, sight: Sight, quality: Sequence[float]) -> dict[str, Sequence[float]]:
+        """By feature, one value per hypothesis."""
         assert self.prompt is not None and self.newest is not None and self.mean is not None
-        now, side = one.appearance, sqrt(max(one.area, 1))
+        areas, boxes, newest, predicted = sight.areas, sight.boxes, self.newest, self._predicted()
+        sides = [sqrt(max(area, 1)) for area in areas]
         typical = float(median(self.areas)) if self.areas else 1.0
+        agreed, last = sight.agreement(newest)
+        prompt, now, mean = self.prompt.appearance, newest.appearance, self.mean
         return {
-            "iou": iou,
-            "stability": one.stability,
-            "sharpness": one.sharpness,
-            "area_typical": _log_ratio(one.area, typical),
-            "area_prompt": _log_ratio(one.area, float(self.prompt.area)),
-            "jump": _distance(one.box, self.newest.box, side),
-            "surprise": _distance(one.box, self._predicted(), side),
-            "box_last": _agreement(self.newest.box, one.box),
-            "box_predicted": _agreement(self._predicted(), one.box),
-            "mask_last": _mask_iou(one, self.newest),
-            "look_prompt": float(self.prompt.appearance.look @ now.look),
-            "look_newest": float(self.newest.appearance.look @ now.look),
-            "look_mean": float(self.mean.look @ now.look),
-            "pointer_prompt": float(self.prompt.appearance.pointer @ now.pointer),
-            "pointer_newest": float(self.newest.appearance.pointer @ now.pointer),
-            "pointer_mean": float(self.mean.pointer @ now.pointer),
-            "agreed": max((_mask_iou(one, other) for other in seen if other is not one), default=0.0),
+            "iou": quality,
+            "stability": sight.stability,
+            "sharpness": sight.sharpness,
+            "area_typical": [_log_ratio(area, typical) for area in areas],
+            "area_prompt": [_log_ratio(area, float(self.prompt.area)) for area in areas],
+            "jump": [_distance(box, newest.box, side) for box, side in zip(boxes, sides, strict=True)],
+            "surprise": [_distance(box, predicted, side) for box, side in zip(boxes, sides, strict=True)],
+            "box_last": [_agreement(box, newest.box) for box in boxes],
+            "box_predicted": [_agreement(box, predicted) for box in boxes],
+            "mask_last": last,
+            "look_prompt": (sight.looks @ prompt.look).tolist(),
+            "look_newest": (sight.looks @ now.look).tolist(),
+            "look_mean": (sight.looks @ mean.look).tolist(),
+            "pointer_prompt": (sight.pointers @ prompt.pointer).tolist(),
+            "pointer_newest": (sight.pointers @ now.pointer).tolist(),
+            "pointer_mean": (sight.pointers @ mean.pointer).tolist(),
+            "agreed": agreed,
         }
 
     def _predicted(self) -> Corners | None:
@@ -159,29 +193,23 @@ class Known:
         return left + x1 - x0, top + y1 - y0, right + x1 - x0, bottom + y1 - y0
 
 
-def _looks(masks: Sequence[UInt8[np.ndarray, "h w"]], embedding: Float[Tensor, "C y x"]) -> Float[np.ndarray, "M C"]:
+def _looks(
+    masks: UInt8[np.ndarray, "M h w"], counts: Int64[np.ndarray, "M 7"], embedding: Float[Tensor, "C y x"]
+) -> Float[np.ndarray, "M C"]:
     """Mean feature under each mask less that of the image, of unit length."""
-    features = embedding.detach().float().cpu().numpy()
-    height, width = features.shape[-2:]
-    cover = np.stack([_cover(mask, height, width) for mask in masks]).reshape(len(masks), -1)
-    flat = features.reshape(len(features), -1)
-    whole = np.full((1, cover.shape[1]), 1 / cover.shape[1], np.float32)
-    both = (flat @ np.concatenate([cover, whole]).T).T  # this way round it is three times as fast
-    return _unit(both[:-1] - cover.sum(axis=1, keepdims=True) * both[-1])
+    features = _host(embedding)
+    means = cv2.reduce(features.reshape(len(features), -1), 1, cv2.REDUCE_AVG)
+    return looks(features, means, cover(masks, counts, *features.shape[1:]))
 
 
-def _cover(mask: UInt8[np.ndarray, "h w"], height: int, width: int) -> Float[np.ndarray, "{height} {width}"]:
-    """How much of each token the mask covers."""
-    return cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+def _host(values: Float[Tensor, "*n"]) -> Float[np.ndarray, "*n"]:
+    return np.ascontiguousarray(values.detach().float().cpu().numpy())
 
 
-def _unit(vectors: Float[np.ndarray, "*n C"]) -> Float[np.ndarray, "*n C"]:
-    """Of length 1, or 0."""
-    return vectors / np.sqrt((vectors * vectors).sum(-1, keepdims=True)).clip(1e-12)
-
-
-def _count(cells: np.ndarray) -> int:
-    return cv2.countNonZero(cells.view(np.uint8))
+def _lead(values: Sequence[float]) -> list[float]:
+    """Each less the largest of the others, or less 0 where it is alone."""
+    *_, second, first = 0.0, *sorted(values)
+    return [value - (second if value == first else first) for value in values]
 
 
 def _centre(box: Corners) -> tuple[float, float]:
@@ -200,9 +228,8 @@ def _agreement(box: Corners | None, other: Corners | None) -> float:
     return 0.0 if box is None else overlap(box, other)
 
 
-def _mask_iou(one: Seen, other: Seen) -> float:
-    both = cv2.countNonZero(one.mask & other.mask)
-    return both / max(one.area + other.area - both, 1)
+def _iou(both: int, area: int, other: int) -> float:
+    return both / max(area + other - both, 1)
 
 
 def _log_ratio(area: int, usual: float) -> float:

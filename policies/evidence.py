@@ -10,7 +10,8 @@ from math import hypot, log, sqrt, tanh
 from statistics import median
 
 from framework.types import Entry, Outcome
-from policies.measures import Appearance, Numbers, measure, unit
+from policies.kernels import blended
+from policies.measures import Appearance, Numbers, measure
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "confidence": ("iou", "presence", "margin", "stability", "sharpness"),
@@ -133,8 +134,7 @@ def _blend(mean: Appearance | None, now: Appearance, share: float = 0.2) -> Appe
     """An exponential mean over the frames on which the object was seen."""
     if mean is None:
         return now
-    look = unit((1 - share) * mean.look + share * now.look)
-    return Appearance(look, unit((1 - share) * mean.pointer + share * now.pointer))
+    return Appearance(blended(mean.look, now.look, share), blended(mean.pointer, now.pointer, share))
 
 
 def _rank(value: float, known: Sequence[float]) -> float:

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import log1p
+from math import exp, log1p
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,9 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
         """Probability that the mask of the last frame is right."""
         elements = np.zeros((len(trail.rows), len(INPUTS)), dtype=np.float32)
         elements[:, : len(FEATURES)] = trail.rows
-        return self.scorer.judge(torch.from_numpy(elements)).softmax(-1).tolist()[SetScorer.RIGHT]
+        logits = self.scorer.verdict_on(elements).tolist()
+        shares = [exp(logit - max(logits)) for logit in logits]
+        return shares[SetScorer.RIGHT] / sum(shares)
 
     def evidence(self, state: LearnedState) -> Row | None:
         """On the last frame; None if it was prompted."""

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from framework.types import Entry, Outcome
+from policies.kernels import averaged, likest, portray, quartered, survey, unit
 from policies.regions import hypotheses
 
 SIDE = 16
@@ -63,85 +64,58 @@ def measure(
     entry: Entry, outcome: Outcome, known: Sequence[Appearance | None] = (None, None, None)
 ) -> tuple[Numbers, Appearance]:
     """`known` is how the object looked at the last prompt, on the last frame and in the mean; None stands for now."""
-    logits, choice = hypotheses(outcome), outcome.choice
-    claims = [_Claim.of(mask) for mask in logits > 0]
+    logits, choice = np.ascontiguousarray(hypotheses(outcome)), outcome.choice
+    counts, chosen = survey(logits, choice)
+    claims = [_Claim(area, common, box) for area, common, *box in counts.tolist()]
+    above, around, across, down = chosen.tolist()
     own, others = claims[choice], [index for index in range(len(claims)) if index != choice]
-    iou = outcome.candidates.iou[0].tolist()
+    (iou,) = outcome.candidates.iou.tolist()
     *_, second, first = 0.0, *sorted(iou)
-    x, y = own.centre
 
-    scene = _Scene.of(logits, outcome.embedding)
-    now = Appearance(scene.looks[choice], unit(entry.pointer.detach().float().cpu().numpy()))
+    features, cover, looks = _scene(logits, outcome.embedding)
+    now = Appearance(looks[choice], unit(_host(entry.pointer[None]))[0])
     prompt, newest, mean = (reference or now for reference in known)
-    alike = (scene.looks @ prompt.look).tolist()
-    found, within = scene.likeness(prompt.look), scene.cover[choice] > 0.5
+    alike = (looks @ prompt.look).tolist()
+    inside, outside = likest(features, prompt.look, cover[choice])
     numbers = Numbers(
         margin=second - first if others else 0.0,
-        stability=_count(logits[choice] > 1) / max(_count(logits[choice] > -1), 1),
-        sharpness=own.sharpness(logits[choice]),
-        border=float(own.touches_border),
+        stability=above / max(around, 1),
+        sharpness=_sharpness(logits[choice], own.box),
+        border=float(own.touches_border(*logits.shape[1:])),
         rival=max((iou[index] * min(claims[index].beside(own), 2.0) for index in others), default=0.0),
         rival_box=min((own.share_of_box(claims[index]) for index in others), default=1.0),
         rival_look=max((alike[index] - alike[choice] if claims[index].area else -1.0 for index in others), default=0.0),
-        x=x,
-        y=y,
+        x=across / max(own.area, 1),
+        y=down / max(own.area, 1),
         pointer_prompt=float(prompt.pointer @ now.pointer),
         pointer_newest=float(newest.pointer @ now.pointer),
         pointer_mean=float(mean.pointer @ now.pointer),
         look_prompt=alike[choice],
         look_newest=float(newest.look @ now.look),
         look_mean=float(mean.look @ now.look),
-        inside=float(found.max(where=within, initial=-1.0)),
-        outside=float(found.max(where=~within, initial=-1.0)),
+        inside=inside,
+        outside=outside,
     )
     return numbers, now
 
 
-def unit(vectors: Float[np.ndarray, "*n C"]) -> Float[np.ndarray, "*n C"]:
-    """Of length 1, or 0."""
-    return vectors / np.sqrt((vectors * vectors).sum(-1, keepdims=True)).clip(1e-12)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class _Claim:
     """What one hypothesis holds."""
 
-    mask: UInt8[np.ndarray, "h w"]
-    """0 and 1."""
     area: int
-    box: tuple[int, int, int, int]
+    common: int
+    """Cells that the chosen one holds, too."""
+    box: Sequence[int]
     """First column and row, and those after the last ones; all 0 if it is empty."""
 
-    @classmethod
-    def of(cls, mask: Bool[np.ndarray, "h w"]) -> "_Claim":
-        cells = mask.view(np.uint8)
-        left, top, width, height = cv2.boundingRect(cells)
-        return cls(cells, cv2.countNonZero(cells), (left, top, left + width, top + height))
-
-    @property
-    def centre(self) -> tuple[float, float]:
-        """x and y; 0 if it is empty."""
-        if not self.area:
-            return 0.0, 0.0
+    def touches_border(self, height: int, width: int) -> bool:
         left, top, right, bottom = self.box
-        moments = cv2.moments(self.mask[top:bottom, left:right], binaryImage=True)
-        return left + moments["m10"] / self.area, top + moments["m01"] / self.area
-
-    def sharpness(self, logits: Float[np.ndarray, "h w"]) -> float:
-        """Mean probability in it; 0 if it is empty."""
-        left, top, right, bottom = self.box
-        within = slice(top, bottom), slice(left, right)
-        return cv2.mean(_probability(logits[within]), self.mask[within])[0] if self.area else 0.0
-
-    @property
-    def touches_border(self) -> bool:
-        left, top, right, bottom = self.box
-        height, width = self.mask.shape
         return self.area > 0 and (left == 0 or top == 0 or right == width or bottom == height)
 
-    def beside(self, other: "_Claim") -> float:
-        """How much it holds beside another one, in areas of that."""
-        return (self.area - cv2.countNonZero(self.mask & other.mask)) / max(other.area, 1)
+    def beside(self, chosen: "_Claim") -> float:
+        """How much it holds beside the chosen one, in areas of that."""
+        return (self.area - self.common) / max(chosen.area, 1)
 
     def share_of_box(self, other: "_Claim") -> float:
         """Area of its box over that of the one around both; 1 if either is empty."""
@@ -156,39 +130,28 @@ def _probability(logits: Float[np.ndarray, "*n h w"]) -> Float[np.ndarray, "*n h
     return torch.sigmoid(torch.from_numpy(np.ascontiguousarray(logits))).numpy()
 
 
-def _count(cells: Bool[np.ndarray, "h w"]) -> int:
-    return cv2.countNonZero(cells.view(np.uint8))
+def _sharpness(logits: Float[np.ndarray, "h w"], box: Sequence[int]) -> float:
+    """Mean probability in a mask, which lies in the box; 0 if it is empty."""
+    left, top, right, bottom = box
+    within = logits[top:bottom, left:right]
+    return cv2.mean(_probability(within), (within > 0).view(np.uint8))[0] if within.size else 0.0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Scene:
-    """Image features less their mean, since what all of the image shares tells nothing.
+def _scene(
+    logits: Float[np.ndarray, "M h w"], embedding: Float[Tensor, "C y x"] | None
+) -> tuple[Float[np.ndarray, "C height width"], Float[np.ndarray, "M height width"], Float[np.ndarray, "M C"]]:
+    """Image features less their mean, since what all of the image shares tells nothing; how much of each token a mask
+    covers; mean feature under each mask, of unit length. All zeros without an embedding.
 
     Seen no finer than by the embedded network, on which the shipped weights were trained: tokens are averaged by halves
     until there are at most `SIDE` along a side, and their cover is sampled, 4 x 4 cells a token.
     """
-
-    features: Float[np.ndarray, "C n"]
-    cover: Float[np.ndarray, "M n"]
-    """How much of each token a mask covers."""
-    looks: Float[np.ndarray, "M C"]
-    """Mean feature under each mask, of unit length."""
-
-    @classmethod
-    def of(cls, logits: Float[np.ndarray, "M h w"], embedding: Float[Tensor, "C y x"] | None) -> "_Scene":
-        """All zeros without an embedding."""
-        tokens = np.zeros((1, 1, 1), np.float32) if embedding is None else _tokens(embedding)
-        channels, height, width = tokens.shape
-        step = max(logits.shape[-1] // (4 * width), 1)
-        cover = _pooled(_probability(logits[:, ::step, ::step]), height, width).reshape(len(logits), -1)
-        features = tokens.reshape(channels, -1)
-        features -= cv2.reduce(features, 1, cv2.REDUCE_AVG)
-        return cls(features, cover, unit(cover @ features.T))
-
-    def likeness(self, look: Float[np.ndarray, " C"]) -> Float[np.ndarray, " n"]:
-        """Cosine of each token's feature with a look."""
-        squares = cv2.reduce(self.features, 0, cv2.REDUCE_SUM2)[0]
-        return look @ self.features / np.sqrt(squares.clip(1e-12))
+    tokens = np.zeros((1, 1, 1), np.float32) if embedding is None else _tokens(embedding)
+    height, width = tokens.shape[1:]
+    step = max(logits.shape[-1] // (4 * width), 1)
+    cover = averaged(_probability(logits[:, ::step, ::step]), height, width)
+    features, looks = portray(tokens, cover)
+    return features, cover, looks
 
 
 def _tokens(embedding: Float[Tensor, "C y x"]) -> Float[np.ndarray, "C height width"]:
@@ -196,16 +159,13 @@ def _tokens(embedding: Float[Tensor, "C y x"]) -> Float[np.ndarray, "C height wi
     (height, width), factor = embedding.shape[-2:], 1
     while max(height, width) > SIDE * factor and height % (2 * factor) == width % (2 * factor) == 0:
         factor *= 2
-    found = embedding.detach()
-    found = found if found.is_cpu else avg_pool2d(found, factor)  # less to transfer; on the CPU OpenCV is quicker
-    return _pooled(found.float().cpu().numpy(), height // factor, width // factor)
+    if factor > 1 and not embedding.is_cpu:
+        return _host(avg_pool2d(embedding.detach(), factor))  # less to transfer
+    tokens = _host(embedding)
+    if factor == 4:
+        return quartered(tokens)
+    return averaged(tokens, height // factor, width // factor) if factor > 1 else tokens
 
 
-def _pooled(planes: Float[np.ndarray, "n h w"], height: int, width: int) -> Float[np.ndarray, "n {height} {width}"]:
-    """Mean over the cells of each token; sides must be multiples. OpenCV is quickest by halves, all planes at once."""
-    count, high, wide = planes.shape
-    stacked = planes.reshape(-1, wide)
-    while high % (4 * height) == wide % (4 * width) == 0:
-        high, wide = high // 2, wide // 2
-        stacked = cv2.resize(stacked, (wide, count * high), interpolation=cv2.INTER_AREA)
-    return cv2.resize(stacked, (width, count * height), interpolation=cv2.INTER_AREA).reshape(count, height, width)
+def _host(values: Float[Tensor, "*n"]) -> Float[np.ndarray, "*n"]:
+    return np.ascontiguousarray(values.detach().float().cpu().numpy())

@@ -1,9 +1,12 @@
 """A small network that judges each element of a set in the light of all of them."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from policies.kernels import judged
 
 UNUSUAL = 6.0
 """Deviations beyond which an input is cut off, so that no network or video is too strange."""
@@ -56,6 +59,12 @@ class SetScorer(nn.Module):
         """
         embedded = self._embedded(elements)
         return self.verdict(torch.cat([embedded[..., -1, :], *_pooled(embedded, present)], dim=-1))
+
+    def verdict_on(self, elements: Float[np.ndarray, "n inputs"]) -> Float[np.ndarray, " 3"]:
+        """What `judge` says of one set, by the weights of this moment, on the host."""
+        standard = (one.numpy(force=True) for one in (self.centre, self.scale, self.used))
+        weights = (one.numpy(force=True) for part in (self.embed, self.verdict) for one in part.parameters())
+        return judged(elements, UNUSUAL, *standard, *weights)
 
     def rate(self, elements: Float[Tensor, "*b n inputs"]) -> Float[Tensor, "*b n"]:
         """What each element is worth keeping; only differences mean anything."""

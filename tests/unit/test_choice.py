@@ -1,5 +1,7 @@
 """The learned judge of hypotheses: what it sees, how it is trained, runs that repeat and resume exactly."""
 
+import copy
+
 import numpy as np
 import pytest
 import pytorch_lightning as pl
@@ -50,13 +52,17 @@ def seen(*boxes):
     return observe(found.logits[0], found.pointers[0], embedding()), found
 
 
+def only(box):
+    """What the one mask of a frame shows."""
+    return seen(box)[0].one(0)
+
+
 def named(row):
     return dict(zip(FEATURES, row, strict=True))
 
 
 def test_traits_are_what_the_masks_say():
-    (prompted,), _ = seen(HERE)
-    known = Known.begin(prompted)
+    known = Known.begin(only(HERE))
     shown, found = seen(HERE, THERE, None)
     same, other, empty = (named(row) for row in known.compare(shown, found))
     assert same["iou"] == pytest.approx(0.9) and same["iou_related"] == pytest.approx(0.5)
@@ -69,12 +75,12 @@ def test_traits_are_what_the_masks_say():
 
 
 def test_a_steady_object_is_expected_where_it_moves_to():
-    known = Known.begin(seen((0, 0, 4, 4))[0][0])
+    known = Known.begin(only((0, 0, 4, 4)))
     for left in (2, 4):
-        known = known.after(seen((left, 0, left + 4, 4))[0][0])
+        known = known.after(only((left, 0, left + 4, 4)))
     row = named(known.compare(*seen((6, 0, 10, 4)))[0])
     assert row["surprise"] == 0.0 < row["jump"] and row["box_predicted"] == 1.0 > row["box_last"]
-    lost = known.after(seen(None)[0][0]).after(seen(None)[0][0])
+    lost = known.after(only(None)).after(only(None))
     assert lost.away == 2 and lost.newest is known.newest
     assert named(lost.compare(*seen((6, 0, 10, 4)))[0])["surprise"] == pytest.approx(row["jump"])
 
@@ -99,6 +105,24 @@ def test_the_judge_overrules_the_network_by_its_weight():
         assert fused.index(max(fused)) == best and len(model.rows(state)) == 3
     state, cue = model.score(state, features(2), candidates(None, None, None))
     assert cue is None and model.rows(state) == ()
+
+
+def test_what_is_judged_is_what_was_trained_and_never_stale():
+    torch.manual_seed(3)
+    judge, rows = Judge().eval(), [tuple(row) for row in (3 * torch.randn(3, len(FEATURES))).tolist()]
+    for _ in range(2):
+        expected = judge(torch.tensor(rows)).sigmoid().tolist()
+        assert judge.expect(rows) == pytest.approx(expected, abs=1e-6)
+        torch.optim.SGD(judge.parameters(), lr=0.1).zero_grad()
+        judge(torch.tensor(rows)).sum().backward()
+        torch.optim.SGD(judge.parameters(), lr=0.1).step()
+        judge.centre += 0.5
+        judge.used = (torch.arange(len(FEATURES)) % 3 > 0).float()
+        judge.layers[0].weight.data = judge.layers[0].weight.data * 1.5
+        assert judge.expect(rows) != pytest.approx(expected, abs=1e-3)
+    again = copy.deepcopy(judge)
+    judge.layers[6].bias.data.zero_()
+    assert again.expect(rows) == pytest.approx(again(torch.tensor(rows)).sigmoid().tolist(), abs=1e-6)
 
 
 def test_the_loss_asks_for_the_better_hypothesis_where_there_is_one():

@@ -1,5 +1,6 @@
 """The learned keep/evict policy: its evidence, its decisions, its checkpoint."""
 
+import copy
 import math
 
 import pytest
@@ -81,6 +82,23 @@ def test_a_set_is_judged_whatever_its_order_and_padding():
     changed = rows.clone()
     changed[:, 2] += 5
     torch.testing.assert_close(scorer.rate(changed), scorer.rate(rows))
+
+
+def test_a_set_on_the_host_is_judged_as_in_training_by_the_weights_of_the_moment():
+    torch.manual_seed(4)
+    scorer, rows = SetScorer(5), 3 * torch.randn(10, 5)
+    for count in (1, 10):
+        set_ = rows[:count]
+        expected = scorer.judge(set_)
+        torch.testing.assert_close(torch.from_numpy(scorer.verdict_on(set_.numpy())), expected, atol=1e-6, rtol=1e-6)
+        expected.sum().backward()
+        torch.optim.SGD(scorer.parameters(), lr=0.1).step()
+        scorer.scale *= 1.5
+        scorer.embed[0].weight.data = scorer.embed[0].weight.data * 2
+        assert abs(scorer.verdict_on(set_.numpy()) - expected.detach().numpy()).max() > 1e-3
+    again = copy.deepcopy(scorer)
+    scorer.verdict[-1].bias.data.zero_()
+    torch.testing.assert_close(torch.from_numpy(again.verdict_on(rows.numpy())), again.judge(rows))
 
 
 def test_the_rule_keeps_what_is_seen_and_spaces_what_lasts():

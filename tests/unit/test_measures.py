@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from framework.types import ABSENT_LOGIT, Candidates, Entry, Outcome, Scores
-from policies.measures import Appearance, measure, unit
+from policies.kernels import unit
+from policies.measures import Appearance, measure
 
 
 def frame(seed: int, grid: tuple[int, int], masks: int = 3, tokens: int | None = 4, empty: tuple[int, ...] = ()):
@@ -20,7 +21,8 @@ def frame(seed: int, grid: tuple[int, int], masks: int = 3, tokens: int | None =
     scores = Scores(0.9, 1.0, None, int((logits[choice] > 0).sum()), False)
     outcome = Outcome(seed, candidates, choice, None, scores, (64, 64), embedding=embedding)
     known = [torch.randn(width, generator=made).numpy() for _ in range(3) for width in (7 if tokens else 1, 5)]
-    looks = tuple(Appearance(unit(look), unit(point)) for look, point in zip(known[::2], known[1::2], strict=True))
+    pairs = zip(known[::2], known[1::2], strict=True)
+    looks = tuple(Appearance(unit(look[None])[0], unit(point[None])[0]) for look, point in pairs)
     return Entry(seed, pointers[0, choice], None, scores), outcome, looks
 
 

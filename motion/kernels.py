@@ -1,0 +1,199 @@
+"""What learned judges measure and compute on every frame, compiled: many small steps, each too small for torch.
+
+Cells are added up line by line, so that the compiler may add many columns at a time.
+"""
+
+from collections.abc import Callable
+from inspect import unwrap
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64, UInt8
+from numba import njit
+
+P = ParamSpec("P")
+T = TypeVar("T")
+COUNTS = AREA, ABOVE, AROUND, LEFT, TOP, RIGHT, BOTTOM = range(7)
+"""Cells above logit 0, 1 and -1; first column and row above 0, and last ones. All 0 where no cell is above."""
+
+
+def compiled(function: Callable[P, T]) -> Callable[P, T]:
+    """On its first call, or read from a cache on disk; without the checks of types that tests put around a function."""
+    made: Callable[P, T] = njit(cache=True)(unwrap(function))
+    return made
+
+
+@compiled
+def unit(vectors: Float32[np.ndarray, "n C"]) -> Float32[np.ndarray, "n C"]:
+    """Of length 1, or 0."""
+    found = np.empty(vectors.shape, np.float32)
+    for index in range(len(vectors)):
+        vector = vectors[index]
+        squares = np.float32(0)
+        for value in vector:
+            squares += value * value
+        found[index] = vector / max(np.sqrt(squares), np.float32(1e-12))
+    return found
+
+
+@compiled
+def blended(mean: Float32[np.ndarray, " C"], now: Float32[np.ndarray, " C"], share: float) -> Float32[np.ndarray, " C"]:
+    """The mean moved by `share` towards what is seen now, of unit length."""
+    moved = np.empty((1, len(mean)), np.float32)
+    for index in range(len(mean)):
+        moved[0, index] = (1 - share) * mean[index] + share * now[index]
+    return unit(moved)[0]
+
+
+@compiled
+def survey(
+    logits: Float32[np.ndarray, "M h w"],
+) -> tuple[UInt8[np.ndarray, "M h w"], Int64[np.ndarray, "M 7"], Float64[np.ndarray, " M"]]:
+    """Cells above 0 of every hypothesis as 0 and 1, its `COUNTS`, and the sum of its logits above 0."""
+    hypotheses, height, width = logits.shape
+    masks, counts, sums = np.zeros(logits.shape, np.uint8), np.zeros((hypotheses, 7), np.int64), np.zeros(hypotheses)
+    for index in range(hypotheses):
+        columns, inside, found = np.zeros(width, np.int32), np.zeros(width, np.float32), counts[index]
+        for y in range(height):
+            line, mask, around, area, above = logits[index, y], masks[index, y], 0, 0, 0
+            for x in range(width):
+                around += line[x] > -1
+            if not around:
+                continue
+            for x in range(width):
+                mask[x] = line[x] > 0
+                area += line[x] > 0
+                above += line[x] > 1
+                columns[x] += line[x] > 0
+                inside[x] += line[x] if line[x] > 0 else np.float32(0)
+            if area:
+                found[TOP] = found[TOP] if found[AREA] else y
+                found[BOTTOM] = y
+            found[AREA] += area
+            found[ABOVE] += above
+            found[AROUND] += around
+        for x in range(width):
+            if columns[x]:
+                found[LEFT] = found[LEFT] if sums[index] else x
+                found[RIGHT] = x
+                sums[index] += inside[x]
+    return masks, counts, sums
+
+
+@compiled
+def shared(
+    masks: UInt8[np.ndarray, "M h w"], counts: Int64[np.ndarray, "M 7"], others: UInt8[np.ndarray, "N h w"]
+) -> Int64[np.ndarray, "M N"]:
+    """Cells that each mask has in common with each of the others."""
+    found = np.zeros((len(masks), len(others)), np.int64)
+    for index in range(len(masks)):
+        left, right = counts[index, LEFT], counts[index, RIGHT] + 1
+        for other in range(len(others)):
+            for y in range(counts[index, TOP], counts[index, BOTTOM] + 1):
+                mask, line, common = masks[index, y, left:right], others[other, y, left:right], 0
+                for x in range(len(mask)):
+                    common += mask[x] & line[x]
+                found[index, other] += common
+    return found
+
+
+@compiled
+def cover(
+    masks: UInt8[np.ndarray, "M h w"], counts: Int64[np.ndarray, "M 7"], tokens_down: int, tokens_across: int
+) -> Float32[np.ndarray, "M {tokens_down} {tokens_across}"]:
+    """Share of each token that a mask covers; a token has the cells whose upper left corner lies in it."""
+    hypotheses, height, width = masks.shape
+    share = np.float32(tokens_down * tokens_across / (height * width))
+    found = np.zeros((hypotheses, tokens_down, tokens_across), np.float32)
+    for index in range(hypotheses):
+        left, right, bottom = counts[index, LEFT], counts[index, RIGHT] + 1, counts[index, BOTTOM]
+        y, columns = counts[index, TOP], np.empty(right - left, np.int32)
+        while y <= bottom:
+            token = y * tokens_down // height
+            columns[:] = 0
+            while y <= bottom and y * tokens_down // height == token:
+                mask = masks[index, y, left:right]
+                for x in range(len(columns)):
+                    columns[x] += mask[x]
+                y += 1
+            for x in range(len(columns)):
+                found[index, token, (left + x) * tokens_across // width] += columns[x] * share
+    return found
+
+
+@compiled
+def looks(
+    features: Float32[np.ndarray, "C y x"], means: Float32[np.ndarray, "C 1"], covers: Float32[np.ndarray, "M y x"]
+) -> Float32[np.ndarray, "M C"]:
+    """Mean feature under each cover less that of the image (`means`), of unit length; 0 under none."""
+    channels, height, width = features.shape
+    sums, columns = np.zeros((len(covers), channels), np.float32), np.empty(width, np.float32)
+    totals, spans = np.zeros(len(covers), np.float32), np.zeros((len(covers), 2), np.int64)
+    for index in range(len(covers)):
+        for y in range(height):
+            total = covers[index, y].sum()
+            if total:
+                spans[index, 0] = spans[index, 0] if totals[index] else y
+                spans[index, 1] = y + 1
+                totals[index] += total
+    for channel in range(channels):
+        for index in range(len(covers)):
+            columns[:] = 0
+            for y in range(spans[index, 0], spans[index, 1]):
+                line, share = features[channel, y], covers[index, y]
+                for x in range(width):
+                    columns[x] += line[x] * share[x]
+            sums[index, channel] = columns.sum() - totals[index] * means[channel, 0]
+    return unit(sums)
+
+
+@compiled
+def usual(
+    elements: Float32[np.ndarray, "n i"],
+    centre: Float32[np.ndarray, " i"],
+    scale: Float32[np.ndarray, " i"],
+    used: Float32[np.ndarray, " i"],
+    limit: float,
+) -> Float32[np.ndarray, "n i"]:
+    """Centred, scaled, 0 where not used, and cut off at the limit."""
+    found = np.empty(elements.shape, np.float32)
+    for index in range(len(elements)):
+        for place in range(len(centre)):
+            value = (elements[index, place] - centre[place]) / scale[place] * used[place]
+            found[index, place] = min(max(value, -limit), limit)
+    return found
+
+
+@compiled
+def linear(
+    elements: Float32[np.ndarray, "n i"], weight: Float32[np.ndarray, "o i"], bias: Float32[np.ndarray, " o"]
+) -> Float32[np.ndarray, "n o"]:
+    """As `torch.nn.functional.linear`, without its cost per call."""
+    found, columns = np.empty((len(elements), len(bias)), np.float32), np.ascontiguousarray(weight.T)
+    for index in range(len(elements)):
+        line = found[index]
+        line[:] = bias
+        for place in range(len(columns)):
+            column, value = columns[place], elements[index, place]
+            for output in range(len(line)):
+                line[output] += column[output] * value
+    return found
+
+
+@compiled
+def judged(
+    rows: Float32[np.ndarray, "n i"],
+    limit: float,
+    centre: Float32[np.ndarray, " i"],
+    scale: Float32[np.ndarray, " i"],
+    used: Float32[np.ndarray, " i"],
+    first: Float32[np.ndarray, "o i"],
+    first_bias: Float32[np.ndarray, " o"],
+    second: Float32[np.ndarray, "p o"],
+    second_bias: Float32[np.ndarray, " p"],
+    last: Float32[np.ndarray, "1 p"],
+    last_bias: Float32[np.ndarray, " 1"],
+) -> Float32[np.ndarray, "n 1"]:
+    """A perceptron of three layers on standardised inputs."""
+    hidden = np.maximum(linear(usual(rows, centre, scale, used, limit), first, first_bias), np.float32(0))
+    return linear(np.maximum(linear(hidden, second, second_bias), np.float32(0)), last, last_bias)

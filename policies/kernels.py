@@ -1,0 +1,237 @@
+"""What learned policies measure and compute on every frame, compiled: many small steps, each too small for torch.
+
+Cells are added up line by line, so that the compiler may add many columns at a time.
+"""
+
+from collections.abc import Callable
+from inspect import unwrap
+from typing import ParamSpec, TypeVar
+
+import numpy as np
+from jaxtyping import Float32, Int64
+from numba import njit
+
+P = ParamSpec("P")
+T = TypeVar("T")
+AREA, COMMON, LEFT, TOP, RIGHT, BOTTOM = range(6)
+"""Cells above logit 0, those of them that the chosen hypothesis has too, first column and row above 0, and those after
+the last ones. All 0 where no cell is above."""
+ABOVE, AROUND, ACROSS, DOWN = range(4)
+"""Of the chosen hypothesis: cells above logit 1 and -1, sums of the columns and rows of those above 0."""
+
+
+def compiled(function: Callable[P, T]) -> Callable[P, T]:
+    """On its first call, or read from a cache on disk; without the checks of types that tests put around a function."""
+    made: Callable[P, T] = njit(cache=True)(unwrap(function))
+    return made
+
+
+@compiled
+def unit(vectors: Float32[np.ndarray, "n C"]) -> Float32[np.ndarray, "n C"]:
+    """Of length 1, or 0."""
+    found = np.empty(vectors.shape, np.float32)
+    for index in range(len(vectors)):
+        vector = vectors[index]
+        squares = np.float32(0)
+        for value in vector:
+            squares += value * value
+        found[index] = vector / max(np.sqrt(squares), np.float32(1e-12))
+    return found
+
+
+@compiled
+def blended(mean: Float32[np.ndarray, " C"], now: Float32[np.ndarray, " C"], share: float) -> Float32[np.ndarray, " C"]:
+    """The mean moved by `share` towards what is seen now, of unit length."""
+    moved = np.empty((1, len(mean)), np.float32)
+    for index in range(len(mean)):
+        moved[0, index] = (1 - share) * mean[index] + share * now[index]
+    return unit(moved)[0]
+
+
+@compiled
+def survey(
+    logits: Float32[np.ndarray, "M h w"], choice: int
+) -> tuple[Int64[np.ndarray, "M 6"], Int64[np.ndarray, " 4"]]:
+    """Counts of every hypothesis, and those of the chosen one."""
+    hypotheses, height, width = logits.shape
+    counts, own, columns = np.zeros((hypotheses, 6), np.int64), np.zeros(4, np.int64), np.empty(width, np.int32)
+    for index in range(hypotheses):
+        found = counts[index]
+        columns[:] = 0
+        for y in range(height):
+            line, chosen, area, common = logits[index, y], logits[choice, y], 0, 0
+            for x in range(width):
+                area += line[x] > 0
+            if area:
+                for x in range(width):
+                    columns[x] += line[x] > 0
+                    common += (line[x] > 0) & (chosen[x] > 0)
+                found[TOP] = found[TOP] if found[AREA] else y
+                found[BOTTOM] = y + 1
+                found[AREA] += area
+                found[COMMON] += common
+            if index == choice:
+                above, around = 0, 0
+                for x in range(width):
+                    above += line[x] > 1
+                    around += line[x] > -1
+                own[ABOVE] += above
+                own[AROUND] += around
+                own[DOWN] += y * area
+        for x in range(width):
+            if columns[x]:
+                found[LEFT] = found[LEFT] if found[RIGHT] else x
+                found[RIGHT] = x + 1
+                if index == choice:
+                    own[ACROSS] += x * columns[x]
+    return counts, own
+
+
+@compiled
+def quartered(planes: Float32[np.ndarray, "n y x"]) -> Float32[np.ndarray, "n y//4 x//4"]:
+    """Mean of every four by four values: `averaged` for SAM2's grids, several times as fast."""
+    count, height, width = planes.shape
+    means, share = np.empty((count, height // 4, width // 4), np.float32), np.float32(1 / 16)
+    lines, pairs = np.empty(width, np.float32), np.empty(width // 2, np.float32)
+    for index in range(count):
+        for y in range(height // 4):
+            first, second = planes[index, 4 * y], planes[index, 4 * y + 1]
+            third, fourth = planes[index, 4 * y + 2], planes[index, 4 * y + 3]
+            mean = means[index, y]
+            for x in range(width):
+                lines[x] = (first[x] + second[x]) + (third[x] + fourth[x])
+            for x in range(width // 2):
+                pairs[x] = lines[2 * x] + lines[2 * x + 1]
+            for x in range(width // 4):
+                mean[x] = (pairs[2 * x] + pairs[2 * x + 1]) * share
+    return means
+
+
+@compiled
+def averaged(
+    planes: Float32[np.ndarray, "n y x"], height: int, width: int
+) -> Float32[np.ndarray, "n {height} {width}"]:
+    """Mean of the values in each of [height width] tokens; sides are multiples of these."""
+    high, wide = planes.shape[1] // height, planes.shape[2] // width
+    means, share = np.zeros((len(planes), height, width), np.float32), np.float32(1 / (high * wide))
+    for index in range(len(planes)):
+        for y in range(high * height):
+            line, mean = planes[index, y], means[index, y // high]
+            for column in range(wide):
+                part = line[column::wide]
+                for x in range(width):
+                    mean[x] += part[x] * share
+    return means
+
+
+@compiled
+def portray(
+    tokens: Float32[np.ndarray, "C y x"], cover: Float32[np.ndarray, "M y x"]
+) -> tuple[Float32[np.ndarray, "C y x"], Float32[np.ndarray, "M C"]]:
+    """Features less their mean over the image, and the mean of these under each cover, of unit length."""
+    channels, height, width = tokens.shape
+    centred, sums = np.empty(tokens.shape, np.float32), np.empty((len(cover), channels), np.float32)
+    columns = np.empty(width, np.float32)
+    for channel in range(channels):
+        columns[:] = 0
+        for y in range(height):
+            line = tokens[channel, y]
+            for x in range(width):
+                columns[x] += line[x]
+        mean = columns.sum() / np.float32(height * width)
+        for y in range(height):
+            line, less = tokens[channel, y], centred[channel, y]
+            for x in range(width):
+                less[x] = line[x] - mean
+        for index in range(len(cover)):
+            columns[:] = 0
+            for y in range(height):
+                less, share = centred[channel, y], cover[index, y]
+                for x in range(width):
+                    columns[x] += less[x] * share[x]
+            sums[index, channel] = columns.sum()
+    return centred, unit(sums)
+
+
+@compiled
+def likest(
+    tokens: Float32[np.ndarray, "C y x"], look: Float32[np.ndarray, " C"], cover: Float32[np.ndarray, "y x"]
+) -> tuple[float, float]:
+    """Largest cosine with a look among the tokens that are covered by more than half, and among the others; or -1."""
+    features, covered = tokens.reshape(len(tokens), -1), cover.ravel()
+    products, squares = np.zeros(len(covered), np.float32), np.zeros(len(covered), np.float32)
+    for channel in range(len(features)):
+        line, weight = features[channel], look[channel]
+        for token in range(len(covered)):
+            products[token] += line[token] * weight
+            squares[token] += line[token] * line[token]
+    inside = outside = -1.0
+    for token in range(len(covered)):
+        cosine = products[token] / np.sqrt(max(squares[token], np.float32(1e-12)))
+        if covered[token] > 0.5:
+            inside = max(inside, cosine)
+        else:
+            outside = max(outside, cosine)
+    return inside, outside
+
+
+@compiled
+def usual(
+    elements: Float32[np.ndarray, "n i"],
+    centre: Float32[np.ndarray, " i"],
+    scale: Float32[np.ndarray, " i"],
+    used: Float32[np.ndarray, " i"],
+    limit: float,
+) -> Float32[np.ndarray, "n i"]:
+    """Centred, scaled, 0 where not used, and cut off at the limit."""
+    found = np.empty(elements.shape, np.float32)
+    for index in range(len(elements)):
+        for place in range(len(centre)):
+            value = (elements[index, place] - centre[place]) / scale[place] * used[place]
+            found[index, place] = min(max(value, -limit), limit)
+    return found
+
+
+@compiled
+def linear(
+    elements: Float32[np.ndarray, "n i"], weight: Float32[np.ndarray, "o i"], bias: Float32[np.ndarray, " o"]
+) -> Float32[np.ndarray, "n o"]:
+    """As `torch.nn.functional.linear`, without its cost per call."""
+    found, columns = np.empty((len(elements), len(bias)), np.float32), np.ascontiguousarray(weight.T)
+    for index in range(len(elements)):
+        line = found[index]
+        line[:] = bias
+        for place in range(len(columns)):
+            column, value = columns[place], elements[index, place]
+            for output in range(len(line)):
+                line[output] += column[output] * value
+    return found
+
+
+@compiled
+def judged(
+    elements: Float32[np.ndarray, "n i"],
+    limit: float,
+    centre: Float32[np.ndarray, " i"],
+    scale: Float32[np.ndarray, " i"],
+    used: Float32[np.ndarray, " i"],
+    embed: Float32[np.ndarray, "o i"],
+    embed_bias: Float32[np.ndarray, " o"],
+    again: Float32[np.ndarray, "p o"],
+    again_bias: Float32[np.ndarray, " p"],
+    verdict: Float32[np.ndarray, "q 3*p"],
+    verdict_bias: Float32[np.ndarray, " q"],
+    last: Float32[np.ndarray, "3 q"],
+    last_bias: Float32[np.ndarray, " 3"],
+) -> Float32[np.ndarray, " 3"]:
+    """`SetScorer.judge` of one set of which no element is missing."""
+    hidden = np.maximum(linear(usual(elements, centre, scale, used, limit), embed, embed_bias), np.float32(0))
+    embedded = np.maximum(linear(hidden, again, again_bias), np.float32(0))
+    width = embedded.shape[1]
+    pooled = np.zeros((1, 3 * width), np.float32)
+    pooled[0, :width] = embedded[-1]
+    for index in range(len(embedded)):
+        for place in range(width):
+            pooled[0, width + place] += embedded[index, place] / np.float32(len(embedded))
+            pooled[0, 2 * width + place] = max(pooled[0, 2 * width + place], embedded[index, place])
+    return linear(np.maximum(linear(pooled, verdict, verdict_bias), np.float32(0)), last, last_bias)[0]
