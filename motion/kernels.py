@@ -3,46 +3,13 @@
 Cells are added up line by line, so that the compiler may add many columns at a time.
 """
 
-from collections.abc import Callable
-from inspect import unwrap
-from typing import ParamSpec, TypeVar
-
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
-from numba import njit
 
-P = ParamSpec("P")
-T = TypeVar("T")
+from framework.compiled import compiled, linear, unit, usual
+
 COUNTS = AREA, ABOVE, AROUND, LEFT, TOP, RIGHT, BOTTOM = range(7)
 """Cells above logit 0, 1 and -1; first column and row above 0, and last ones. All 0 where no cell is above."""
-
-
-def compiled(function: Callable[P, T]) -> Callable[P, T]:
-    """On its first call, or read from a cache on disk; without the checks of types that tests put around a function."""
-    made: Callable[P, T] = njit(cache=True)(unwrap(function))
-    return made
-
-
-@compiled
-def unit(vectors: Float32[np.ndarray, "n C"]) -> Float32[np.ndarray, "n C"]:
-    """Of length 1, or 0."""
-    found = np.empty(vectors.shape, np.float32)
-    for index in range(len(vectors)):
-        vector = vectors[index]
-        squares = np.float32(0)
-        for value in vector:
-            squares += value * value
-        found[index] = vector / max(np.sqrt(squares), np.float32(1e-12))
-    return found
-
-
-@compiled
-def blended(mean: Float32[np.ndarray, " C"], now: Float32[np.ndarray, " C"], share: float) -> Float32[np.ndarray, " C"]:
-    """The mean moved by `share` towards what is seen now, of unit length."""
-    moved = np.empty((1, len(mean)), np.float32)
-    for index in range(len(mean)):
-        moved[0, index] = (1 - share) * mean[index] + share * now[index]
-    return unit(moved)[0]
 
 
 @compiled
@@ -145,39 +112,6 @@ def looks(
                     columns[x] += line[x] * share[x]
             sums[index, channel] = columns.sum() - totals[index] * means[channel, 0]
     return unit(sums)
-
-
-@compiled
-def usual(
-    elements: Float32[np.ndarray, "n i"],
-    centre: Float32[np.ndarray, " i"],
-    scale: Float32[np.ndarray, " i"],
-    used: Float32[np.ndarray, " i"],
-    limit: float,
-) -> Float32[np.ndarray, "n i"]:
-    """Centred, scaled, 0 where not used, and cut off at the limit."""
-    found = np.empty(elements.shape, np.float32)
-    for index in range(len(elements)):
-        for place in range(len(centre)):
-            value = (elements[index, place] - centre[place]) / scale[place] * used[place]
-            found[index, place] = min(max(value, -limit), limit)
-    return found
-
-
-@compiled
-def linear(
-    elements: Float32[np.ndarray, "n i"], weight: Float32[np.ndarray, "o i"], bias: Float32[np.ndarray, " o"]
-) -> Float32[np.ndarray, "n o"]:
-    """As `torch.nn.functional.linear`, without its cost per call."""
-    found, columns = np.empty((len(elements), len(bias)), np.float32), np.ascontiguousarray(weight.T)
-    for index in range(len(elements)):
-        line = found[index]
-        line[:] = bias
-        for place in range(len(columns)):
-            column, value = columns[place], elements[index, place]
-            for output in range(len(line)):
-                line[output] += column[output] * value
-    return found
 
 
 @compiled

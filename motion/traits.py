@@ -13,9 +13,10 @@ import numpy as np
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
+from framework.compiled import blended, unit
 from framework.types import Candidates
 from motion.boxes import Corners, overlap
-from motion.kernels import ABOVE, AREA, AROUND, BOTTOM, LEFT, RIGHT, TOP, blended, cover, looks, shared, survey, unit
+from motion.kernels import ABOVE, AREA, AROUND, BOTTOM, LEFT, RIGHT, TOP, cover, looks, shared, survey
 
 WINDOW = 10
 """Frames among which an area is typical."""

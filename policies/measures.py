@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
+from framework.compiled import unit
 from framework.types import Entry, Outcome
-from policies.kernels import averaged, likest, portray, quartered, survey, unit
+from policies.kernels import averaged, likest, portray, quartered, survey
 from policies.regions import hypotheses
 
 SIDE = 16

@@ -68,8 +68,8 @@ PLUGIN_MAY = (
     "framework.types",
     "framework.interfaces",
     "framework.errors",
+    "framework.compiled",
     "numpy",
-    "numba",
     "torch",
     "cv2",
     "jaxtyping",
@@ -89,7 +89,7 @@ DOORS = {
     "wandb": ("framework.wandb_log",),
     "pytorch_lightning": ("framework.learning", "experiments.pretrain", "experiments.train"),
     "sam2": ("framework.networks", "framework.learning"),
-    "numba": ("policies", "motion"),  # a second to import
+    "numba": ("framework.compiled",),
 }
 
 
