@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from framework.types import Entry, Outcome
-from policies.regions import hypotheses
+from policies.masks import hypotheses
 
 SIDE = 16
 """Tokens along a side of the embedded network's grid."""
