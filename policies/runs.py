@@ -73,10 +73,10 @@ def enlarged(logits: Float32[np.ndarray, "h w"], height: int, width: int) -> Run
     runs, count = np.empty((height * ((columns + 1) // 2), 3), np.int32), 0
     some, ends = np.empty(columns + 1, np.int32), np.empty(columns + 1, np.int32)
     for cell in range(rows + 1):
-        if tops[cell] == tops[cell + 1]:
+        line, parts, before = above_zero[cell], 0, np.uint8(0)
+        if tops[cell] == tops[cell + 1] or line.sum() == 0:
             continue
         # A cell whose corners agree is all alike, so its first pixel will do, and none if it continues the one before.
-        line, parts, before = above_zero[cell], 0, np.uint8(0)
         for column in range(columns + 1):
             if (line[column] != before or line[column] & 3) and lefts[column] < lefts[column + 1]:
                 before = line[column]
@@ -181,33 +181,32 @@ def contour(runs: Runs, height: int, width: int) -> Runs:
     """Pixels around which, 3 x 3 in a frame of [height width], not all are alike: on either side of a border; that of
     the frame is none.
     """
-    rows = np.searchsorted(runs[:, ROW], np.arange(height + 1))
-    spans = runs[:, START:].copy().ravel()  # start, end, start, end ...
+    changes = runs[:, START:].copy().ravel()  # from even places on inside, from odd ones on outside
+    rows = 2 * np.searchsorted(runs[:, ROW], np.arange(height + 1))
     found, count = np.empty((6 * len(runs), 3), np.int32), 0
-    at, stops = np.empty(3, np.int64), np.empty(3, np.int64)
     for row in range(height):
         first, last = max(row - 1, 0), min(row + 1, height - 1)
-        total = last + 1 - first
-        for near in range(total):
-            at[near], stops[near] = 2 * rows[first + near], 2 * rows[first + near + 1]
-        # From left to right through the columns where one of these rows changes.
-        start, end, covered = 0, 0, 0
+        above, middle, below = rows[first], rows[row], rows[last]
+        if above == rows[last + 1]:
+            continue
+        # From left to right where one of these rows changes; at the border of the frame two are the same.
+        start, end, alike = 0, 0, True
         while True:
-            column, changed = width, -1
-            for near in range(total):
-                if at[near] < stops[near] and spans[at[near]] <= column:
-                    column, changed = spans[at[near]], near
-            if changed < 0:
+            one = changes[above] if above < rows[first + 1] else width + 1
+            two = changes[middle] if middle < rows[row + 1] else width + 1
+            three = changes[below] if below < rows[last + 1] else width + 1
+            column = min(one, two, three)
+            if column > width:
                 break
-            differ, within = 0 < covered < total, 0 < column < width
-            if not differ and column - within > end:
+            beside = 0 < column < width
+            if alike and column - beside > end:
                 if start < end:
                     found[count] = row, start, end
                     count += 1
-                start = column - within
-            end = column + within
-            covered += 1 - 2 * (at[changed] % 2)
-            at[changed] += 1
+                start = column - beside
+            end = column + beside
+            above, middle, below = above + (one == column), middle + (two == column), below + (three == column)
+            alike = above % 2 == middle % 2 == below % 2
         if start < end:
             found[count] = row, start, end
             count += 1
