@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int32
+from jaxtyping import Bool, Float, Int64
 
 from framework.types import Size
 from policies import runs
@@ -37,7 +37,7 @@ class Corners(NamedTuple):
 class Region:
     """Some pixels of a frame, at least one."""
 
-    runs: Int32[np.ndarray, "_ 3"]
+    runs: Int64[np.ndarray, "_ 3"]
     """See `policies.runs`."""
     size: Size
     """Of the frame."""

@@ -19,7 +19,7 @@ from policies.him2sam import Delayed, Him2Sam
 from policies.masks import HISTORY, relative_size, remembered
 from policies.regions import Corners, Region, foreground, reaches_beyond, rivals, told_apart
 from policies.rmem import RMem
-from policies.runs import contour, largest, without
+from policies.runs import compiled, contour, largest, without
 from policies.sam2long import Sam2Long
 from policies.samurai import Samurai
 from policies.score_gate import ScoreGate
@@ -466,6 +466,12 @@ def test_runs_are_judged_like_pixels():
             assert (drawn(Region(without(runs, others), size), size) == (one & ~two)).all()
             assert (drawn(Region(largest(runs), size), size) == component(one)).all()
             assert (drawn(Region(contour(runs, *size), size), size) == ring(one)).all()
+
+
+def test_functions_compile_where_they_cannot_be_kept():
+    code = {}
+    exec("def twice(number):\n    return 2 * number", code)  # no file, so no place for a cache beside it
+    assert compiled(code["twice"])(4) == 8
 
 
 def smooth(random, coarse, quantum):
