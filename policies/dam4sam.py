@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
 from policies.bank import POINTERS, SLOTS, Bank, anchored, newest, pointers_by_age, ranked, reduced, seen_span, span
-from policies.regions import foreground, hypotheses, relative_size, remembered
-from policies.rivals import rivals, told_apart
+from policies.masks import hypotheses, relative_size, remembered
+from policies.regions import foreground, rivals, told_apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,5 +142,5 @@ class Dam4Sam(MemoryPolicy[DamState]):
             and 1 - self.size_change <= typical <= 1 + self.size_change
             and (state.admitted is None or entry.frame - state.admitted > self.gap)
         )
-        found = rivals(logits, outcome.choice, chosen, outcome.size)
+        found = rivals(logits, outcome.choice, chosen)
         return sizes, reliable and (not self.introspection or told_apart(chosen, found, self.max_overlap))

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi, sqrt
 
-from framework.types import Outcome, Size
-from policies.contours import reaches_beyond
-from policies.regions import Region, hypotheses, relative_size
-from policies.rivals import rivals, told_apart
+from framework.types import Outcome
+from policies.masks import hypotheses, relative_size
+from policies.regions import Region, reaches_beyond, rivals, told_apart
 
 
 @dataclass(frozen=True)
@@ -21,18 +20,18 @@ class Distinction(ABC):
     min_iou: float = 0.8
     size_change: float = 0.25
 
-    def admits(self, outcome: Outcome, chosen: Region, sizes: Sequence[int], grid: Size) -> bool:
-        """`sizes` are those of the last masks, the chosen one's included; all in pixels of `grid`."""
+    def admits(self, outcome: Outcome, chosen: Region, sizes: Sequence[int]) -> bool:
+        """`sizes` are those of the last masks, the chosen one's included; all in pixels of the same grid."""
         typical = relative_size(sizes)
         return (
             typical is not None
             and outcome.scores.iou > self.min_iou
             and 1 - self.size_change <= typical <= 1 + self.size_change
-            and self.rivalled(outcome, chosen, grid)
+            and self.rivalled(outcome, chosen)
         )
 
     @abstractmethod
-    def rivalled(self, outcome: Outcome, chosen: Region, grid: Size) -> bool:
+    def rivalled(self, outcome: Outcome, chosen: Region) -> bool:
         """Whether another hypothesis holds something else."""
 
 
@@ -48,14 +47,14 @@ class ContourDistance(Distinction):
     lead: float = 1.5
     min_motion: float = 0.8
 
-    def rivalled(self, outcome: Outcome, chosen: Region, grid: Size) -> bool:
+    def rivalled(self, outcome: Outcome, chosen: Region) -> bool:
         *_, second, first = 0.0, *sorted(outcome.candidates.iou[0].tolist())
         motion = outcome.scores.motion
         if not first > self.lead * second or (motion is not None and not motion > self.min_motion):
             return False
         limit = self.distance * 2 * sqrt(chosen.area / pi)
-        found = rivals(hypotheses(outcome), outcome.choice, chosen, grid)
-        return reaches_beyond(chosen, found, grid, limit)
+        found = rivals(hypotheses(outcome), outcome.choice, chosen)
+        return reaches_beyond(chosen, found, limit)
 
 
 @dataclass(frozen=True)
@@ -69,6 +68,6 @@ class BoxOverlap(Distinction):
     max_overlap: float = 0.7
     quirks: bool = False
 
-    def rivalled(self, outcome: Outcome, chosen: Region, grid: Size) -> bool:
-        found = rivals(hypotheses(outcome), outcome.choice, chosen, grid, loose=self.quirks)
+    def rivalled(self, outcome: Outcome, chosen: Region) -> bool:
+        found = rivals(hypotheses(outcome), outcome.choice, chosen, loose=self.quirks)
         return told_apart(chosen, found, self.max_overlap)

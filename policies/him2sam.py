@@ -19,7 +19,8 @@ from policies.bank import (
     vouched,
 )
 from policies.distinction import ContourDistance, Distinction
-from policies.regions import foreground, hypotheses, remembered
+from policies.masks import hypotheses, remembered
+from policies.regions import foreground
 from policies.samurai import Samurai
 
 SCALE = 4
@@ -133,7 +134,7 @@ class Him2Sam(MemoryPolicy[HimState]):
             return remembered(state.sizes, 0), False
         sizes = remembered(state.sizes, chosen.area)
         due = not state.long or state.long[-1].frame + self.interval <= entry.frame
-        return sizes, due and self.rule.admits(outcome, chosen, sizes, grid)
+        return sizes, due and self.rule.admits(outcome, chosen, sizes)
 
 
 @dataclass(frozen=True)

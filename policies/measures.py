@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d
 from framework.compiled import unit
 from framework.types import Entry, Outcome
 from policies.kernels import averaged, likest, portray, quartered, survey
-from policies.regions import hypotheses
+from policies.masks import hypotheses
 
 SIDE = 16
 """Tokens along a side of the embedded network's grid."""

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import cv2
 import numpy as np
 
 from framework.types import Entry, Outcome
@@ -24,11 +23,10 @@ class OracleGate(SkipAbsent):
     def keeps(self, entry: Entry, outcome: Outcome) -> bool:
         if outcome.truth is None:
             return False
-        truth = outcome.truth.cpu().numpy().view(np.uint8)
-        size = cv2.countNonZero(truth)
+        truth = outcome.truth.cpu().numpy()
+        size = int(np.count_nonzero(truth))
         found = foreground(outcome.logits.detach().float().cpu().numpy(), outcome.size) if size else None
         if found is None:
             return False
-        height, width = found.mask.shape
-        shared = cv2.countNonZero(found.mask & truth[found.top : found.top + height, found.left : found.left + width])
+        shared = found.shared(truth)
         return shared > self.iou * (size + found.area - shared)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial import KDTree
 
 from framework.tracker import Tracker
 from framework.types import upsample
@@ -14,11 +15,11 @@ from motion.hierarchical import Hierarchical
 from motion.kalman import Kalman
 from motion.points import CoTracker3, PointTracker, Trails
 from motion.refinement import PointRefinement, _density
-from policies.contours import nearest
 from policies.distinction import BoxOverlap, ContourDistance, Distinction
 from policies.him2sam import Delayed, Him2Sam
-from policies.regions import foreground, relative_size
-from policies.rivals import rivals
+from policies.masks import relative_size
+from policies.regions import Region, foreground, rivals
+from policies.runs import contour
 from tests.traces import Replayed, Trace, check_encodings, check_filter, check_read, preset, replay, scripted, traces
 
 
@@ -133,9 +134,15 @@ def check_admission(trace: Trace, frame: int, step: Replayed, sizes: list[int], 
     assert ratio is not None and 0.75 <= ratio <= 1.25 and step.track.scores.iou > 0.8, where
     logits, choice = step.track.candidates.logits[0].numpy(), step.track.choice
     chosen = foreground(logits[choice], grid)
-    found = (rival.largest_component(rival.groups()) for rival in rivals(logits, choice, chosen, grid))
-    reach = [nearest(part.region().contour(), chosen.contour()).max() for part in found if part]
+    own = KDTree(points(chosen))
+    reach = [own.query(points(rival))[0].max() for rival in rivals(logits, choice, chosen)]
     assert max(reach, default=0.0) == pytest.approx(furthest, abs=1e-3), where
+
+
+def points(region: Region) -> np.ndarray:
+    """Row and column of every pixel of its contour."""
+    runs = contour(region.runs, *region.size)
+    return np.array([(row, column) for row, start, end in runs for column in range(start, end)])
 
 
 def memory(config) -> Him2Sam | Delayed:
