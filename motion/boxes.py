@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from framework.runs import enlarged, extent
 from framework.types import Size
 
 Corners = tuple[float, float, float, float]
@@ -46,34 +47,8 @@ def _mask(logits: Float[np.ndarray, "h w"], size: Size) -> UInt8[np.ndarray, "H 
 
 
 def _box(logits: Float[np.ndarray, "h w"], size: Size) -> Corners | None:
-    """Found on strips along the four sides if these leave no doubt, or else on the whole mask."""
-    x, y, width, height = cv2.boundingRect((logits > 0).view(np.uint8))
-    if not width:
-        return None  # what lies between values below 0 is no foreground
-    rows, columns = logits.shape
-    down, across = (divmod(length, count) for length, count in zip(size, logits.shape, strict=True))
-    # Weights are exact, and so the same in a strip, for powers of two.
-    if not down[1] == across[1] == 0 or down[0].bit_count() != 1 or across[0].bit_count() != 1:
-        return corners(_mask(logits, size))
-    scale = down[0], across[0]
-    wide = logits[:, max(x - 1, 0) : x + width + 1]
-    high = logits[max(y - 1, 0) : y + height + 1].T
-    left, right = _before(high, x, scale[::-1]), _before(high[::-1], columns - x - width, scale[::-1])
-    top, bottom = _before(wide, y, scale), _before(wide[::-1], rows - y - height, scale)
-    if left is None or top is None or right is None or bottom is None:
-        return corners(_mask(logits, size))
-    return float(left), float(top), float(size[1] - 1 - right), float(size[0] - 1 - bottom)
-
-
-def _before(logits: Float[np.ndarray, "h w"], first: int, scale: Size) -> int | None:
-    """Rows of pixels before the foreground begins, which is not before the logit in row `first`; None in doubt."""
-    start, end = max(first - 1, 0), min(first + 3, len(logits))
-    strip = logits[start:end]
-    size = strip.shape[1] * scale[1], len(strip) * scale[0]
-    most = cv2.resize(strip, size, interpolation=cv2.INTER_LINEAR).max(axis=1)
-    rounding = 1e-6 * cv2.norm(strip, cv2.NORM_INF)
-    reliable = len(most) if end == len(logits) else len(most) - scale[0]
-    for row, value in enumerate(most[:reliable].tolist()):
-        if value >= -rounding:
-            return start * scale[0] + row if value > rounding else None
-    return None
+    found = enlarged(logits, *size)
+    if not len(found):
+        return None
+    left, top, right, bottom = extent(found)
+    return float(left), float(top), float(right), float(bottom)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int64
 
+from framework import runs
 from framework.types import Size
-from policies import runs
 
 
 class Corners(NamedTuple):
@@ -38,7 +38,7 @@ class Region:
     """Some pixels of a frame, at least one."""
 
     runs: Int64[np.ndarray, "_ 3"]
-    """See `policies.runs`."""
+    """See `framework.runs`."""
     size: Size
     """Of the frame."""
 
@@ -48,8 +48,7 @@ class Region:
 
     @property
     def corners(self) -> Corners:
-        rows, starts, ends = self.runs.T
-        return Corners(int(starts.min()), int(rows[0]), int(ends.max()) - 1, int(rows[-1]))
+        return Corners(*runs.extent(self.runs))
 
     def shared(self, mask: Bool[np.ndarray, "H W"]) -> int:
         """Pixels that a mask of the frame has as well."""

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
+from framework.runs import contour
 from framework.tracker import Tracker
 from framework.types import upsample
 from motion.hierarchical import Hierarchical
@@ -19,7 +20,6 @@ from policies.distinction import BoxOverlap, ContourDistance, Distinction
 from policies.him2sam import Delayed, Him2Sam
 from policies.masks import relative_size
 from policies.regions import Region, foreground, rivals
-from policies.runs import contour
 from tests.traces import Replayed, Trace, check_encodings, check_filter, check_read, preset, replay, scripted, traces
 
 

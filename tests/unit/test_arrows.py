@@ -69,6 +69,7 @@ PLUGIN_MAY = (
     "framework.interfaces",
     "framework.errors",
     "framework.compiled",
+    "framework.runs",
     "numpy",
     "torch",
     "cv2",

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from scipy.spatial import KDTree
 
 from framework.compiled import compiled
+from framework.runs import contour, largest, without
 from framework.types import ANCHOR, Candidates, Cue, Entry, Lease, Outcome, Query, Scores, upsample
 from policies.beam import Beam
 from policies.dam4sam import Dam4Sam
@@ -20,7 +21,6 @@ from policies.him2sam import Delayed, Him2Sam
 from policies.masks import HISTORY, relative_size, remembered
 from policies.regions import Corners, Region, foreground, reaches_beyond, rivals, told_apart
 from policies.rmem import RMem
-from policies.runs import contour, largest, without
 from policies.sam2long import Sam2Long
 from policies.samurai import Samurai
 from policies.score_gate import ScoreGate

@@ -98,6 +98,15 @@ def enlarged(logits: Float32[np.ndarray, "h w"], height: int, width: int) -> Run
 
 
 @compiled
+def extent(runs: Runs) -> tuple[int, int, int, int]:
+    """First column and row, last column and row; of one run at least."""
+    left, right = runs[0, START], runs[0, END]
+    for index in range(len(runs)):
+        left, right = min(left, runs[index, START]), max(right, runs[index, END])
+    return left, runs[0, ROW], right - 1, runs[-1, ROW]
+
+
+@compiled
 def without(runs: Runs, others: Runs) -> Runs:
     """What others do not cover."""
     left, count = np.empty((len(runs) + len(others), 3), np.int64), 0
