@@ -143,6 +143,7 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
         rule.threshold, rule.margin = None, float("inf")
         for weights in rule.scorer.parameters():
             weights.data.zero_()
+        rule.scorer.used.fill_(1)  # or rollouts by the rule would be made again for every ablation
         return rule
 
     def ignore(self, groups: Sequence[str]) -> None:

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from framework.identity import describe
 from framework.types import Candidates, Entry, Outcome, Query, Read, Scores
 from policies.evidence import FEATURES, Trail
 from policies.learned import INPUTS, Learned, elements
@@ -120,6 +121,13 @@ def test_a_trusted_frame_is_one_the_first_head_believes():
     policy.scorer.verdict[-1].bias.data.copy_(torch.tensor([5.0, 0.0, 0.0]))
     *_, last = live(policy, Video(1, 30))
     assert len(policy.entries(last.state)) > 6
+
+
+def test_the_rule_is_the_same_whatever_is_left_out():
+    """So that an ablation learns from the same rollouts."""
+    whole, part = Learned("untrained"), Learned("untrained")
+    part.ignore(["rivals"])
+    assert describe(part) != describe(whole) and describe(part.by_rule()) == describe(whole.by_rule())
 
 
 def test_the_second_head_overrules_the_oldest_only_beyond_the_margin():
