@@ -36,6 +36,7 @@ class Judge(nn.Module):
         first = nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)
         second = nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout)
         self.layers = nn.Sequential(*first, *second, nn.Linear(width, 1))
+        self._judging = tuple(self.layers.parameters())  # found once: that takes as long as computing with them
 
     def forward(self, rows: Float[Tensor, "*b inputs"]) -> Float[Tensor, "*b"]:
         usual = ((rows - self.centre) / self.scale * self.used).clamp(-UNUSUAL, UNUSUAL)
@@ -44,7 +45,7 @@ class Judge(nn.Module):
     def expect(self, rows: Sequence[Row]) -> tuple[float, ...]:
         """IoU of each mask, as `forward` gives it in evaluation, by the weights of this moment."""
         standard = (one.numpy(force=True) for one in (self.centre, self.scale, self.used))
-        weights = (one.numpy(force=True) for one in self.layers.parameters())
+        weights = (one.numpy(force=True) for one in self._judging)
         logits = judged(np.array(rows, np.float32), UNUSUAL, *standard, *weights)
         return tuple((1 + tanh(logit / 2)) / 2 for logit in logits[:, 0].tolist())
 

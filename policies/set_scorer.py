@@ -49,6 +49,8 @@ class SetScorer(nn.Module):
         self.embed = _Perceptron(inputs, width, width)
         self.verdict = _Perceptron(3 * width, hidden, 3)
         self.worth = _Perceptron(3 * width, hidden, 1)
+        # Found once, since looking for them takes as long as computing with them.
+        self._judging = (*self.embed.parameters(), *self.verdict.parameters())
 
     def judge(
         self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"] | None = None
@@ -63,8 +65,7 @@ class SetScorer(nn.Module):
     def verdict_on(self, elements: Float[np.ndarray, "n inputs"]) -> Float[np.ndarray, " 3"]:
         """What `judge` says of one set, by the weights of this moment, on the host."""
         standard = (one.numpy(force=True) for one in (self.centre, self.scale, self.used))
-        weights = (one.numpy(force=True) for part in (self.embed, self.verdict) for one in part.parameters())
-        return judged(elements, UNUSUAL, *standard, *weights)
+        return judged(elements, UNUSUAL, *standard, *(one.numpy(force=True) for one in self._judging))
 
     def rate(self, elements: Float[Tensor, "*b n inputs"]) -> Float[Tensor, "*b n"]:
         """What each element is worth keeping; only differences mean anything."""
