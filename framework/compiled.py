@@ -51,12 +51,12 @@ def blended(mean: Float32[np.ndarray, " C"], now: Float32[np.ndarray, " C"], sha
 
 
 @compiled
-def usual(
+def standardised(
     elements: Float32[np.ndarray, "n i"],
+    limit: float,
     centre: Float32[np.ndarray, " i"],
     scale: Float32[np.ndarray, " i"],
     used: Float32[np.ndarray, " i"],
-    limit: float,
 ) -> Float32[np.ndarray, "n i"]:
     """Centred, scaled, 0 where not used, and cut off at the limit."""
     found = np.empty(elements.shape, np.float32)

@@ -6,7 +6,7 @@ Cells are added up line by line, so that the compiler may add many columns at a 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 
-from framework.compiled import compiled, linear, unit, usual
+from framework.compiled import compiled, linear, unit
 
 COUNTS = AREA, ABOVE, AROUND, LEFT, TOP, RIGHT, BOTTOM = range(7)
 """Cells above logit 0, 1 and -1; first column and row above 0, and last ones. All 0 where no cell is above."""
@@ -117,10 +117,6 @@ def looks(
 @compiled
 def judged(
     rows: Float32[np.ndarray, "n i"],
-    limit: float,
-    centre: Float32[np.ndarray, " i"],
-    scale: Float32[np.ndarray, " i"],
-    used: Float32[np.ndarray, " i"],
     first: Float32[np.ndarray, "o i"],
     first_bias: Float32[np.ndarray, " o"],
     second: Float32[np.ndarray, "p o"],
@@ -129,5 +125,5 @@ def judged(
     last_bias: Float32[np.ndarray, " 1"],
 ) -> Float32[np.ndarray, "n 1"]:
     """A perceptron of three layers on standardised inputs."""
-    hidden = np.maximum(linear(usual(rows, centre, scale, used, limit), first, first_bias), np.float32(0))
+    hidden = np.maximum(linear(rows, first, first_bias), np.float32(0))
     return linear(np.maximum(linear(hidden, second, second_bias), np.float32(0)), last, last_bias)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from framework.compiled import standardised
 from framework.interfaces import MotionModel
 from framework.types import Candidates, Cue, Features, Outcome
 from motion.kernels import judged
@@ -46,7 +47,7 @@ class Judge(nn.Module):
         """IoU of each mask, as `forward` gives it in evaluation, by the weights of this moment."""
         standard = (one.numpy(force=True) for one in (self.centre, self.scale, self.used))
         weights = (one.numpy(force=True) for one in self._judging)
-        logits = judged(np.array(rows, np.float32), UNUSUAL, *standard, *weights)
+        logits = judged(standardised(np.array(rows, np.float32), UNUSUAL, *standard), *weights)
         return tuple((1 + tanh(logit / 2)) / 2 for logit in logits[:, 0].tolist())
 
 

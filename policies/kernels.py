@@ -6,7 +6,7 @@ Cells are added up line by line, so that the compiler may add many columns at a 
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from framework.compiled import compiled, linear, unit, usual
+from framework.compiled import compiled, linear, unit
 
 AREA, COMMON, LEFT, TOP, RIGHT, BOTTOM = range(6)
 """Cells above logit 0, those of them that the chosen hypothesis has too, first column and row above 0, and those after
@@ -145,10 +145,6 @@ def likest(
 @compiled
 def judged(
     elements: Float32[np.ndarray, "n i"],
-    limit: float,
-    centre: Float32[np.ndarray, " i"],
-    scale: Float32[np.ndarray, " i"],
-    used: Float32[np.ndarray, " i"],
     embed: Float32[np.ndarray, "o i"],
     embed_bias: Float32[np.ndarray, " o"],
     again: Float32[np.ndarray, "p o"],
@@ -158,8 +154,8 @@ def judged(
     last: Float32[np.ndarray, "3 q"],
     last_bias: Float32[np.ndarray, " 3"],
 ) -> Float32[np.ndarray, " 3"]:
-    """`SetScorer.judge` of one set of which no element is missing."""
-    hidden = np.maximum(linear(usual(elements, centre, scale, used, limit), embed, embed_bias), np.float32(0))
+    """`SetScorer.judge` of one set of which no element is missing; inputs are standardised."""
+    hidden = np.maximum(linear(elements, embed, embed_bias), np.float32(0))
     embedded = np.maximum(linear(hidden, again, again_bias), np.float32(0))
     width = embedded.shape[1]
     pooled = np.zeros((1, 3 * width), np.float32)

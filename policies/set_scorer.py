@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from framework.compiled import standardised
 from policies.kernels import judged
 
 UNUSUAL = 6.0
@@ -65,7 +66,7 @@ class SetScorer(nn.Module):
     def verdict_on(self, elements: Float[np.ndarray, "n inputs"]) -> Float[np.ndarray, " 3"]:
         """What `judge` says of one set, by the weights of this moment, on the host."""
         standard = (one.numpy(force=True) for one in (self.centre, self.scale, self.used))
-        return judged(elements, UNUSUAL, *standard, *(one.numpy(force=True) for one in self._judging))
+        return judged(standardised(elements, UNUSUAL, *standard), *(one.numpy(force=True) for one in self._judging))
 
     def rate(self, elements: Float[Tensor, "*b n inputs"]) -> Float[Tensor, "*b n"]:
         """What each element is worth keeping; only differences mean anything."""
