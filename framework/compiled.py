@@ -9,10 +9,35 @@ from typing import ParamSpec, TypeVar
 
 import numpy as np
 from jaxtyping import Float32
-from numba import njit
+from numba import config, njit
+from numba.core.caching import InTreeCacheLocator, UserWideCacheLocator
+
+from framework.identity import code_digest
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class _ByContent:
+    """Makes numba's cache notice when a function of another module has changed that is called, too."""
+
+    def __init__(self, function: Callable[..., object], path: str) -> None:
+        super().__init__(function, path)  # type: ignore[call-arg]
+        self.module = function.__module__
+
+    def get_source_stamp(self) -> str:
+        return code_digest(self.module)
+
+
+class Beside(_ByContent, InTreeCacheLocator):
+    """In the `__pycache__` of the source."""
+
+
+class Aside(_ByContent, UserWideCacheLocator):
+    """In the user's cache, where the source lies write-protected."""
+
+
+LOCATORS = ",".join(f"{one.__module__}.{one.__name__}" for one in (Beside, Aside))
 
 
 def compiled(function: Callable[P, T]) -> Callable[P, T]:
@@ -21,10 +46,14 @@ def compiled(function: Callable[P, T]) -> Callable[P, T]:
     Whole-array operations, unpacking and a second kind of integer take long to compile, so there should be few of them.
     """
     plain: Callable[P, T] = unwrap(function)
+    usual: str = config.CACHE_LOCATOR_CLASSES  # type: ignore[attr-defined]
+    config.CACHE_LOCATOR_CLASSES = LOCATORS  # type: ignore[attr-defined]
     try:
         made: Callable[P, T] = njit(cache=True)(plain)
     except RuntimeError:  # nowhere to keep it
         made = njit(plain)
+    finally:
+        config.CACHE_LOCATOR_CLASSES = usual  # type: ignore[attr-defined]
     return made
 
 

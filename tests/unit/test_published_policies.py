@@ -11,7 +11,6 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial import KDTree
 
-from framework.compiled import compiled
 from framework.runs import contour, largest, without
 from framework.types import ANCHOR, Candidates, Cue, Entry, Lease, Outcome, Query, Scores, upsample
 from policies.beam import Beam
@@ -467,12 +466,6 @@ def test_runs_are_judged_like_pixels():
             assert (drawn(Region(without(runs, others), size), size) == (one & ~two)).all()
             assert (drawn(Region(largest(runs), size), size) == component(one)).all()
             assert (drawn(Region(contour(runs, *size), size), size) == ring(one)).all()
-
-
-def test_functions_compile_where_they_cannot_be_kept():
-    code = {}
-    exec("def twice(number):\n    return 2 * number", code)  # no file, so no place for a cache beside it
-    assert compiled(code["twice"])(4) == 8
 
 
 def smooth(random, coarse, quantum):
