@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from framework.compiled import blended, unit
+from framework.tokens import coarse, on_host
 from framework.types import Candidates
 from motion.boxes import Corners, overlap
 from motion.kernels import ABOVE, AREA, AROUND, BOTTOM, LEFT, RIGHT, TOP, cover, looks, shared, survey
@@ -101,7 +102,7 @@ class Sight:
 
 def observe(logits: Float[Tensor, "M h w"], pointers: Float[Tensor, "M D"], embedding: Float[Tensor, "C y x"]) -> Sight:
     """Every hypothesis of one frame."""
-    masks, counts, sums = survey(_host(logits))
+    masks, counts, sums = survey(on_host(logits))
     found = counts.tolist()
     boxes = tuple(
         (float(one[LEFT]), float(one[TOP]), float(one[RIGHT]), float(one[BOTTOM])) if one[AREA] else None
@@ -115,7 +116,7 @@ def observe(logits: Float[Tensor, "M h w"], pointers: Float[Tensor, "M D"], embe
         stability=tuple(one[ABOVE] / max(one[AROUND], 1) for one in found),
         sharpness=tuple(tanh(total / max(one[AREA], 1) / 8) for one, total in zip(found, sums.tolist(), strict=True)),
         looks=_looks(masks, counts, embedding),
-        pointers=unit(_host(pointers)),
+        pointers=unit(on_host(pointers)),
     )
 
 
@@ -197,14 +198,10 @@ class Known:
 def _looks(
     masks: UInt8[np.ndarray, "M h w"], counts: Int64[np.ndarray, "M 7"], embedding: Float[Tensor, "C y x"]
 ) -> Float[np.ndarray, "M C"]:
-    """Mean feature under each mask less that of the image, of unit length."""
-    features = _host(embedding)
+    """Mean feature under each mask less that of the image, of unit length; see `framework/tokens.py`."""
+    features = coarse(embedding)
     means = cv2.reduce(features.reshape(len(features), -1), 1, cv2.REDUCE_AVG)
     return looks(features, means, cover(masks, counts, *features.shape[1:]))
-
-
-def _host(values: Float[Tensor, "*n"]) -> Float[np.ndarray, "*n"]:
-    return np.ascontiguousarray(values.detach().float().cpu().numpy())
 
 
 def _lead(values: Sequence[float]) -> list[float]:

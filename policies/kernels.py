@@ -55,43 +55,6 @@ def survey(
 
 
 @compiled
-def quartered(planes: Float32[np.ndarray, "n y x"]) -> Float32[np.ndarray, "n y//4 x//4"]:
-    """Mean of every four by four values: `averaged` for SAM2's grids, several times as fast."""
-    count, height, width = planes.shape
-    means, share = np.empty((count, height // 4, width // 4), np.float32), np.float32(1 / 16)
-    lines, pairs = np.empty(width, np.float32), np.empty(width // 2, np.float32)
-    for index in range(count):
-        for y in range(height // 4):
-            first, second = planes[index, 4 * y], planes[index, 4 * y + 1]
-            third, fourth = planes[index, 4 * y + 2], planes[index, 4 * y + 3]
-            mean = means[index, y]
-            for x in range(width):
-                lines[x] = (first[x] + second[x]) + (third[x] + fourth[x])
-            for x in range(width // 2):
-                pairs[x] = lines[2 * x] + lines[2 * x + 1]
-            for x in range(width // 4):
-                mean[x] = (pairs[2 * x] + pairs[2 * x + 1]) * share
-    return means
-
-
-@compiled
-def averaged(
-    planes: Float32[np.ndarray, "n y x"], height: int, width: int
-) -> Float32[np.ndarray, "n {height} {width}"]:
-    """Mean of the values in each of [height width] tokens; sides are multiples of these."""
-    high, wide = planes.shape[1] // height, planes.shape[2] // width
-    means, share = np.zeros((len(planes), height, width), np.float32), np.float32(1 / (high * wide))
-    for index in range(len(planes)):
-        for y in range(high * height):
-            line, mean = planes[index, y], means[index, y // high]
-            for column in range(wide):
-                part = line[column::wide]
-                for x in range(width):
-                    mean[x] += part[x] * share
-    return means
-
-
-@compiled
 def portray(
     tokens: Float32[np.ndarray, "C y x"], cover: Float32[np.ndarray, "M y x"]
 ) -> tuple[Float32[np.ndarray, "C y x"], Float32[np.ndarray, "M C"]]:

@@ -6,6 +6,7 @@ from statistics import median
 import numpy as np
 from jaxtyping import Float
 
+from framework.tokens import on_host
 from framework.types import Outcome
 
 HISTORY = 300
@@ -16,7 +17,7 @@ TYPICAL = 10
 
 def hypotheses(outcome: Outcome) -> Float[np.ndarray, "M h w"]:
     """Logits on the host, in one transfer, as the network gave them: before holes are filled."""
-    return outcome.candidates.logits[0].detach().float().cpu().numpy()
+    return on_host(outcome.candidates.logits[0])
 
 
 def remembered(sizes: Sequence[int], size: int) -> tuple[int, ...]:

@@ -8,15 +8,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
 
 from framework.compiled import unit
+from framework.tokens import averaged, coarse, on_host
 from framework.types import Entry, Outcome
-from policies.kernels import averaged, likest, portray, quartered, survey
+from policies.kernels import likest, portray, survey
 from policies.masks import hypotheses
-
-SIDE = 16
-"""Tokens along a side of the embedded network's grid."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +71,7 @@ def measure(
     *_, second, first = 0.0, *sorted(iou)
 
     features, cover, looks = _scene(logits, outcome.embedding)
-    now = Appearance(looks[choice], unit(_host(entry.pointer[None]))[0])
+    now = Appearance(looks[choice], unit(on_host(entry.pointer[None]))[0])
     prompt, newest, mean = (reference or now for reference in known)
     alike = (looks @ prompt.look).tolist()
     inside, outside = likest(features, prompt.look, cover[choice])
@@ -144,29 +141,11 @@ def _scene(
     """Image features less their mean, since what all of the image shares tells nothing; how much of each token a mask
     covers; mean feature under each mask, of unit length. All zeros without an embedding.
 
-    Seen no finer than by the embedded network, on which the shipped weights were trained: tokens are averaged by halves
-    until there are at most `SIDE` along a side, and their cover is sampled, 4 x 4 cells a token.
+    Seen no finer than by the embedded network (`framework/tokens.py`); cover is sampled, 4 x 4 cells a token.
     """
-    tokens = np.zeros((1, 1, 1), np.float32) if embedding is None else _tokens(embedding)
+    tokens = np.zeros((1, 1, 1), np.float32) if embedding is None else coarse(embedding)
     height, width = tokens.shape[1:]
     step = max(logits.shape[-1] // (4 * width), 1)
     cover = averaged(_probability(logits[:, ::step, ::step]), height, width)
     features, looks = portray(tokens, cover)
     return features, cover, looks
-
-
-def _tokens(embedding: Float[Tensor, "C y x"]) -> Float[np.ndarray, "C height width"]:
-    """On the host, in one transfer, averaged to at most `SIDE` along a side as far as sides are even."""
-    (height, width), factor = embedding.shape[-2:], 1
-    while max(height, width) > SIDE * factor and height % (2 * factor) == width % (2 * factor) == 0:
-        factor *= 2
-    if factor > 1 and not embedding.is_cpu:
-        return _host(avg_pool2d(embedding.detach(), factor))  # less to transfer
-    tokens = _host(embedding)
-    if factor == 4:
-        return quartered(tokens)
-    return averaged(tokens, height // factor, width // factor) if factor > 1 else tokens
-
-
-def _host(values: Float[Tensor, "*n"]) -> Float[np.ndarray, "*n"]:
-    return np.ascontiguousarray(values.detach().float().cpu().numpy())

@@ -70,6 +70,7 @@ PLUGIN_MAY = (
     "framework.errors",
     "framework.compiled",
     "framework.runs",
+    "framework.tokens",
     "numpy",
     "torch",
     "cv2",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+import torch.nn.functional as F
 
 from framework.data.procedural import Procedural
 from framework.learning.choice import ChoiceLearning, ChoiceLessons, ChoiceRounds, choice_loss
@@ -72,6 +73,26 @@ def test_traits_are_what_the_masks_say():
     assert same["pointer_prompt"] == 1.0 and other["pointer_prompt"] == 0.0
     assert other["jump"] == 4.0 and other["mask_last"] == 0.0 and other["agreed"] == 0.0
     assert [named(row)["second"] for row in known.compare(shown, found)] == [0.0, 1.0, 0.0]
+
+
+def plain(logits, embedding):
+    """Mean feature under each mask less that of the image, of unit length, token by token."""
+    (down, across), (height, width) = embedding.shape[1:], logits.shape[1:]
+    rows, columns = torch.arange(height) * down // height, torch.arange(width) * across // width
+    spread = embedding[:, rows][:, :, columns] - embedding.mean((1, 2), keepdim=True)
+    return F.normalize(torch.einsum("mhw,chw->mc", (logits > 0).float(), spread), dim=1)
+
+
+def test_looks_are_seen_no_finer_than_by_the_embedded_network():
+    made = torch.Generator().manual_seed(0)
+    fine = torch.randn(5, 64, 96, generator=made)
+    logits, pointers = torch.randn(3, 128, 192, generator=made), torch.randn(3, 4, generator=made)
+    halved = F.avg_pool2d(fine, 8)
+    assert halved.shape == (5, 8, 12)
+    looks = observe(logits, pointers, fine).looks
+    np.testing.assert_allclose(looks, observe(logits, pointers, halved).looks, atol=1e-6)
+    odd = fine[:, :63]
+    np.testing.assert_allclose(observe(logits, pointers, odd).looks, plain(logits, odd), atol=1e-5)
 
 
 def test_a_steady_object_is_expected_where_it_moves_to():
