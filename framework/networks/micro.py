@@ -6,6 +6,7 @@ the `Sam2Network` facade treat it like the large checkpoints.
 """
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -108,12 +109,26 @@ def micro(
     """The network without its weights, flags as in sam2.1 (configs/sam2.1/sam2.1_hiera_t.yaml).
 
     Args:
-        image_size: height and width of the network input in pixels, a multiple of 8.
-        width: channels of tokens and object pointers.
-        memory_width: channels of spatial memories.
+        image_size: height and width of the network input in pixels, a multiple of 8 from 32 on.
+        width: channels of tokens and object pointers, a multiple of 8 and of memory_width.
+        memory_width: channels of spatial memories, an even number.
         layers: memory-attention layers.
         feedforward: hidden width of their perceptrons.
+        trunk_widths, trunk_depths: as in `ConvTrunk`; widths are multiples of 8.
+
+    Raises:
+        InputError: a size that the network cannot have.
     """
+    if image_size < 32 or image_size % STRIDE:
+        raise InputError(f"the embedded network's image_size is a multiple of {STRIDE} from 32 on, not {image_size}")
+    if min(memory_width, layers, *trunk_widths) < 1 or memory_width % 2 or any(side % 8 for side in trunk_widths):
+        raise InputError(
+            "the embedded network needs layers >= 1, an even memory_width and trunk_widths that are multiples of 8"
+        )
+    if width < 8 or width % 8 or width % memory_width:
+        raise InputError(
+            f"the embedded network's width is a multiple of 8 and of memory_width ({memory_width}), not {width}"
+        )
     tokens = image_size // STRIDE
     trunk = ConvTrunk(trunk_widths, trunk_depths)
     neck = FpnNeck(_sine(width), width, trunk.channel_list, fpn_interp_model="nearest")
@@ -186,6 +201,7 @@ def network(
     compile: bool = False,
     seed: int = 0,
     image_size: int = 128,
+    **sizes: Any,
 ) -> Sam2Network:
     """The embedded network with its weights, frozen, behind the facade.
 
@@ -193,17 +209,16 @@ def network(
         checkpoint: a file; None for the embedded weights; "random" for untrained ones from `seed`.
         dtype, device, compile: as in `framework.networks.build.network`.
         image_size: height and width of the network input; the weights were trained at 128.
+        sizes: as in `micro`, for a file of weights of another size.
 
     Raises:
-        InputError: weights that are missing or do not fit, or a size that tokens do not divide.
+        InputError: weights that are missing or do not fit, or a size that the network cannot have.
     """
-    if image_size < 32 or image_size % STRIDE:
-        raise InputError(f"the embedded network's image_size is a multiple of {STRIDE} from 32 on, not {image_size}")
 
     def weighted() -> SAM2Base:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            built = micro(image_size)
+            built = micro(image_size, **sizes)
         if checkpoint != "random":
             load(built, WEIGHTS if checkpoint is None else Path(checkpoint).expanduser())
         return built

@@ -19,7 +19,9 @@ from framework.learning.remembering import drifted
 from framework.learning.unroll import PROMPTED_SLOT, Memory, condition, decode, encode, memorise
 from framework.learning.weights import save_weights
 from framework.networks.micro import WEIGHTS, micro, network
+from framework.tracker import Tracker
 from framework.types import Entry, Prompt, Read, Scores
+from policies.sam2 import Sam2
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +64,33 @@ def test_the_same_weights_serve_other_sizes(side):
 def test_sizes_that_tokens_do_not_divide_are_refused(side):
     with pytest.raises(InputError, match=f"image_size.*not {side}"):
         network("random", image_size=side)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [{"width": 50}, {"width": 48, "memory_width": 32}, {"memory_width": 5, "width": 40}, {"trunk_widths": (8, 12, 16)}],
+)
+def test_sizes_that_no_network_has_are_refused(size):
+    with pytest.raises(InputError, match="multiple"):
+        network("random", **size)
+
+
+def test_weights_of_another_size_are_tracked_with(tmp_path):
+    size = {"width": 48, "memory_width": 24, "layers": 1, "trunk_widths": (8, 16, 24), "trunk_depths": (1, 0)}
+    torch.manual_seed(3)
+    trained, file = micro(**size), tmp_path / "small.pt"
+    torch.save({"model": trained.state_dict()}, file)
+    small = network(str(file), **size)
+    torch.testing.assert_close(small.model.state_dict()["no_mem_embed"], trained.state_dict()["no_mem_embed"])
+    image = np.zeros((128, 128, 3), np.uint8)
+    with torch.no_grad():
+        tracker, state = Tracker(small, Sam2()), Tracker(small, Sam2()).init()
+        for frame in range(3):
+            prompts = {} if frame else {1: Prompt(box=(20.0, 30.0, 60.0, 80.0))}
+            state, found = tracker.step(state, small.encode(image, frame, None), prompts)
+    assert found.tracks[1].logits.shape == (64, 64)
+    with pytest.raises(InputError, match="does not fit"):
+        network(str(file))
 
 
 def test_the_training_path_computes_what_the_facade_computes():
