@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from framework import trained
 from framework.compiled import standardised
 from framework.interfaces import MotionModel
 from framework.types import Candidates, Cue, Features, Outcome
@@ -81,8 +82,9 @@ class Learned(nn.Module, MotionModel[LearnedState]):
         if not 0 <= weight <= 1:
             raise ValueError("learned needs 0 <= weight <= 1")
         self.weight = weight
-        untrained = checkpoint == "untrained"
-        self.judge = Judge() if untrained else load(Path(checkpoint) if checkpoint else WEIGHTS)
+        self.judge = Judge()
+        if checkpoint != "untrained":
+            trained.load(self.judge, Path(checkpoint) if checkpoint else WEIGHTS, FEATURES, "choice")
         self.eval().requires_grad_(False)
 
     def init(self) -> LearnedState:
@@ -125,21 +127,5 @@ class Learned(nn.Module, MotionModel[LearnedState]):
         self.judge.used.copy_(torch.tensor([name.removesuffix("_related") not in left_out for name in FEATURES]))
 
     def checkpoint(self) -> dict[str, Any]:
-        """What `load` reads: the weights with the names of their inputs."""
-        return {"model": self.judge.state_dict(), "inputs": list(FEATURES)}
-
-
-def load(path: Path) -> Judge:
-    """Raises ValueError for a file that is missing, is no such checkpoint, or was trained on other inputs."""
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        inputs, state = list(stored["inputs"]), stored["model"]
-    except Exception as error:
-        reason = "does not exist" if not path.is_file() else "is not a checkpoint of this motion model"
-        raise ValueError(f"{path} {reason}: train one with experiments.train learner=choice") from error
-    if inputs != list(FEATURES):
-        odd = sorted(set(inputs) ^ set(FEATURES)) or ["their order"]
-        raise ValueError(f"{path} was trained on other inputs (differs in {', '.join(odd)}): train it again")
-    judge = Judge()
-    judge.load_state_dict(state)
-    return judge
+        """The weights with the names of their inputs."""
+        return trained.checkpoint(self.judge, FEATURES)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import nn
 
+from framework import trained
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
 from policies.bank import POINTERS, Bank, anchored, pointers_of_anchors, ranked, span, thin
@@ -94,8 +95,9 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
             raise ValueError("learned needs recent + lasting <= 6 memories, every >= 1 and pointers >= 0")
         self.recent, self.lasting, self.every, self.pointers = recent, lasting, every, pointers
         self.threshold, self.margin, self.prompt_bias = threshold, margin, prompt_bias
-        untrained = checkpoint == "untrained"
-        self.scorer = SetScorer(len(INPUTS)) if untrained else load(Path(checkpoint) if checkpoint else WEIGHTS)
+        self.scorer = SetScorer(len(INPUTS))
+        if checkpoint != "untrained":
+            trained.load(self.scorer, Path(checkpoint) if checkpoint else WEIGHTS, INPUTS, "keep")
         self.eval().requires_grad_(False)
 
     def init(self) -> LearnedState:
@@ -134,8 +136,8 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
         return (*state.bank.entries(), *(entry for entry in held if entry not in state.bank.recent))
 
     def checkpoint(self) -> dict[str, Any]:
-        """What `load` reads: the weights with the names of their inputs."""
-        return {"model": self.scorer.state_dict(), "inputs": list(INPUTS)}
+        """The weights with the names of their inputs."""
+        return trained.checkpoint(self.scorer, INPUTS)
 
     def by_rule(self) -> "Learned":
         """The rule that learning starts from, whatever the weights: trusts what is seen, gives up the oldest."""
@@ -213,19 +215,3 @@ def elements(choice: Sequence[Kept], now: int) -> list[Row]:
         )
         for kept, previous, alike in zip(choice, before, likeness.max(axis=1).tolist(), strict=False)
     ]
-
-
-def load(path: Path) -> SetScorer:
-    """Raises ValueError for a file that is missing, is no such checkpoint, or was trained on other inputs."""
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-        inputs, state = list(stored["inputs"]), stored["model"]
-    except Exception as error:
-        reason = "does not exist" if not path.is_file() else "is not a checkpoint of this policy"
-        raise ValueError(f"{path} {reason}: train one with experiments.train learner=keep") from error
-    if inputs != list(INPUTS):
-        odd = sorted(set(inputs) ^ set(INPUTS)) or ["their order"]
-        raise ValueError(f"{path} was trained on other inputs (differs in {', '.join(odd)}): train it again")
-    scorer = SetScorer(len(INPUTS))
-    scorer.load_state_dict(state)
-    return scorer

@@ -71,6 +71,7 @@ PLUGIN_MAY = (
     "framework.compiled",
     "framework.runs",
     "framework.tokens",
+    "framework.trained",
     "numpy",
     "torch",
     "cv2",

@@ -13,7 +13,7 @@ from framework.learning.choice import ChoiceLearning, ChoiceLessons, ChoiceRound
 from framework.learning.folder import write_best
 from framework.networks.micro import network
 from framework.types import Candidates, Features, Outcome, Query, Scores
-from motion.learned import Judge, Learned, load
+from motion.learned import Judge, Learned
 from motion.traits import FEATURES, Known, observe
 from policies.skip_absent import SkipAbsent
 
@@ -176,10 +176,10 @@ def test_a_group_left_out_counts_for_nothing():
 def test_a_checkpoint_of_other_inputs_is_refused(tmp_path):
     model = Learned("untrained")
     write_best(ChoiceLearning(model, SkipAbsent(), network(), Procedural()), "", tmp_path / "good.pt")
-    assert torch.equal(load(tmp_path / "good.pt").layers[0].weight, model.judge.layers[0].weight)
+    assert torch.equal(Learned(str(tmp_path / "good.pt")).judge.layers[0].weight, model.judge.layers[0].weight)
     torch.save({**model.checkpoint(), "inputs": ["colour", *FEATURES[1:]]}, tmp_path / "other.pt")
     (tmp_path / "text.pt").write_text("no weights")
-    for name, reason in (("other", "differs in colour, iou"), ("text", "is not a checkpoint"), ("none", "not exist")):
+    for name, reason in (("other", "differs in colour, iou"), ("text", "not hold weights"), ("none", "not exist")):
         with pytest.raises(ValueError, match=f"{name}.pt.*{reason}.*train"):
             Learned(str(tmp_path / f"{name}.pt"))
 

@@ -190,7 +190,10 @@ def test_a_checkpoint_comes_back_and_a_strange_one_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"other inputs.*mood, nominee"):
         Learned(str(path))
     path.write_bytes(b"no checkpoint")
-    with pytest.raises(ValueError, match="not a checkpoint of this policy"):
+    with pytest.raises(ValueError, match="not hold weights of learner=keep"):
+        Learned(str(path))
+    torch.save({"model": {}, "inputs": list(INPUTS)}, path)
+    with pytest.raises(ValueError, match="not hold weights of learner=keep"):
         Learned(str(path))
     with pytest.raises(ValueError, match="does not exist"):
         Learned(str(tmp_path / "nowhere.pt"))
