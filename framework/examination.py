@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+import torch
 from jaxtyping import Bool
 from scipy.stats import spearmanr
 
@@ -18,6 +19,7 @@ from framework.tracker import Tracker, lockstep
 from framework.types import Box, Frame, Prompt, Track, upsample
 
 DIFFERENT = 0.7  # box IoU up to which an alternative counts as another answer
+SLIVER = 0.25  # share of the first mask's area up to which only a sliver of the object shows
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Findings:
     """True IoU of the first mask moved along by its colours, on the same frames."""
     found: list[bool] = field(default_factory=list)
     """On frames that show the object: the network says so."""
+    found_well: list[bool] = field(default_factory=list)
+    """The same, where more than a sliver of it shows."""
     missed: list[bool] = field(default_factory=list)
     """On frames without it: the network says so."""
     alternative_near: list[bool] = field(default_factory=list)
@@ -51,6 +55,7 @@ class Findings:
             "J, frozen first mask": self.frozen,
             "J, colour histogram": self.coloured,
             "visible frames right": self.found,
+            "visible frames right, more than a quarter shown": self.found_well,
             "absent frames right": self.missed,
             "alternative, look-alike near": self.alternative_near,
             "alternative, none near": self.alternative_far,
@@ -89,7 +94,7 @@ class ColourHistogram:
 
 
 def examine(tracker: Tracker, data: DataSet, videos: int) -> Findings:
-    """Tracks the first object of the first `videos` videos from its mask.
+    """Tracks the first object of the first `videos` videos from its mask, with the truth in view of a bound.
 
     Raises InputError for data without true masks.
     """
@@ -111,11 +116,16 @@ def _video(tracker: Tracker, video: VideoSequence, findings: Findings) -> None:
     answer = tracker.network.prompt(features, [Prompt(box=box)])
     findings.box_prompt.append(mask_iou((upsample(answer.logits[0, 0], video.size) > 0).cpu().numpy(), truth))
     colours = ColourHistogram(video.frame(first), truth)
-    stream = (Frame(video.frame(t), {key: prompt} if t == first else {}) for t in range(first, video.length))
+    stream = (
+        Frame(video.frame(t), {key: prompt} if t == first else {}, truth={key: torch.from_numpy(video.truth(t)[key])})
+        for t in range(first, video.length)
+    )
     for t, results in enumerate(lockstep({"": tracker}, stream, video.length), start=first):
         if t > first:
             now, moved = video.truth(t)[key], colours.follow(video.frame(t))
             _frame(video, t, results[""].tracks[key], now, findings)
+            if now.sum() > SLIVER * truth.sum():
+                findings.found_well.append(findings.found[-1])
             if now.any():
                 findings.frozen.append(mask_iou(truth, now))
                 findings.coloured.append(mask_iou(moved, now))

@@ -12,21 +12,33 @@ from framework.errors import InputError
 from framework.examination import ColourHistogram, Findings, examine
 from framework.networks.micro import network
 from framework.tracker import Tracker
+from policies.oracle_masks import OracleMasks
 from policies.sam2 import Sam2
+from policies.skip_absent import SkipAbsent
 from tests.miniatures import write_frames, write_text
 
 
 def test_every_frame_is_counted_once():
-    data = Procedural("val", "occlusion", length=12)
+    data = Procedural("val", "hard", length=20)
     with torch.no_grad():
         findings = examine(Tracker(network("random"), Sam2()), data, 2)
     videos = [data.sequence(i) for i in range(2)]
-    visible = sum(video.visible(t) for video in videos for t in range(1, 12))
+    visible = sum(video.visible(t) for video in videos for t in range(1, 20))
     assert len(findings.box_prompt) == 2
     assert len(findings.found) == len(findings.overlap) == len(findings.predicted) == visible
     assert len(findings.frozen) == len(findings.coloured) == visible
-    assert len(findings.missed) == 22 - visible
+    assert len(findings.missed) == 38 - visible
+    areas = [[video.truth(t)[1].sum() for t in range(20)] for video in videos]
+    assert len(findings.found_well) == sum(area > one[0] / 4 for one in areas for area in one[1:]) < visible
     assert all(0 <= value <= 1 for value in findings.overlap + findings.predicted)
+
+
+def test_a_bound_sees_the_truth():
+    """True memories are what tells a network that misjudges from one that lost its object."""
+    data, net = Procedural("val", "occlusion", length=12), network()
+    with torch.no_grad():
+        plain, bound = (examine(Tracker(net, policy), data, 1) for policy in (SkipAbsent(), OracleMasks()))
+    assert len(bound.overlap) == len(plain.overlap) and bound.overlap != plain.overlap
 
 
 def test_data_without_masks_are_refused(tmp_path):
