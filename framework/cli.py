@@ -179,8 +179,11 @@ def _explain_option(error: BaseException) -> str:
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and isinstance(cause.parent_node, DictConfig):
         inside = cause.parent_node._get_full_key(None)
+        name = f"{inside}.{cause.key}" if inside else cause.key
+        if cause.key in _parameters(cause.parent_node.get("_target_")):
+            return f"option '{name}' is left to its default: write +{name}=... to change it"
         valid = [key for key in cause.parent_node if key != "hydra" and key not in SETTINGS]
-        return str(unknown("option", f"{inside}.{cause.key}" if inside else cause.key, valid))
+        return str(unknown("option", name, valid))
     if isinstance(cause, OmegaConfBaseException):
         return f"{cause.full_key or 'configuration'}: {str(cause).splitlines()[0]}"
     return str(error)
@@ -199,6 +202,11 @@ def _field(text: str, name: str) -> str:
     return next((line.partition(":")[2].strip() for line in text.splitlines() if line.startswith(f"{name}:")), "")
 
 
+def _parameters(target: str | None) -> Mapping[str, inspect.Parameter]:
+    """What the constructor that a configuration names takes; nothing if it names none."""
+    return inspect.signature(hydra.utils.get_object(target)).parameters if target else {}
+
+
 def _check_node(node: Any, path: str) -> None:
     if isinstance(node, list):
         for index, item in enumerate(node):
@@ -210,7 +218,7 @@ def _check_node(node: Any, path: str) -> None:
     if "_target_" not in node:
         return
     target = hydra.utils.get_object(node["_target_"])
-    parameters = inspect.signature(target).parameters
+    parameters = _parameters(node["_target_"])
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return
     try:

@@ -5,8 +5,8 @@ It differs from sam2.1 in size alone: a plain convolutional trunk, tokens at str
 the `Sam2Network` facade treat it like the large checkpoints.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -59,7 +59,7 @@ class ConvTrunk(nn.Module):
         depths: residual blocks at strides 4 and 8.
     """
 
-    def __init__(self, widths: tuple[int, int, int] = (32, 48, 96), depths: tuple[int, int] = (1, 3)) -> None:
+    def __init__(self, widths: Sequence[int] = (32, 48, 96), depths: Sequence[int] = (1, 3)) -> None:
         super().__init__()
         half, quarter, eighth = widths
         self.stages = nn.ModuleList(
@@ -103,8 +103,8 @@ def micro(
     memory_width: int = 64,
     layers: int = 2,
     feedforward: int = 256,
-    trunk_widths: tuple[int, int, int] = (32, 48, 96),
-    trunk_depths: tuple[int, int] = (1, 3),
+    trunk_widths: Sequence[int] = (32, 48, 96),
+    trunk_depths: Sequence[int] = (1, 3),
 ) -> SAM2Base:
     """The network without its weights, flags as in sam2.1 (configs/sam2.1/sam2.1_hiera_t.yaml).
 
@@ -121,10 +121,10 @@ def micro(
     """
     if image_size < 32 or image_size % STRIDE:
         raise InputError(f"the embedded network's image_size is a multiple of {STRIDE} from 32 on, not {image_size}")
-    if min(memory_width, layers, *trunk_widths) < 1 or memory_width % 2 or any(side % 8 for side in trunk_widths):
-        raise InputError(
-            "the embedded network needs layers >= 1, an even memory_width and trunk_widths that are multiples of 8"
-        )
+    if min(memory_width, layers) < 1 or memory_width % 2:
+        raise InputError("the embedded network needs layers >= 1 and an even memory_width")
+    if len(trunk_widths) != 3 or len(trunk_depths) != 2 or any(side < 8 or side % 8 for side in trunk_widths):
+        raise InputError("the embedded network needs three trunk_widths that are multiples of 8, and two trunk_depths")
     if width < 8 or width % 8 or width % memory_width:
         raise InputError(
             f"the embedded network's width is a multiple of 8 and of memory_width ({memory_width}), not {width}"
@@ -201,7 +201,12 @@ def network(
     compile: bool = False,
     seed: int = 0,
     image_size: int = 128,
-    **sizes: Any,
+    width: int = 64,
+    memory_width: int = 64,
+    layers: int = 2,
+    feedforward: int = 256,
+    trunk_widths: Sequence[int] = (32, 48, 96),
+    trunk_depths: Sequence[int] = (1, 3),
 ) -> Sam2Network:
     """The embedded network with its weights, frozen, behind the facade.
 
@@ -209,7 +214,7 @@ def network(
         checkpoint: a file; None for the embedded weights; "random" for untrained ones from `seed`.
         dtype, device, compile: as in `framework.networks.build.network`.
         image_size: height and width of the network input; the weights were trained at 128.
-        sizes: as in `micro`, for a file of weights of another size.
+        width, memory_width, layers, feedforward, trunk_widths, trunk_depths: as in `micro`; those of the weights.
 
     Raises:
         InputError: weights that are missing or do not fit, or a size that the network cannot have.
@@ -218,7 +223,7 @@ def network(
     def weighted() -> SAM2Base:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            built = micro(image_size, **sizes)
+            built = micro(image_size, width, memory_width, layers, feedforward, trunk_widths, trunk_depths)
         if checkpoint != "random":
             load(built, WEIGHTS if checkpoint is None else Path(checkpoint).expanduser())
         return built

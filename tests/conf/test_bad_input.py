@@ -66,6 +66,18 @@ BAD: dict[str, tuple[list[str], str]] = {
     "unknown backbone": ([CLIP, BOX, "backbone=sam3"], "unknown backbone 'sam3': choose one of edgetam, efficienttam"),
     "unknown option": ([CLIP, BOX, "ouput=o"], "unknown option 'ouput': did you mean output"),
     "unknown policy option": ([CLIP, BOX, "policy.slot=3"], "unknown option 'policy.slot': did you mean slots?"),
+    "option that is not listed": (
+        [CLIP, BOX, "policy=oracle_gate", "policy.max_anchors=3"],
+        "option 'policy.max_anchors' is left to its default: write +policy.max_anchors=... to change it",
+    ),
+    "unknown option of the backbone": (
+        [CLIP, BOX, "backbone=micro", "+backbone.colour=3"],
+        "unknown option 'backbone.colour': (valid: checkpoint, ",
+    ),
+    "size that no backbone has": (
+        [CLIP, BOX, "backbone=micro", "backbone.width=50"],
+        "backbone: the embedded network's width is a multiple of 8 and of memory_width (64), not 50",
+    ),
     "added policy option": ([CLIP, BOX, "+policy.magic=3"], "unknown option 'policy.magic': (valid: "),
     "policy option in words": ([CLIP, BOX, "policy.slots=many"], "policy.slots=many is of a wrong type: give a whole"),
     "refused value": ([CLIP, BOX, "policy.slots=-3"], "policy"),

@@ -68,10 +68,17 @@ def test_sizes_that_tokens_do_not_divide_are_refused(side):
 
 @pytest.mark.parametrize(
     "size",
-    [{"width": 50}, {"width": 48, "memory_width": 32}, {"memory_width": 5, "width": 40}, {"trunk_widths": (8, 12, 16)}],
+    [
+        {"width": 50},
+        {"width": 48, "memory_width": 32},
+        {"width": 40, "memory_width": 5},
+        {"trunk_widths": (8, 12, 16)},
+        {"trunk_depths": (1, 2, 3)},
+        {"layers": 0},
+    ],
 )
 def test_sizes_that_no_network_has_are_refused(size):
-    with pytest.raises(InputError, match="multiple"):
+    with pytest.raises(InputError, match=f"embedded network.*{list(size)[-1]}"):
         network("random", **size)
 
 
