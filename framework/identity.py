@@ -16,7 +16,7 @@ import importlib.util
 import json
 import math
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
@@ -173,13 +173,15 @@ def _source(module: str) -> bytes:
     return path.read_bytes() if path else b""
 
 
-def _imports(module: str) -> Iterable[str]:
+@cache
+def _imports(module: str) -> tuple[str, ...]:
     """Everything that may be a module in the import statements of a module."""
+    found: list[str] = []
     for node in ast.walk(ast.parse(_source(module))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             above = module.split(".")[: -node.level] if node.level else []
             package = ".".join([*above, *([node.module] if node.module else [])])
-            yield package
-            yield from (f"{package}.{alias.name}" for alias in node.names)
+            found += [package, *(f"{package}.{alias.name}" for alias in node.names)]
+    return tuple(found)
