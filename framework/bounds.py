@@ -6,8 +6,8 @@ from fnmatch import fnmatchcase
 
 import numpy as np
 
+from framework.comparison import Comparison, Run
 from framework.errors import InputError
-from framework.evaluation import Comparison, Run
 from framework.results import SequenceRecord
 
 LOWER_IS_BETTER = ("losses",)

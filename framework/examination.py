@@ -13,8 +13,8 @@ from scipy.stats import spearmanr
 
 from framework.data.sequence import DataSet, VideoSequence
 from framework.errors import InputError
-from framework.evaluation import mask_box
 from framework.metrics.tracking import mask_iou
+from framework.protocol import mask_box
 from framework.tracker import Tracker, lockstep
 from framework.types import Box, Frame, Prompt, Track, upsample
 

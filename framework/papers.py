@@ -7,9 +7,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from framework.cli import build, unknown
+from framework.comparison import Comparison, TrackedRun
 from framework.data.sequence import DataSet
 from framework.errors import InputError
-from framework.evaluation import Comparison, TrackedRun
 from framework.official import EVALUATORS, Scores, answers
 from framework.predictions import Empty
 

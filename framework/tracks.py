@@ -32,7 +32,7 @@ from PIL import Image
 from framework.data.prompts import Schedule
 from framework.data.sources import Source
 from framework.errors import InputError
-from framework.evaluation import mask_box
+from framework.protocol import mask_box
 from framework.report.overlay import legible, memory_strip, overlay, palette
 from framework.report.video import VideoWriter
 from framework.results import encode_mask, write_atomic

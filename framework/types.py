@@ -14,7 +14,7 @@ H W   network input in pixels; ``Hv Wv`` video frame in pixels
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -341,6 +341,9 @@ class Work:
     """Memory encodings, re-encodings included."""
     transfers: int = 0
     """Device-to-host transfers made by the loop."""
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,8 +16,8 @@ import yaml
 from PIL import Image
 
 from framework import identity
+from framework.comparison import Run
 from framework.errors import InputError
-from framework.evaluation import Run
 from framework.report.plots import course
 from framework.report.report import Report
 from framework.report.table import METRICS

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from framework.evaluation import EvaluationProtocol
+from framework.protocol import EvaluationProtocol
 from framework.results import ObjectRecord, RunFolder, SequenceRecord, encode_mask
 from framework.types import MemoryUse, Work
 

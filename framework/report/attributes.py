@@ -11,10 +11,10 @@ from jaxtyping import Float
 from rich.table import Table
 from rich.text import Text
 
+from framework.comparison import Comparison, Run
 from framework.data.procedural import Attributes
 from framework.data.sequence import DataSet, VideoSequence
 from framework.errors import InputError
-from framework.evaluation import Comparison, Run
 from framework.report import terminal
 from framework.report.table import interval, number
 from framework.statistics import Difference, paired_difference

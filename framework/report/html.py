@@ -4,7 +4,7 @@ import base64
 import html
 from collections.abc import Mapping, Sequence
 
-from framework.evaluation import Comparison
+from framework.comparison import Comparison
 from framework.papers import Reproduction
 from framework.report import paper
 from framework.report.table import METRICS, TITLES, Layout, Row, caption, cells, header, number

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from framework.comparison import Comparison
 from framework.data.sequence import VideoSequence
-from framework.evaluation import Comparison
 from framework.report.overlay import GROUND, INK, overlay
 from framework.results import SequenceRecord
 

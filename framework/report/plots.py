@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from framework.evaluation import Comparison
+from framework.comparison import Comparison
 from framework.report.table import TITLES
 from framework.results import RANGES
 

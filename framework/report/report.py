@@ -8,9 +8,9 @@ import cv2
 from rich.console import Console
 
 from framework.bounds import check_bests, with_bests
+from framework.comparison import Comparison
 from framework.data.sequence import DataSet
 from framework.errors import InputError
-from framework.evaluation import Comparison
 from framework.identity import run_hash
 from framework.papers import Reproduction
 from framework.report import attributes, html, paper, pictures, plots, table

@@ -6,7 +6,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from framework.evaluation import Watch
+from framework.sequence_tracking import Watch
 
 
 class SequenceProgress(Watch):

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from framework.bounds import BestRun
-from framework.evaluation import Comparison
+from framework.comparison import Comparison
 from framework.metrics.tracking import TrackingScores
 from framework.report import terminal
 from framework.statistics import Difference, GapClosed, gap_closed, holm, paired_difference

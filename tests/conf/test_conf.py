@@ -14,8 +14,8 @@ from pytorch_lightning.loggers import Logger
 
 from framework.cli import build
 from framework.data.sequence import DataSet, VideoSequence
-from framework.evaluation import EvaluationProtocol
 from framework.interfaces import MemoryPolicy, MotionModel, Selector
+from framework.protocol import EvaluationProtocol
 from framework.report.report import Reporter
 from framework.tracker import Tracker
 from framework.variants import swept, variants

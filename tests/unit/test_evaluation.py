@@ -17,9 +17,11 @@ import torch
 
 from framework import identity, results
 from framework.errors import InputError
-from framework.evaluation import EvaluationProtocol, Watch, evaluate, mask_box, run_identity, status
+from framework.evaluation import evaluate, run_identity, status
 from framework.metrics.tracking import box_iou
+from framework.protocol import EvaluationProtocol, mask_box
 from framework.results import Progress, RunFolder, decode_mask, encode_mask, from_json, to_json
+from framework.sequence_tracking import Watch
 from framework.tracker import Tracker
 from framework.types import MemoryUse, Prompt, Read, Track
 from tests.squares import First, Latest, Peeking, ScriptedNetwork, Square, Squares
@@ -135,7 +137,8 @@ SCRIPT = textwrap.dedent(
     import sys, time
     from pathlib import Path
     from tests.squares import First, Latest, ScriptedNetwork, Square, Squares
-    from framework.evaluation import Watch, evaluate
+    from framework.sequence_tracking import Watch
+    from framework.evaluation import evaluate
     from framework.tracker import Tracker
 
     class Slow(Watch):

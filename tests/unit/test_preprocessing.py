@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from framework.evaluation import EvaluationProtocol
 from framework.networks.micro import network
 from framework.networks.sam2 import IMAGE_MEAN, IMAGE_STD
+from framework.protocol import EvaluationProtocol
 
 FRAME = np.random.default_rng(0).integers(0, 256, (200, 320, 3), dtype=np.uint8)
 
