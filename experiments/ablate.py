@@ -8,9 +8,9 @@ from rich.console import Console
 
 from framework.cli import build, check, command, limit_threads
 from framework.evaluation import evaluate
+from framework.files import safe_name
 from framework.papers import paper_table
 from framework.report.sequence_progress import SequenceProgress
-from framework.results import safe_name
 from framework.variants import variants
 
 

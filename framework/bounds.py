@@ -8,7 +8,7 @@ import numpy as np
 
 from framework.comparison import Comparison, Run
 from framework.errors import InputError
-from framework.results import SequenceRecord
+from framework.records import SequenceRecord
 
 LOWER_IS_BETTER = ("losses",)
 

@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from framework import identity
 from framework.metrics.tracking import TrackingScores, mean_scores
-from framework.results import RunFolder, SequenceRecord
+from framework.records import SequenceRecord
+from framework.results import RunFolder
 from framework.types import Work
 
 

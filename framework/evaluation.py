@@ -13,7 +13,8 @@ from framework.comparison import Comparison, Run, TrackedRun, VideoScores
 from framework.data.sequence import DataSet, VideoSequence
 from framework.errors import InputError
 from framework.protocol import EvaluationProtocol
-from framework.results import Progress, RunFolder, SequenceRecord, claims
+from framework.records import SequenceRecord
+from framework.results import Progress, RunFolder, claims
 from framework.sequence_tracking import Foreseeing, Watch, track
 from framework.tracker import Tracker
 from framework.types import Work

@@ -18,7 +18,8 @@ from framework.data.vot import VotSequence
 from framework.errors import InputError
 from framework.metrics import got10k, mose, multistart, ope, trackingnet, vos, vots
 from framework.predictions import Empty, box_rows, label_maps, object_masks, regions
-from framework.results import RunFolder, SequenceRecord
+from framework.records import SequenceRecord
+from framework.results import RunFolder
 
 Scores = Mapping[str, float | None]
 Answers = Iterable[tuple[VideoSequence, SequenceRecord]]

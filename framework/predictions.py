@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, UInt8
 from framework.data.sequence import BoxedSequence, VideoSequence
 from framework.errors import InputError
 from framework.metrics.regions import PROMPTED, UNKNOWN, Mask, Rectangle, Region
-from framework.results import ObjectRecord, SequenceRecord, decode_mask
+from framework.records import ObjectRecord, SequenceRecord, decode_mask
 from framework.types import Box, Size
 
 Empty = Literal["zeros", "negative", "previous"]

@@ -15,7 +15,8 @@ from framework.data.sequence import BoxedSequence, VideoSequence
 from framework.errors import InputError
 from framework.metrics.tracking import box_iou, mask_iou
 from framework.protocol import EvaluationProtocol
-from framework.results import Lock, ObjectRecord, SequenceRecord, encode_mask
+from framework.records import ObjectRecord, SequenceRecord, encode_mask
+from framework.results import Lock
 from framework.state import State
 from framework.tracker import Tracker, advance
 from framework.types import Box, Features, Frame, Track, Work

@@ -32,10 +32,11 @@ from PIL import Image
 from framework.data.prompts import Schedule
 from framework.data.sources import Source
 from framework.errors import InputError
+from framework.files import write_atomic
 from framework.protocol import mask_box
+from framework.records import encode_mask
 from framework.report.overlay import legible, memory_strip, overlay, palette
 from framework.report.video import VideoWriter
-from framework.results import encode_mask, write_atomic
 from framework.tracker import Tracker
 from framework.types import MemoryUse, Result, Track, Work
 

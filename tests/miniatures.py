@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from framework.protocol import EvaluationProtocol
-from framework.results import ObjectRecord, RunFolder, SequenceRecord, encode_mask
+from framework.records import ObjectRecord, SequenceRecord, encode_mask
+from framework.results import RunFolder
 from framework.types import MemoryUse, Work
 
 RUN = "0123456789abcdef"

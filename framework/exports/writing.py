@@ -12,8 +12,10 @@ from typing import Any
 
 from framework.data.sequence import DataSet, VideoSequence
 from framework.errors import InputError
+from framework.files import safe_name
 from framework.predictions import Empty
-from framework.results import RunFolder, SequenceRecord, safe_name
+from framework.records import SequenceRecord
+from framework.results import RunFolder
 
 SHOWN = 5  # problems that a message names
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from framework.errors import InputError
-from framework.results import write_atomic
+from framework.files import write_atomic
 
 CONFIGURATION, LAST = "training.yaml", "last.ckpt"
 

@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from framework.results import write_atomic
+from framework.files import write_atomic
 
 
 def shipped(network: nn.Module) -> dict[str, Tensor]:

@@ -8,8 +8,8 @@ from jaxtyping import Bool, UInt8
 
 from framework.comparison import Comparison
 from framework.data.sequence import VideoSequence
+from framework.records import SequenceRecord
 from framework.report.overlay import GROUND, INK, overlay
-from framework.results import SequenceRecord
 
 Picture = UInt8[np.ndarray, "Hp Wp 3"]
 

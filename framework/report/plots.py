@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from framework.comparison import Comparison
+from framework.records import RANGES
 from framework.report.table import TITLES
-from framework.results import RANGES
 
 INK = "#444444"
 

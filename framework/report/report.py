@@ -11,12 +11,12 @@ from framework.bounds import check_bests, with_bests
 from framework.comparison import Comparison
 from framework.data.sequence import DataSet
 from framework.errors import InputError
+from framework.files import safe_name, write_atomic
 from framework.identity import run_hash
 from framework.papers import Reproduction
 from framework.report import attributes, html, paper, pictures, plots, table
 from framework.report.attributes import AttributeTable
 from framework.report.table import Layout, Row
-from framework.results import safe_name, write_atomic
 
 
 @dataclass(frozen=True)

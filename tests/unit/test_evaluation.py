@@ -18,9 +18,11 @@ import torch
 from framework import identity, results
 from framework.errors import InputError
 from framework.evaluation import evaluate, run_identity, status
+from framework.files import write_atomic
 from framework.metrics.tracking import box_iou
 from framework.protocol import EvaluationProtocol, mask_box
-from framework.results import Progress, RunFolder, decode_mask, encode_mask, from_json, to_json
+from framework.records import decode_mask, encode_mask, from_json, to_json
+from framework.results import Progress, RunFolder
 from framework.sequence_tracking import Watch
 from framework.tracker import Tracker
 from framework.types import MemoryUse, Prompt, Read, Track
@@ -394,7 +396,7 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     folder = RunFolder(tmp_path, "0" * 16)
     with pytest.raises(OSError, match="No space"):
-        results.write_atomic(folder.path / "x", b"half")
+        write_atomic(folder.path / "x", b"half")
     with pytest.raises(InputError, match="No space left on device"):
         evaluate(TWO, Squares(), tmp_path / "full")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "file"]
