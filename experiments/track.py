@@ -9,8 +9,9 @@ from framework import identity
 from framework.cli import build, check, command, limit_threads, unknown
 from framework.data.prompts import schedule
 from framework.data.sources import open_source
+from framework.outputs import OUTPUTS, open_writers
 from framework.report.progress import frame_meter
-from framework.tracks import OUTPUTS, TrackFolder, follow, open_writers, record
+from framework.tracks import TrackFolder, follow, record
 from framework.variants import variants
 
 

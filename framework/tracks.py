@@ -11,7 +11,6 @@ Everything is written to a hidden folder inside the output and moved to its name
 absent, and what is held in memory does not grow with the video.
 """
 
-import csv
 import json
 import shutil
 import signal
@@ -19,39 +18,24 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
-from PIL import Image
+from jaxtyping import UInt8
 
 from framework.data.prompts import Schedule
 from framework.data.sources import Source
 from framework.errors import InputError
 from framework.files import write_atomic
-from framework.protocol import mask_box
-from framework.records import encode_mask
-from framework.report.overlay import legible, memory_strip, overlay, palette
-from framework.report.video import VideoWriter
+from framework.outputs import OUTPUTS, Shot, Writer
 from framework.tracker import Tracker
-from framework.types import MemoryUse, Result, Track, Work
+from framework.types import Result, Track, Work
 
-OUTPUTS = ("masks.json", "masks", "boxes.csv", "memory.json", "overlay.mp4")
 ABOUT = "run.json"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Shot:
-    """One tracked frame on the host."""
-
-    image: UInt8[np.ndarray, "Hv Wv 3"]
-    result: Result
-    masks: Mapping[int, Bool[np.ndarray, "Hv Wv"]]
-    """By object id."""
 
 
 def follow(tracker: Tracker, source: Source, schedule: Schedule) -> Iterator[Shot]:
@@ -87,155 +71,6 @@ def _shot(image: UInt8[np.ndarray, "Hv Wv 3"], result: Result, past: Mapping[int
     found = result.masks()
     host = torch.stack(list(found.values())).cpu().numpy() if found else ()
     return Shot(image, result, dict(zip(found, host, strict=True)))
-
-
-@runtime_checkable
-class Writer(Protocol):
-    """One of the outputs."""
-
-    def write(self, shot: Shot) -> None:
-        """Adds a frame."""
-
-    def close(self) -> None:
-        """Completes the output."""
-
-    def discard(self) -> None:
-        """Lets go of it after an error; the folder is thrown away."""
-
-
-class JsonList:
-    """A JSON list written item by item, one per line."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", encoding="utf-8")
-        self._lead = "[\n"
-
-    def add(self, item: Mapping[str, Any]) -> None:
-        """Appends one item."""
-        self._file.write(self._lead + json.dumps(item, separators=(",", ":"), allow_nan=False))
-        self._lead = ",\n"
-
-    def close(self) -> None:
-        """Completes the list."""
-        self._file.write("\n]\n" if self._lead == ",\n" else "[]\n")
-        self._file.close()
-
-    def discard(self) -> None:
-        with suppress(OSError):
-            self._file.close()
-
-
-class MaskList(JsonList):
-    """masks.json."""
-
-    def write(self, shot: Shot) -> None:
-        height, width = shot.result.size
-        for key, mask in shot.masks.items():
-            track, box = shot.result.tracks[key], mask_box(mask)
-            xmin, ymin, xmax, ymax = box or (0.0, 0.0, 0.0, 0.0)
-            self.add(
-                {
-                    "image_id": shot.result.frame,
-                    "category_id": key,
-                    "segmentation": {"size": [height, width], "counts": encode_mask(mask)},
-                    "bbox": [xmin, ymin, xmax - xmin, ymax - ymin],
-                    "area": int(mask.sum()),
-                    "score": track.scores.iou,
-                    "presence": track.scores.presence,
-                }
-            )
-
-
-class MemoryList(JsonList):
-    """memory.json."""
-
-    def write(self, shot: Shot) -> None:
-        for key, track in shot.result.tracks.items():
-            use = track.memory
-            self.add(
-                {
-                    "frame": shot.result.frame,
-                    "object": key,
-                    "spatial": use.spatial,
-                    "pointers": use.pointers,
-                    "held": use.held,
-                }
-            )
-
-
-class MaskImages:
-    """masks/*.png."""
-
-    def __init__(self, path: Path) -> None:
-        path.mkdir()
-        self._path = path
-        self._palette = palette()
-
-    def write(self, shot: Shot) -> None:
-        ids = np.zeros(shot.result.size, np.uint8)
-        for key in sorted(shot.masks):
-            ids[shot.masks[key]] = key
-        image = Image.fromarray(ids)
-        image.putpalette(self._palette)
-        image.save(self._path / f"{shot.result.frame:05d}.png")
-
-    def close(self) -> None: ...
-
-    def discard(self) -> None: ...
-
-
-class BoxTable:
-    """boxes.csv; the box of an empty mask has empty fields."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("w", newline="", encoding="utf-8")
-        self._rows = csv.writer(self._file, lineterminator="\n")
-        self._rows.writerow(["frame", "object", "xmin", "ymin", "xmax", "ymax", "iou", "presence", "motion"])
-
-    def write(self, shot: Shot) -> None:
-        for key, mask in shot.masks.items():
-            scores = shot.result.tracks[key].scores
-            box = mask_box(mask)
-            edges = ("", "", "", "") if box is None else tuple(round(edge) for edge in box)
-            motion = "" if scores.motion is None else f"{scores.motion:.4f}"
-            numbers = f"{scores.iou:.4f}", f"{scores.presence:.4f}", motion
-            self._rows.writerow([shot.result.frame, key, *edges, *numbers])
-
-    def close(self) -> None:
-        self._file.close()
-
-    def discard(self) -> None:
-        with suppress(OSError):
-            self._file.close()
-
-
-class OverlayVideo:
-    """overlay.mp4: the frame, and beneath it one memory row per object that ever appears."""
-
-    def __init__(self, path: Path, source: Source, schedule: Schedule) -> None:
-        self._video = VideoWriter(path, source.rate)
-        self._name, self._length = source.name, source.length
-        self._prompted = {
-            key: [frame for frame, given in schedule.prompts.items() if key in given] for key in schedule.objects
-        }
-
-    def write(self, shot: Shot) -> None:
-        result = shot.result
-        of = "" if self._length is None else f" / {self._length}"
-        labels = {key: f"{key}  {track.scores.iou:.2f}" for key, track in result.tracks.items()}
-        caption = [f"{self._name}   {result.frame}{of}"]
-        picture = overlay(shot.image, shot.masks, caption, labels=labels, zoom=legible(result.size))
-        memory = {
-            key: result.tracks[key].memory if key in result.tracks else MemoryUse() for key in sorted(self._prompted)
-        }
-        strip = memory_strip(memory, result.frame, picture.shape[1], self._length, self._prompted)
-        self._video.write(np.vstack([picture, strip]))
-
-    def close(self) -> None:
-        self._video.close()
-
-    def discard(self) -> None:
-        self._video.discard()
 
 
 class TrackFolder:
@@ -302,18 +137,6 @@ class TrackFolder:
         if there != self._configuration:
             what = "; ".join(_differences(there, self._configuration)[:2])
             raise InputError(f"{self.path} holds results of another configuration ({what}): {fix}")
-
-
-def open_writers(folder: Path, outputs: Iterable[str], source: Source, schedule: Schedule) -> list[Writer]:
-    """One writer per name of `OUTPUTS`, writing into `folder`."""
-    makers: Mapping[str, Callable[[Path], Writer]] = {
-        "masks.json": MaskList,
-        "masks": MaskImages,
-        "boxes.csv": BoxTable,
-        "memory.json": MemoryList,
-        "overlay.mp4": lambda path: OverlayVideo(path, source, schedule),
-    }
-    return [makers[name](folder / name) for name in outputs]
 
 
 def record(

@@ -19,9 +19,10 @@ from framework.data.prompts import Placed, Schedule, read_prompts, schedule
 from framework.data.sources import Looped, Source, open_source
 from framework.errors import InputError
 from framework.interfaces import Selector
+from framework.outputs import OUTPUTS, Shot, Writer, open_writers
 from framework.report.overlay import colour
 from framework.tracker import Tracker
-from framework.tracks import OUTPUTS, Shot, TrackFolder, Writer, follow, open_writers, record
+from framework.tracks import TrackFolder, follow, record
 from framework.types import Candidates, Cue, Pick, Prompt
 from policies.sam2 import Sam2
 from tests.colour import BLUE, RED, ColourNetwork, square, square_mask, write_folder
