@@ -6,7 +6,8 @@ Cells are added up line by line, so that the compiler may add many columns at a 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 
-from framework.compiled import compiled, linear, unit
+from framework.compiled import compiled
+from framework.vectors import linear, unit
 
 COUNTS = AREA, ABOVE, AROUND, LEFT, TOP, RIGHT, BOTTOM = range(7)
 """Cells above logit 0, 1 and -1; first column and row above 0, and last ones. All 0 where no cell is above."""

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from framework import trained
-from framework.compiled import standardised
 from framework.interfaces import MotionModel
 from framework.types import Candidates, Cue, Features, Outcome
+from framework.vectors import standardised
 from motion.kernels import judged
 from motion.traits import FEATURES, GROUPS, Known, Row, Sight, observe
 

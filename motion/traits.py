@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from framework.compiled import blended, unit
 from framework.tokens import coarse, on_host
 from framework.types import Candidates
+from framework.vectors import blended, unit
 from motion.boxes import Corners, overlap
 from motion.kernels import ABOVE, AREA, AROUND, BOTTOM, LEFT, RIGHT, TOP, cover, looks, shared, survey
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from math import hypot, log, sqrt, tanh
 from statistics import median
 
-from framework.compiled import blended
 from framework.types import Entry, Outcome
+from framework.vectors import blended
 from policies.measures import Appearance, Numbers, measure
 
 GROUPS: dict[str, tuple[str, ...]] = {

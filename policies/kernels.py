@@ -6,7 +6,8 @@ Cells are added up line by line, so that the compiler may add many columns at a 
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from framework.compiled import compiled, linear, unit
+from framework.compiled import compiled
+from framework.vectors import linear, unit
 
 AREA, COMMON, LEFT, TOP, RIGHT, BOTTOM = range(6)
 """Cells above logit 0, those of them that the chosen hypothesis has too, first column and row above 0, and those after

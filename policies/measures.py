@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framework.compiled import unit
 from framework.tokens import averaged, coarse, on_host
 from framework.types import Entry, Outcome
+from framework.vectors import unit
 from policies.kernels import likest, portray, survey
 from policies.masks import hypotheses
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from framework.compiled import standardised
+from framework.vectors import standardised
 from policies.kernels import judged
 
 UNUSUAL = 6.0

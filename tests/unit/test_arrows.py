@@ -80,6 +80,7 @@ PLUGIN_MAY = (
     "framework.runs",
     "framework.tokens",
     "framework.trained",
+    "framework.vectors",
     "numpy",
     "torch",
     "cv2",

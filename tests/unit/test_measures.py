@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from framework.compiled import unit
 from framework.types import ABSENT_LOGIT, Candidates, Entry, Outcome, Scores
+from framework.vectors import unit
 from policies.measures import Appearance, measure
 
 
