@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from experiments import track
-from framework import tracks
+from framework import outputs, tracks
 from tests.colour import square, square_mask, write_folder, write_video
 from tests.conf.test_ablate import call
 
@@ -163,7 +163,7 @@ def fill_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def write(self: object, shot: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "boxes.csv")
 
-    monkeypatch.setattr(tracks.BoxTable, "write", write)
+    monkeypatch.setattr(outputs.BoxTable, "write", write)
 
 
 def fill_the_disk_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
