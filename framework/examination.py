@@ -13,10 +13,9 @@ from scipy.stats import spearmanr
 
 from framework.data.sequence import DataSet, VideoSequence
 from framework.errors import InputError
-from framework.metrics.tracking import mask_iou
-from framework.protocol import mask_box
+from framework.metrics.tracking import box_iou, mask_box, mask_iou
 from framework.tracker import Tracker, lockstep
-from framework.types import Box, Frame, Prompt, Track, upsample
+from framework.types import Frame, Prompt, Track, upsample
 
 DIFFERENT = 0.7  # box IoU up to which an alternative counts as another answer
 SLIVER = 0.25  # share of the first mask's area up to which only a sliver of the object shows
@@ -143,15 +142,6 @@ def _frame(video: VideoSequence, t: int, track: Track, truth: np.ndarray, findin
         masks = (upsample(track.candidates.logits[0], video.size) > 0).cpu().numpy()
         boxes = [mask_box(mask) for mask in masks]
         others = [box for choice, box in enumerate(boxes) if choice != track.choice and box is not None]
-        differs = any(_box_iou(boxes[track.choice], other) <= DIFFERENT for other in others)
+        differs = any(box_iou(boxes[track.choice], other) <= DIFFERENT for other in others)
         near = "distractor_near" in video.attributes(t)
         (findings.alternative_near if near else findings.alternative_far).append(differs)
-
-
-def _box_iou(a: Box | None, b: Box) -> float:
-    if a is None:
-        return 0.0
-    width, height = (min(a[i + 2], b[i + 2]) - max(a[i], b[i]) for i in (0, 1))
-    both = max(width, 0.0) * max(height, 0.0)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
-    return both / (sum(areas) - both)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from framework.data.prompts import Schedule
 from framework.data.sources import Source
-from framework.protocol import mask_box
+from framework.metrics.tracking import mask_box
 from framework.records import encode_mask
 from framework.report.overlay import legible, memory_strip, overlay, palette
 from framework.report.video import VideoWriter

@@ -8,6 +8,7 @@ from jaxtyping import Bool
 
 from framework.errors import InputError
 from framework.interfaces import Network
+from framework.metrics.tracking import mask_box
 from framework.networks.sam2 import COMPUTE, Resize, Sam2Network
 from framework.types import Box, Features, Prompt, upsample
 
@@ -73,11 +74,3 @@ class EvaluationProtocol:
         if box is None or self.box_edges == "exclusive":
             return box
         return box[0], box[1], box[2] - 1, box[3] - 1
-
-
-def mask_box(mask: Bool[np.ndarray, "H W"]) -> Box | None:
-    """xmin, ymin, xmax, ymax with exclusive maxima; None for an empty mask."""
-    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
-    if not len(columns):
-        return None
-    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)

@@ -1,4 +1,4 @@
-"""Image features at the grain of the embedded network, on which learned plug-ins were trained."""
+"""Image features at the grain at which learned plug-ins were trained."""
 
 import numpy as np
 from jaxtyping import Float, Float32
@@ -8,7 +8,7 @@ from torch.nn.functional import avg_pool2d
 from framework.compiled import compiled
 
 SIDE = 16
-"""Tokens along a side of the embedded network's grid."""
+"""Tokens along a side."""
 
 
 def on_host(values: Float[Tensor, "*n"]) -> Float32[np.ndarray, "*n"]:

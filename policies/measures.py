@@ -141,7 +141,7 @@ def _scene(
     """Image features less their mean, since what all of the image shares tells nothing; how much of each token a mask
     covers; mean feature under each mask, of unit length. All zeros without an embedding.
 
-    Seen no finer than by the embedded network (`framework/tokens.py`); cover is sampled, 4 x 4 cells a token.
+    Seen no finer than in training (`framework/tokens.py`); cover is sampled, 4 x 4 cells a token.
     """
     tokens = np.zeros((1, 1, 1), np.float32) if embedding is None else coarse(embedding)
     height, width = tokens.shape[1:]

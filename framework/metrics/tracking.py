@@ -39,6 +39,14 @@ def mask_iou(a: Bool[np.ndarray, "H W"], b: Bool[np.ndarray, "H W"]) -> float:
     return float(jaccard(a, b))
 
 
+def mask_box(mask: Bool[np.ndarray, "H W"]) -> Edges | None:
+    """xmin, ymin, xmax, ymax with exclusive maxima; None for an empty mask."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if not len(columns):
+        return None
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
 def box_iou(a: Edges | None, b: Edges | None) -> float:
     """Intersection over union of two boxes (xmin, ymin, xmax, ymax), 0..1; None is no box, and two of them agree."""
     if a is None or b is None:

@@ -6,6 +6,7 @@ the `Sam2Network` facade treat it like the large checkpoints.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -59,7 +60,7 @@ class ConvTrunk(nn.Module):
         depths: residual blocks at strides 4 and 8.
     """
 
-    def __init__(self, widths: Sequence[int] = (32, 48, 96), depths: Sequence[int] = (1, 3)) -> None:
+    def __init__(self, widths: Sequence[int], depths: Sequence[int]) -> None:
         super().__init__()
         half, quarter, eighth = widths
         self.stages = nn.ModuleList(
@@ -97,46 +98,60 @@ def _sine(width: int) -> PositionEmbeddingSine:
     return PositionEmbeddingSine(num_pos_feats=width, normalize=True, scale=None, temperature=10000, warmup_cache=False)
 
 
-def micro(
-    image_size: int = 128,
-    width: int = 64,
-    memory_width: int = 64,
-    layers: int = 2,
-    feedforward: int = 256,
-    trunk_widths: Sequence[int] = (32, 48, 96),
-    trunk_depths: Sequence[int] = (1, 3),
-) -> SAM2Base:
-    """The network without its weights, flags as in sam2.1 (configs/sam2.1/sam2.1_hiera_t.yaml).
+@dataclass(frozen=True)
+class Size:
+    """How large the network is; the embedded weights have the defaults.
 
     Args:
-        image_size: height and width of the network input in pixels, a multiple of 8 from 32 on.
         width: channels of tokens and object pointers, a multiple of 8 and of memory_width.
         memory_width: channels of spatial memories, an even number.
         layers: memory-attention layers.
         feedforward: hidden width of their perceptrons.
-        trunk_widths, trunk_depths: as in `ConvTrunk`; widths are multiples of 8.
+        trunk_widths: channels at strides 2, 4 and 8, multiples of 8.
+        trunk_depths: residual blocks at strides 4 and 8.
 
     Raises:
         InputError: a size that the network cannot have.
     """
+
+    width: int = 64
+    memory_width: int = 64
+    layers: int = 2
+    feedforward: int = 256
+    trunk_widths: Sequence[int] = (32, 48, 96)
+    trunk_depths: Sequence[int] = (1, 3)
+
+    def __post_init__(self) -> None:
+        if min(self.memory_width, self.layers, self.feedforward) < 1 or self.memory_width % 2:
+            raise InputError("the embedded network needs layers >= 1, feedforward >= 1 and an even memory_width")
+        if self.width < 8 or self.width % 8 or self.width % self.memory_width:
+            raise InputError(
+                f"the embedded network's width is a multiple of 8 and of memory_width ({self.memory_width}), "
+                f"not {self.width}"
+            )
+        wide = len(self.trunk_widths) == 3 and all(side >= 8 and side % 8 == 0 for side in self.trunk_widths)
+        if not wide or len(self.trunk_depths) != 2 or min(self.trunk_depths) < 0:
+            raise InputError(
+                "the embedded network needs three trunk_widths that are multiples of 8, and two trunk_depths >= 0"
+            )
+
+
+def micro(image_size: int = 128, size: Size = Size()) -> SAM2Base:
+    """The network without its weights, flags as in sam2.1 (configs/sam2.1/sam2.1_hiera_t.yaml).
+
+    `image_size` is height and width of its input in pixels. Raises InputError unless it is a multiple of 8 from 32 on.
+    """
     if image_size < 32 or image_size % STRIDE:
         raise InputError(f"the embedded network's image_size is a multiple of {STRIDE} from 32 on, not {image_size}")
-    if min(memory_width, layers) < 1 or memory_width % 2:
-        raise InputError("the embedded network needs layers >= 1 and an even memory_width")
-    if len(trunk_widths) != 3 or len(trunk_depths) != 2 or any(side < 8 or side % 8 for side in trunk_widths):
-        raise InputError("the embedded network needs three trunk_widths that are multiples of 8, and two trunk_depths")
-    if width < 8 or width % 8 or width % memory_width:
-        raise InputError(
-            f"the embedded network's width is a multiple of 8 and of memory_width ({memory_width}), not {width}"
-        )
+    width, memory_width = size.width, size.memory_width
     tokens = image_size // STRIDE
-    trunk = ConvTrunk(trunk_widths, trunk_depths)
+    trunk = ConvTrunk(size.trunk_widths, size.trunk_depths)
     neck = FpnNeck(_sine(width), width, trunk.channel_list, fpn_interp_model="nearest")
     layer = MemoryAttentionLayer(
         activation="relu",
         cross_attention=_attention(width, memory_width, tokens),
         d_model=width,
-        dim_feedforward=feedforward,
+        dim_feedforward=size.feedforward,
         dropout=0.0,
         pos_enc_at_attn=False,
         pos_enc_at_cross_attn_keys=True,
@@ -153,7 +168,7 @@ def micro(
     )
     return SAM2Base(
         image_encoder=ImageEncoder(trunk, neck, scalp=0),
-        memory_attention=MemoryAttention(width, pos_enc_at_input=True, layer=layer, num_layers=layers),
+        memory_attention=MemoryAttention(width, pos_enc_at_input=True, layer=layer, num_layers=size.layers),
         memory_encoder=memory_encoder,
         num_maskmem=7,
         image_size=image_size,
@@ -201,12 +216,7 @@ def network(
     compile: bool = False,
     seed: int = 0,
     image_size: int = 128,
-    width: int = 64,
-    memory_width: int = 64,
-    layers: int = 2,
-    feedforward: int = 256,
-    trunk_widths: Sequence[int] = (32, 48, 96),
-    trunk_depths: Sequence[int] = (1, 3),
+    size: Size = Size(),
 ) -> Sam2Network:
     """The embedded network with its weights, frozen, behind the facade.
 
@@ -214,7 +224,7 @@ def network(
         checkpoint: a file; None for the embedded weights; "random" for untrained ones from `seed`.
         dtype, device, compile: as in `framework.networks.build.network`.
         image_size: height and width of the network input; the weights were trained at 128.
-        width, memory_width, layers, feedforward, trunk_widths, trunk_depths: as in `micro`; those of the weights.
+        size: that of the weights.
 
     Raises:
         InputError: weights that are missing or do not fit, or a size that the network cannot have.
@@ -223,7 +233,7 @@ def network(
     def weighted() -> SAM2Base:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            built = micro(image_size, width, memory_width, layers, feedforward, trunk_widths, trunk_depths)
+            built = micro(image_size, size)
         if checkpoint != "random":
             load(built, WEIGHTS if checkpoint is None else Path(checkpoint).expanduser())
         return built

@@ -75,8 +75,8 @@ BAD: dict[str, tuple[list[str], str]] = {
         "unknown option 'backbone.colour': (valid: checkpoint, ",
     ),
     "size that no backbone has": (
-        [CLIP, BOX, "backbone=micro", "backbone.width=50"],
-        "backbone: the embedded network's width is a multiple of 8 and of memory_width (64), not 50",
+        [CLIP, BOX, "backbone=micro", "backbone.size.width=50"],
+        "backbone.size: the embedded network's width is a multiple of 8 and of memory_width (64), not 50",
     ),
     "added policy option": ([CLIP, BOX, "+policy.magic=3"], "unknown option 'policy.magic': (valid: "),
     "policy option in words": ([CLIP, BOX, "policy.slots=many"], "policy.slots=many is of a wrong type: give a whole"),

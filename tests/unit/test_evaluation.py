@@ -19,8 +19,8 @@ from framework import identity, results
 from framework.errors import InputError
 from framework.evaluation import evaluate, run_identity, status
 from framework.files import write_atomic
-from framework.metrics.tracking import box_iou
-from framework.protocol import EvaluationProtocol, mask_box
+from framework.metrics.tracking import box_iou, mask_box
+from framework.protocol import EvaluationProtocol
 from framework.records import decode_mask, encode_mask, from_json, to_json
 from framework.results import Progress, RunFolder
 from framework.sequence_tracking import Watch

@@ -11,7 +11,7 @@ from framework.data.procedural import Procedural
 from framework.errors import InputError
 from framework.identity import describe
 from framework.networks.build import facade
-from framework.networks.micro import micro
+from framework.networks.micro import Size, micro
 from framework.tracker import Tracker, lockstep
 from framework.types import Frame, Query
 from policies.learned_gate import WEIGHTS, Gate, LearnedGate, load
@@ -32,7 +32,7 @@ BANK = Spread(presence=ALL, interval=2)
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(1)
-    small = micro(SIZE, width=32, memory_width=32, layers=1, feedforward=64, trunk_widths=(8, 16, 32))
+    small = micro(SIZE, Size(width=32, memory_width=32, layers=1, feedforward=64, trunk_widths=(8, 16, 32)))
     return facade(lambda: small, device="cpu")
 
 

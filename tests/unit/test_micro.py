@@ -18,7 +18,7 @@ from framework.learning.pretrain import Pretraining
 from framework.learning.remembering import drifted
 from framework.learning.unroll import PROMPTED_SLOT, Memory, condition, decode, encode, memorise
 from framework.learning.weights import save_weights
-from framework.networks.micro import WEIGHTS, micro, network
+from framework.networks.micro import WEIGHTS, Size, micro, network
 from framework.tracker import Tracker
 from framework.types import Entry, Prompt, Read, Scores
 from policies.sam2 import Sam2
@@ -79,15 +79,15 @@ def test_sizes_that_tokens_do_not_divide_are_refused(side):
 )
 def test_sizes_that_no_network_has_are_refused(size):
     with pytest.raises(InputError, match=f"embedded network.*{list(size)[-1]}"):
-        network("random", **size)
+        network("random", size=Size(**size))
 
 
 def test_weights_of_another_size_are_tracked_with(tmp_path):
-    size = {"width": 48, "memory_width": 24, "layers": 1, "trunk_widths": (8, 16, 24), "trunk_depths": (1, 0)}
+    size = Size(width=48, memory_width=24, layers=1, trunk_widths=(8, 16, 24), trunk_depths=(1, 0))
     torch.manual_seed(3)
-    trained, file = micro(**size), tmp_path / "small.pt"
+    trained, file = micro(size=size), tmp_path / "small.pt"
     torch.save({"model": trained.state_dict()}, file)
-    small = network(str(file), **size)
+    small = network(str(file), size=size)
     torch.testing.assert_close(small.model.state_dict()["no_mem_embed"], trained.state_dict()["no_mem_embed"])
     image = np.zeros((128, 128, 3), np.uint8)
     with torch.no_grad():

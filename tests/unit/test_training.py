@@ -15,7 +15,7 @@ from framework.learning.folder import claim
 from framework.learning.graph import detached
 from framework.learning.read_gate import ReadGate
 from framework.networks.build import facade
-from framework.networks.micro import micro
+from framework.networks.micro import Size, micro
 from framework.types import Entry, Scores
 from policies.bank import Bank
 from policies.learned_gate import Gate, LearnedGate, load
@@ -30,7 +30,7 @@ DATA = Procedural("train", "distractors", length=24, size=SIZE, targets=2)
 def small_network():
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        built = micro(SIZE, width=32, memory_width=32, layers=1, feedforward=64, trunk_widths=(8, 16, 32))
+        built = micro(SIZE, Size(width=32, memory_width=32, layers=1, feedforward=64, trunk_widths=(8, 16, 32)))
     return facade(lambda: built, device="cpu")
 
 
