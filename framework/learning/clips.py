@@ -13,6 +13,8 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from framework.data.procedural import Procedural, ProceduralSequence
 
+MOST = 256  # videos of one step, so that no two steps share one
+
 
 @dataclass(frozen=True, slots=True)
 class Clips:
@@ -128,7 +130,7 @@ class ClipStream(IterableDataset):
         clips: list[tuple[np.ndarray, ...]] = []
         while len(clips) < videos:
             level = str(rng.choice(self.LEVELS, p=self.SHARES))
-            index = (step * 64 + len(clips)) * 64 + self.seed % 64
+            index = (step * MOST + len(clips)) * 64 + self.seed % 64
             sequence = Procedural("train", level, length=self.LENGTH, size=self.size).sequence(index)
             clips.append(self._clip(rng, sequence, plan.gaps(rng, progress, frames, sequential), sequential))
         images, owners, objects, times = (np.stack(part) for part in zip(*clips, strict=True))

@@ -73,8 +73,8 @@ class Terms:
     """Loss terms gathered over a step."""
 
     values: dict[str, list[Tensor]] = field(default_factory=dict)
-    presence: list[tuple[Tensor, Tensor]] = field(default_factory=list)
-    """Object-score logits and true visibility of all tracked rows: balanced over the step as a whole."""
+    presence: list[tuple[Tensor, Tensor, Tensor]] = field(default_factory=list)
+    """Object-score logits, true visibility and whether it counts, of all tracked rows: balanced over the step."""
 
     def add(self, name: str, value: Tensor) -> None:
         self.values.setdefault(name, []).append(value)
@@ -82,6 +82,7 @@ class Terms:
     def means(self) -> dict[str, Tensor]:
         means = {name: torch.stack(values).mean() for name, values in self.values.items()}
         if self.presence:
-            logits, visible = (torch.cat(parts) for parts in zip(*self.presence, strict=True))
-            means["presence"] = presence_loss(logits, visible)
+            logits, visible, certain = (torch.cat(parts) for parts in zip(*self.presence, strict=True))
+            if certain.any():
+                means["presence"] = presence_loss(logits[certain], visible[certain])
         return means

@@ -100,6 +100,10 @@ class Pretraining(pl.LightningModule):
     def transfer_batch_to_device(self, batch: Clips, device: torch.device, dataloader_idx: int) -> Clips:
         return batch.to(device)
 
+    def on_fit_start(self) -> None:
+        if self.device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
+
     def on_train_epoch_start(self) -> None:
         self._tick = time.monotonic()
 
@@ -176,7 +180,7 @@ class Pretraining(pl.LightningModule):
         clip = self._clip(batch, slice(begin, None))
         prompt = self._prompt(clip, rng, terms)
         astray = torch.from_numpy(rng.random(clip.count) < 0.1).to(clip.video.device)
-        style = rng.choice(["recent", "right", "random", "spaced"], p=[0.55, 0.25, 0.12, 0.08])
+        style = rng.choice(["recent", "right", "random", "spaced"], p=[0.5, 0.32, 0.1, 0.08])
         reach, every = int(rng.choice([1, 3, 6, 6, 6])), int(rng.integers(2, 4))
         past: list[Memory] = []
         kept: list[Bool[Tensor, " R"]] = []
@@ -269,16 +273,17 @@ class Pretraining(pl.LightningModule):
 
         Pointers are those of the bank unless given; the prompt's is always read.
         """
-        rows = torch.arange(clip.count, device=clip.video.device).repeat(len(frames))
         pyramid = clip.pyramid.pick(torch.cat([clip.video * clip.frames + t for t in frames]))
+        several = len(frames)
         time_now = torch.cat([clip.times[:, t] for t in frames])
         # Videos are far longer than clips: the prompt may lie any number of frames back.
         far = int(np.exp(rng.uniform(0, np.log(1000)))) if rng.random() < 0.4 else 0
-        spatial = [(memory.pick(rows), slot[rows]) for memory, slot in bank]
+        spatial = [(memory.repeat(several), slot.repeat(several)) for memory, slot in bank]
         tail = [memory for memory, _ in bank[1:]] if pointers is None else pointers
-        ago = [(time_now - bank[0][0].time[rows]).float() + far]
-        ago += [(time_now - memory.time[rows]).float() for memory in tail]
-        heads = [(memory.pick(rows), gap) for memory, gap in zip([bank[0][0], *tail], ago, strict=True)]
+        heads = []
+        for i, memory in enumerate([bank[0][0], *tail]):
+            again = memory.repeat(several)
+            heads.append((again, (time_now - again.time).float() + (0 if i else far)))
         conditioned, readings = condition(self.network, pyramid, spatial, heads)
         decoded = decode(self.network, pyramid, conditioned)
         if terms is not None:
@@ -303,15 +308,12 @@ class Pretraining(pl.LightningModule):
         terms.add("mask", (loss * clear).sum() / clear.sum().clamp_min(1))
         judged = quality_loss(quality, logits, truth).mean(1)
         terms.add("iou", (judged * torch.where(clear, 1.0, 0.3)).mean())
-        certain = clear | ~visible
-        if certain.any():
-            terms.presence.append((decoded.presence[certain], visible[certain]))
+        terms.presence.append((decoded.presence, visible, clear | ~visible))
         for mass in readings:
             terms.add("reading", reading_loss(mass, covered))
         with torch.no_grad():
             chosen = iou(decoded.logit(decoded.best()) > 0, truth > 0.5)
-            if clear.any():
-                terms.add("J", chosen[clear].mean())
+            terms.add("J", (chosen * clear).sum() / clear.sum().clamp_min(1))
 
     # ---------------------------------------------------------------- held-out videos, closed loop
 
@@ -331,7 +333,7 @@ class Pretraining(pl.LightningModule):
             token = decoded.best()
             shown = upsample(decoded.logit(token), clip.masks.shape[-1]) > 0
             shown = shown & (decoded.presence > 0)[:, None, None]
-            picked = decoded.iou[torch.arange(len(token)), token]
+            picked = decoded.iou.gather(1, token[:, None])[:, 0]
             visible = clip.visible(t)
             rows.append(torch.stack([iou(shown, clip.masks[:, t]), picked, decoded.presence, visible.float()]))
         table = torch.stack(rows, dim=1).flatten(1)

@@ -172,7 +172,8 @@ class ReadGate(pl.LightningModule):
         clear = bool(covered.sum() >= CLEAR)
         if not clear and truth.any():
             return
-        terms.presence.append((found.presence, torch.tensor([clear], device=found.presence.device)))
+        visible = torch.tensor([clear], device=found.presence.device)
+        terms.presence.append((found.presence, visible, torch.ones_like(visible)))
         if clear and track.scores.presence > self.tracker.presence_threshold:
             loss = mask_loss(found.logits, covered, balance=0.0)[0]
             terms.add("mask", loss[track.choice])

@@ -99,7 +99,7 @@ def recall(prompt: Memory, past: list[Memory], kept: list[Bool[Tensor, " R"]], r
     features, pointers = torch.stack([m.features for m in bank]), torch.stack([m.pointer for m in bank])
     coverage, times = torch.stack([m.coverage for m in bank]), torch.stack([m.time for m in bank])
     items = []
-    for slot in range(min(reach, int(torch.stack(kept).sum(0).max()))):
+    for slot in range(min(reach, len(past))):
         held = newest.values[slot] > 0
         index = torch.where(held, newest.indices[slot] + 1, 0)
         memory = Memory(features[index, rows], pointers[index, rows], coverage[index, rows], times[index, rows])

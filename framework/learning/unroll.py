@@ -48,6 +48,13 @@ class Memory:
     def pick(self, index: Int[Tensor, " Q"]) -> "Memory":
         return Memory(self.features[index], self.pointer[index], self.coverage[index], self.time[index])
 
+    def repeat(self, times: int) -> "Memory":
+        """All rows, several times over."""
+        if times == 1:
+            return self
+        once = (self.features, self.pointer, self.coverage, self.time)
+        return Memory(*(part.repeat(times, *[1] * (part.ndim - 1)) for part in once))
+
     def instead(self, rows: Bool[Tensor, " R"], other: "Memory") -> "Memory":
         """This one in `rows`, the other one elsewhere."""
         wide = rows[:, None]
@@ -73,7 +80,11 @@ class Decoded:
         return self.iou[:, 1:].argmax(dim=1) + 1
 
     def logit(self, token: Int[Tensor, " R"]) -> Float[Tensor, "R h w"]:
-        return self.logits[torch.arange(len(token)), token]
+        return self.logits[_each(token), token]
+
+
+def _each(token: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
+    return torch.arange(len(token), device=token.device)
 
 
 def encode(network: SAM2Base, images: Float[Tensor, "N 3 H W"]) -> Pyramid:
@@ -100,7 +111,7 @@ def point_to(
     network: SAM2Base, decoded: Decoded, token: Int[Tensor, " R"], visible: Bool[Tensor, " R"]
 ) -> Float[Tensor, "R C"]:
     """Object pointer of one token, or the learned no-object pointer."""
-    pointer = network.obj_ptr_proj(decoded.tokens[torch.arange(len(token)), token])
+    pointer = network.obj_ptr_proj(decoded.tokens[_each(token), token])
     return torch.where(visible[:, None], pointer, network.no_obj_ptr.expand_as(pointer))
 
 

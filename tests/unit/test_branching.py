@@ -26,7 +26,7 @@ def no_gradient():
 @pytest.fixture(scope="module")
 def branch_point():
     """A tracker, its state after a few frames, and the features and truths of the coming ones."""
-    video = Procedural("val", "distractors", targets=2).sequence(1)
+    video = Procedural("val", "hard", targets=2).sequence(1)
     tracker = Tracker(network(), Sam2())
     state, features, truths = tracker.init(), [], []
     for index in range(BEFORE + AFTER):
