@@ -88,7 +88,7 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
         pointers: int = POINTERS,
         threshold: float | None = 0.5,
         margin: float = float("inf"),
-        prompt_bias: float = -1.5,
+        prompt_bias: float = -1.0,
     ) -> None:
         super().__init__()
         if recent < 0 or lasting < 0 or recent + lasting > 6 or every < 1 or pointers < 0:

@@ -132,7 +132,7 @@ class Rollouts(Rounds[Rollout]):
         held_out: int = 16,
         decisions: int = 2,
         horizon: int = 32,
-        right: float = 0.3,
+        right: float = 0.7,
         workers: int = 2,
         cache: str = "outputs/rollouts",
         seed: int = 0,

