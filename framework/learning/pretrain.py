@@ -102,7 +102,7 @@ class Pretraining(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         if self.device.type == "cuda":
-            torch.set_float32_matmul_precision("high")
+            torch.set_float32_matmul_precision("high")  # TF32; what is remembered is rounded more coarsely
 
     def on_train_epoch_start(self) -> None:
         self._tick = time.monotonic()
