@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from framework.data.procedural import Procedural, ProceduralSequence
+from framework.errors import InputError
 
-MOST = 256  # videos of one step, so that no two steps share one
+MOST = 256  # videos of one step at most, so that no two steps share one
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,9 @@ class Curriculum:
         drifted: share of rows with given memories in which the newest of them, a different number in every row, are
             those of the video's other object: only what is older tells that they are wrong.
         clicks: share of steps in which box and point prompts are trained too.
+
+    Raises:
+        InputError: more videos than steps can have apart from one another.
     """
 
     sequential_from: float = 0.6
@@ -66,6 +70,10 @@ class Curriculum:
     lost: float = 0.4
     drifted: float = 0.2
     clicks: float = 0.5
+
+    def __post_init__(self) -> None:
+        if max(self.videos, self.sequence_videos) > MOST:
+            raise InputError(f"a step has {MOST} videos at most, not {max(self.videos, self.sequence_videos)}")
 
     def sequential(self, step: int, progress: float) -> bool:
         """The same answer in every process, so that all are equally long at work."""

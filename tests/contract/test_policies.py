@@ -62,6 +62,7 @@ def test_bounded_and_readable_over_2000_frames(policy):
     assert max(held) <= MOST
     early, late = max(held[:1000]), max(held[1000:])
     assert late <= max(early, SLOTS), "still growing"  # a bank that trusts little fills late
+    # An entry more is a kilobyte more.
     allowed = 1.1 * max(weight[:20]) + 256 + 1024 * max(late - early, 0)
     assert max(weight[20:]) <= allowed, "the state grows beside its entries"
 

@@ -7,6 +7,8 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 
 from experiments.pretrain import pretrain
+from framework.errors import InputError
+from framework.learning.clips import Curriculum
 from framework.learning.pretrain import Pretraining
 from framework.networks.micro import network
 from tests.composition import as_from_the_command_line
@@ -53,3 +55,8 @@ def test_a_training_that_broke_off_goes_on_and_writes_weights_that_load(config, 
     assert any(not torch.equal(trained[name], fresh[name]) for name in trained)
     (curves,) = Path(config.folder).rglob("metrics.csv")
     assert {"val/calm/J", "val/hard/J"} <= set(curves.read_text().splitlines()[0].split(","))
+
+
+def test_more_videos_than_steps_can_have_apart_are_refused():
+    with pytest.raises(InputError, match="a step has 256 videos at most, not 257"):
+        Curriculum(sequence_videos=257)
