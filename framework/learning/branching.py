@@ -5,6 +5,7 @@ All arms run in one lockstep over frames that are encoded already, and arms that
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isnan, nan
 from typing import Any
 
 import torch
@@ -32,28 +33,44 @@ def counterfactuals(
     truths: Sequence[Mapping[int, Tensor]],
     discount: float = DISCOUNT,
 ) -> list[float]:
-    """Quality of each of `states` (arms) over the coming frames: discounted mean IoU, 0..1.
-
-    `truths` holds bool masks [Hv Wv] at video size by object, one mapping per frame; an object that is not in a frame's
-    mapping is not judged there, and neither is one that no state tracks yet. The k-th frame (from 0) weighs
-    discount^k. An arm that equals the base state goes through exactly what an unbranched run goes through.
+    """Quality of each of `states` (arms) over the coming frames: discounted mean IoU, 0..1 (`followed`, `discounted`).
 
     Raises ValueError when there is no arm, or no frame to judge it on.
+    """
+    worth = discounted(followed(tracker, states, features, truths), discount).tolist()
+    if any(isnan(one) for one in worth):
+        raise ValueError("counterfactuals need a frame ahead on which a tracked object's mask is known")
+    return worth
+
+
+def followed(
+    tracker: Tracker, states: Sequence[State], features: Sequence[Features], truths: Sequence[Mapping[int, Tensor]]
+) -> Float[Tensor, "arms frames"]:
+    """IoU of each of `states` (arms) on each of the coming frames, mean over the judged objects; NaN without any.
+
+    `truths` holds bool masks [Hv Wv] at video size by object, one mapping per frame; an object that is not in a frame's
+    mapping is not judged there, and neither is one that no state tracks yet. An arm that equals the base state goes
+    through exactly what an unbranched run goes through.
+
+    Raises ValueError when there is no arm.
     """
     if not states:
         raise ValueError("counterfactuals need an arm")
     arms = {str(index): state for index, state in enumerate(states)}
     trackers = dict.fromkeys(arms, tracker)
-    total, weights = torch.zeros(len(arms)), 0.0
-    for ahead, (seen, truth) in enumerate(zip(features, truths, strict=True)):
+    overlaps = []
+    for seen, truth in zip(features, truths, strict=True):
         arms, results = advance(trackers, arms, seen, Frame(seen.image, truth=truth))
         overlap = _overlap(list(results.values()), truth)
-        if overlap is not None:
-            total = total.to(overlap) + discount**ahead * overlap
-            weights += discount**ahead
-    if weights == 0:
-        raise ValueError("counterfactuals need a frame ahead on which a tracked object's mask is known")
-    return (total / weights).tolist()
+        overlaps.append(torch.full((len(arms),), nan) if overlap is None else overlap.cpu())
+    return torch.stack(overlaps, dim=-1) if overlaps else torch.empty(len(arms), 0)
+
+
+def discounted(overlaps: Float[Tensor, "*arms frames"], discount: float = DISCOUNT) -> Float[Tensor, "*arms"]:
+    """Mean over the frames, of which the k-th (from 0) weighs discount^k; NaN does not count; NaN without any."""
+    known = ~overlaps.isnan()
+    weights = known * discount ** torch.arange(overlaps.shape[-1])
+    return (overlaps.nan_to_num() * weights).sum(-1) / weights.sum(-1)
 
 
 def _overlap(results: Sequence[Result], truth: Mapping[int, Bool[Tensor, "Hv Wv"]]) -> Float[Tensor, " arms"] | None:

@@ -116,7 +116,8 @@ class Rollouts(Rounds[Rollout]):
         data: training videos.
         motion: of the learner.
         decisions: most decisions tried otherwise per video.
-        horizon: frames that each alternative is followed.
+        ahead: frames that each alternative is followed.
+        horizon: of these, frames that are learned from.
         right: IoU from which a mask is right.
         cache: folder that keeps rollouts between runs.
         videos, held_out, workers: see `Rounds`.
@@ -131,6 +132,7 @@ class Rollouts(Rounds[Rollout]):
         videos: int = 130,
         held_out: int = 16,
         decisions: int = 2,
+        ahead: int = 64,
         horizon: int = 32,
         right: float = 0.7,
         workers: int = 2,
@@ -139,7 +141,7 @@ class Rollouts(Rounds[Rollout]):
     ) -> None:
         super().__init__(videos, held_out, workers)
         self._network, self.watched, self.data, self.motion = (network,), watched, data, motion or NoMotion()
-        self.decisions, self.horizon = decisions, horizon
+        self.decisions, self.ahead, self.horizon = decisions, ahead, horizon
         self.right, self.cache, self.seed = right, Path(cache), seed
 
     @property
@@ -149,12 +151,12 @@ class Rollouts(Rounds[Rollout]):
 
     def recorded(self, turn: int, videos: range, folder: str | None) -> RolloutVideos:
         learner = Pairing(cast(MemoryPolicy, self._policy if turn else self._policy.by_rule()), self.motion)
-        branches = self.decisions, self.horizon
+        branches = self.decisions, self.ahead
         return RolloutVideos(self._network[0], self.watched, learner, self.data, videos, *branches, self.cache, folder)
 
     def _lessons(self, rollouts: Sequence[Rollout], step: int) -> Lessons:
         inputs = self._policy.scorer.centre.numel()
-        return Lessons(rollouts, inputs, self.right, seed=self.seed, step=step)
+        return Lessons(rollouts, inputs, self.right, self.horizon, seed=self.seed, step=step)
 
     def lessons(self, records: Sequence[Rollout], first: bool) -> Lessons:
         lessons = self._lessons(records, self.learning.global_step)

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
+from framework.learning.branching import discounted
 from framework.learning.rollouts import Rollout
 
 RIGHT, WRONG, ABSENT = range(3)
@@ -41,6 +42,7 @@ class Lessons(IterableDataset):
     Args:
         inputs: numbers per element; evidence is filled up to them with zeros.
         right: IoU from which a mask of a visible object is right.
+        horizon: frames from which it follows what a decision was worth.
         window: frames that a verdict looks back on, its own included.
     """
 
@@ -49,6 +51,7 @@ class Lessons(IterableDataset):
         rollouts: Sequence[Rollout],
         inputs: int,
         right: float = 0.7,
+        horizon: int = 32,
         window: int = 10,
         frames: int = 512,
         decisions: int = 64,
@@ -68,9 +71,11 @@ class Lessons(IterableDataset):
         self.rows = torch.from_numpy(np.concatenate(rows))
         self.there = torch.from_numpy(np.concatenate(there))
         self.verdicts = torch.from_numpy(np.concatenate(verdicts))
-        decided = [r for r in rollouts if len(r.quality)]
-        self.candidates = torch.from_numpy(np.concatenate([r.candidates for r in decided])) if decided else None
-        self.quality = torch.from_numpy(np.concatenate([r.quality for r in decided])) if decided else None
+        decided = [(r.candidates, torch.from_numpy(r.followed[..., :horizon])) for r in rollouts if len(r.candidates)]
+        self.candidates = (
+            torch.from_numpy(np.concatenate([candidates for candidates, _ in decided])) if decided else None
+        )
+        self.quality = discounted(torch.cat([overlaps for _, overlaps in decided])) if decided else None
 
     def statistics(self) -> tuple[Float[Tensor, " inputs"], Float[Tensor, " inputs"]]:
         """Mean and deviation of every input, where it is defined."""

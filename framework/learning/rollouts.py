@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 
 from framework.data.sequence import DataSet, VideoSequence
 from framework.interfaces import Network
-from framework.learning.branching import branched, counterfactuals
+from framework.learning.branching import branched, followed
 from framework.learning.recorded import Pairing, Recorded
 from framework.metrics.tracking import mask_iou
 from framework.state import State
@@ -52,8 +52,8 @@ class Rollout:
     """True IoU; 1 where mask and truth are both empty, NaN where the truth is not known."""
     visible: Bool[np.ndarray, " frames"]
     candidates: Float[np.ndarray, "decisions k inputs"]
-    quality: Float[np.ndarray, "decisions k"]
-    """Discounted mean IoU over the frames after giving up each candidate."""
+    followed: Float[np.ndarray, "decisions k ahead"]
+    """True IoU on the frames after giving up each candidate; NaN where the truth is unknown and after the video."""
 
 
 class RolloutVideos(Recorded[Rollout]):
@@ -64,7 +64,7 @@ class RolloutVideos(Recorded[Rollout]):
         watched: those that gather evidence, by name.
         learner: the one whose decisions are tried otherwise.
         decisions: most decisions tried per video, drawn at random.
-        horizon: frames that each alternative is followed.
+        ahead: frames that each alternative is followed.
         cache, folder: see `Recorded`.
     """
 
@@ -76,15 +76,15 @@ class RolloutVideos(Recorded[Rollout]):
         data: DataSet,
         videos: range,
         decisions: int,
-        horizon: int,
+        ahead: int,
         cache: Path,
         folder: str | None = None,
     ) -> None:
         self.network = network
         self.trackers = {name: pairing.on(network) for name, pairing in watched.items()}
         self.learner = learner.on(network)
-        self.decisions, self.horizon = decisions, horizon
-        decided_by = {"trackers": self.trackers, "learner": self.learner, "branches": [decisions, horizon]}
+        self.decisions, self.ahead = decisions, ahead
+        decided_by = {"trackers": self.trackers, "learner": self.learner, "branches": [decisions, ahead]}
         super().__init__(Rollout, data, videos, decided_by, cache, folder)
 
     def record(self, video: VideoSequence, seed: int) -> Rollout:
@@ -120,16 +120,18 @@ class RolloutVideos(Recorded[Rollout]):
             iou=np.array(overlaps, dtype=np.float32).T,
             visible=np.array([truth is not None and truth.any() for truth in truths[1:]]),
             candidates=np.array([candidates for candidates, _ in tried] or np.zeros((0, 0, 0)), dtype=np.float32),
-            quality=np.array([quality for _, quality in tried] or np.zeros((0, 0)), dtype=np.float32),
+            followed=np.array([overlaps for _, overlaps in tried] or np.zeros((0, 0, 0)), dtype=np.float32),
         )
 
     def _try(
         self, at: int, state: State, key: int, seen: Sequence[Features], truths: Sequence[np.ndarray | None]
-    ) -> tuple[Sequence[Sequence[float]], list[float]]:
-        """Features of the candidates of a decision on the `at`-th frame, and how well it goes without each."""
+    ) -> tuple[Sequence[Sequence[float]], Float[np.ndarray, "k ahead"]]:
+        """Features of the candidates of a decision on the `at`-th frame, and how it goes on without each."""
         policy: Any = self.learner.policy
         memory = state.objects[key][0].memory
         arms = [branched(state, key, other) for other in policy.alternatives(memory)]
-        ahead = slice(at + 1, at + 1 + self.horizon)
+        ahead = slice(at + 1, at + 1 + self.ahead)
         coming = [{} if truth is None else {key: torch.from_numpy(truth)} for truth in truths[ahead]]
-        return policy.candidates(memory), counterfactuals(self.learner, arms, seen[ahead], coming)
+        overlaps = np.full((len(arms), self.ahead), np.nan, dtype=np.float32)
+        overlaps[:, : len(coming)] = followed(self.learner, arms, seen[ahead], coming).numpy()
+        return policy.candidates(memory), overlaps

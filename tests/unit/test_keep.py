@@ -27,7 +27,7 @@ def rollout(frames: int, seed: int, decisions: int = 2) -> Rollout:
         iou=iou,
         visible=np.arange(frames) != 2,
         candidates=random.normal(size=(decisions, 4, FEATURES + 2)).astype(np.float32),
-        quality=random.uniform(size=(decisions, 4)).astype(np.float32),
+        followed=random.uniform(size=(decisions, 4, 6)).astype(np.float32),
     )
 
 
@@ -57,6 +57,18 @@ def test_statistics_leave_out_the_padding():
     np.testing.assert_allclose(scale[FEATURES:], 1, atol=0.4)
 
 
+def test_a_decision_is_worth_what_follows_up_to_the_horizon():
+    known = rollout(8, 0, decisions=1)
+    known.followed[0, 1, 1:] = np.nan  # the truth of one arm is known on one frame only
+    near, far = (Lessons([known], FEATURES + 2, horizon=horizon).quality for horizon in (2, 6))
+    assert near is not None and far is not None
+    weights = 0.97 ** np.arange(6)
+    overlaps = known.followed[0]
+    np.testing.assert_allclose(near[0, 0], (overlaps[0, :2] * weights[:2]).sum() / weights[:2].sum(), rtol=1e-6)
+    np.testing.assert_allclose(far[0, 0], (overlaps[0] * weights).sum() / weights.sum(), rtol=1e-6)
+    assert near[0, 1] == far[0, 1] == overlaps[1, 0]
+
+
 def test_ranking_gives_up_what_is_missed_least():
     quality = torch.tensor([[0.9, 0.5, 0.51]])  # giving up the first one is best: it is worth least
     right, wrong = torch.tensor([[-3.0, 3.0, 3.0]]), torch.tensor([[3.0, -3.0, -3.0]])
@@ -83,7 +95,7 @@ def train(folder, epochs: int, resume: bool = False) -> tuple[dict, pl.Trainer]:
     policy = Learned("untrained", recent=3, lasting=3)
     module = KeepLearning(policy, net, Procedural("val", "hard", length=6, limit=1))
     rollouts = Rollouts(
-        net, {"skip": Pairing(Witness(SkipAbsent()))}, data, videos=2, held_out=1, decisions=1, horizon=2, workers=0,
+        net, {"skip": Pairing(Witness(SkipAbsent()))}, data, videos=2, held_out=1, decisions=1, ahead=2, workers=0,
         cache=str(folder / "cache"),
     )  # fmt: skip
     last = folder / "last.ckpt"
