@@ -118,6 +118,7 @@ class Rollouts(Rounds[Rollout]):
         decisions: most decisions tried otherwise per video.
         ahead: frames that each alternative is followed.
         horizon: of these, frames that are learned from.
+        branch_every: decisions are tried on every so manieth video.
         right: IoU from which a mask is right.
         cache: folder that keeps rollouts between runs.
         videos, held_out, workers: see `Rounds`.
@@ -134,6 +135,7 @@ class Rollouts(Rounds[Rollout]):
         decisions: int = 2,
         ahead: int = 64,
         horizon: int = 32,
+        branch_every: int = 1,
         right: float = 0.7,
         workers: int = 2,
         cache: str = "outputs/rollouts",
@@ -141,7 +143,7 @@ class Rollouts(Rounds[Rollout]):
     ) -> None:
         super().__init__(videos, held_out, workers)
         self._network, self.watched, self.data, self.motion = (network,), watched, data, motion or NoMotion()
-        self.decisions, self.ahead, self.horizon = decisions, ahead, horizon
+        self.branches, self.horizon = (decisions, ahead, branch_every), horizon
         self.right, self.cache, self.seed = right, Path(cache), seed
 
     @property
@@ -151,8 +153,9 @@ class Rollouts(Rounds[Rollout]):
 
     def recorded(self, turn: int, videos: range, folder: str | None) -> RolloutVideos:
         learner = Pairing(cast(MemoryPolicy, self._policy if turn else self._policy.by_rule()), self.motion)
-        branches = self.decisions, self.ahead
-        return RolloutVideos(self._network[0], self.watched, learner, self.data, videos, *branches, self.cache, folder)
+        return RolloutVideos(
+            self._network[0], self.watched, learner, self.data, videos, *self.branches, self.cache, folder
+        )
 
     def _lessons(self, rollouts: Sequence[Rollout], step: int) -> Lessons:
         inputs = self._policy.scorer.centre.numel()

@@ -65,6 +65,7 @@ class RolloutVideos(Recorded[Rollout]):
         learner: the one whose decisions are tried otherwise.
         decisions: most decisions tried per video, drawn at random.
         ahead: frames that each alternative is followed.
+        branch_every: decisions are tried on every so manieth video; evidence alone is far quicker to gather.
         cache, folder: see `Recorded`.
     """
 
@@ -77,14 +78,15 @@ class RolloutVideos(Recorded[Rollout]):
         videos: range,
         decisions: int,
         ahead: int,
+        branch_every: int,
         cache: Path,
         folder: str | None = None,
     ) -> None:
         self.network = network
         self.trackers = {name: pairing.on(network) for name, pairing in watched.items()}
         self.learner = learner.on(network)
-        self.decisions, self.ahead = decisions, ahead
-        decided_by = {"trackers": self.trackers, "learner": self.learner, "branches": [decisions, ahead]}
+        self.decisions, self.ahead, self.branch_every = decisions, ahead, branch_every
+        decided_by = {"trackers": self.trackers, "learner": self.learner, "branches": [decisions, ahead, branch_every]}
         super().__init__(Rollout, data, videos, decided_by, cache, folder)
 
     def record(self, video: VideoSequence, seed: int) -> Rollout:
@@ -113,7 +115,8 @@ class RolloutVideos(Recorded[Rollout]):
             overlaps.append([np.nan if truth is None else mask_iou(mask, truth) for mask in masks])
             if self.learner.policy.candidates(memories[""]) and t + 1 < video.length:  # type: ignore[attr-defined]
                 decided.append((t - start, states[""]))
-        picked = np.random.default_rng(seed).permutation(len(decided))[: self.decisions]
+        most = 0 if seed % self.branch_every else self.decisions
+        picked = np.random.default_rng(seed).permutation(len(decided))[:most]
         tried = [self._try(at, state, key, seen, truths) for at, state in (decided[i] for i in sorted(picked))]
         return Rollout(
             evidence=np.array(rows, dtype=np.float32).swapaxes(0, 1),

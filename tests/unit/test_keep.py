@@ -9,7 +9,7 @@ from framework.data.procedural import Procedural
 from framework.learning.keep import KeepLearning, Rollouts, ranking_loss
 from framework.learning.lessons import ABSENT, RIGHT, UNKNOWN, WRONG, Lessons
 from framework.learning.recorded import Pairing
-from framework.learning.rollouts import Rollout
+from framework.learning.rollouts import Rollout, RolloutVideos
 from framework.networks.micro import network
 from policies.learned import INPUTS, Learned
 from policies.skip_absent import SkipAbsent
@@ -76,6 +76,19 @@ def test_ranking_gives_up_what_is_missed_least():
     assert low < 0.01 < 3 < high and order == 1 and disorder == 0
     tied, none = ranking_loss(right, torch.full((1, 3), 0.5), tie=0.02)
     assert tied == 0 and none.isnan()
+
+
+def test_decisions_are_tried_on_every_so_manieth_video(tmp_path):
+    learner = Pairing(Learned("untrained", recent=1, lasting=1, every=2, threshold=None).by_rule())
+    watched, data = {"skip": Pairing(Witness(SkipAbsent()))}, Procedural("train", "calm", length=9)
+    videos = RolloutVideos(
+        network(), watched, learner, data, range(2), decisions=1, ahead=2, branch_every=2, cache=tmp_path
+    )
+    tried, untried = videos[0], videos[1]
+    assert tried.followed.shape == (1, 2, 2) and len(untried.followed) == len(untried.candidates) == 0
+    assert tried.evidence.shape == untried.evidence.shape == (2, 8, tried.evidence.shape[2])
+    lessons = Lessons([tried, untried], len(INPUTS))
+    assert lessons.quality is not None and len(lessons.quality) == 1
 
 
 class StopAfter(pl.Callback):
