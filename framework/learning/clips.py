@@ -48,6 +48,8 @@ class Curriculum:
         sequence_videos: videos per sequential step.
         roll_in: fewest and most frames that a sequence is tracked before it is learned from, prompt included.
         learned: frames at the end of a sequence that are learned from.
+        right, sampled, spaced: shares of the sequences that remember only what is right (as an oracle would), a sample
+            of the frames, every second or third one; the others remember everything.
         hide: probability, per queried frame, that a tracked object is left out of it (an absent frame).
         lost: share of steps with given memories in which the newest of them, a different number in every row, saw
             nothing, as after an occlusion: only what is older tells where the object is.
@@ -56,7 +58,7 @@ class Curriculum:
         clicks: share of steps in which box and point prompts are trained too.
 
     Raises:
-        InputError: more videos than steps can have apart from one another.
+        InputError: more videos than steps can have apart from one another; shares of sequences beyond 1.
     """
 
     sequential_from: float = 0.6
@@ -66,6 +68,9 @@ class Curriculum:
     sequence_videos: int = 3
     roll_in: Sequence[int] = (5, 20)
     learned: int = 6
+    right: float = 0.32
+    sampled: float = 0.1
+    spaced: float = 0.08
     hide: float = 0.15
     lost: float = 0.4
     drifted: float = 0.2
@@ -74,6 +79,8 @@ class Curriculum:
     def __post_init__(self) -> None:
         if max(self.videos, self.sequence_videos) > MOST:
             raise InputError(f"a step has {MOST} videos at most, not {max(self.videos, self.sequence_videos)}")
+        if min(shares := (self.right, self.sampled, self.spaced)) < 0 or sum(shares) > 1:
+            raise InputError(f"right, sampled and spaced share out the sequences: {shares} exceed 0..1 together")
 
     def sequential(self, step: int, progress: float) -> bool:
         """The same answer in every process, so that all are equally long at work."""

@@ -180,23 +180,23 @@ class Pretraining(pl.LightningModule):
         clip = self._clip(batch, slice(begin, None))
         prompt = self._prompt(clip, rng, terms)
         astray = torch.from_numpy(rng.random(clip.count) < 0.1).to(clip.video.device)
-        style = rng.choice(["recent", "right", "random", "spaced"], p=[0.5, 0.32, 0.1, 0.08])
+        shares = self.curriculum.right, self.curriculum.sampled, self.curriculum.spaced
+        style = rng.choice(["all", "right", "sampled", "spaced"], p=[1 - sum(shares), *shares])
         reach, every = int(rng.choice([1, 3, 6, 6, 6])), int(rng.integers(2, 4))
         past: list[Memory] = []
         kept: list[Bool[Tensor, " R"]] = []
         for t in range(1, clip.frames):
             bank = [(prompt, torch.full_like(clip.video, PROMPTED_SLOT)), *recall(prompt, past, kept, reach)]
-            pointers = past[::-1][: int(rng.integers(0, 16))] if style == "recent" else None
+            pointers = past[::-1][: int(rng.integers(0, 16))] if style == "all" else None
             with torch.set_grad_enabled(t >= begin and torch.is_grad_enabled()):
                 decoded = self._query(clip, [t], bank, rng, terms if t >= begin else None, pointers)
                 wrong = astray & (rng.random() < 0.5) if begin - 3 <= t < begin else None
                 past.append(remember(self.network, clip, t, decoded, own=True, wrong=wrong))
-            # What policies keep: everything, only what is right (as an oracle would), a sample, every n-th frame.
             everything = torch.ones_like(astray)
             keeping = {
-                "recent": everything,
+                "all": everything,
                 "right": self._right(clip, t, decoded, wrong),
-                "random": everything & (rng.random() < 0.6),
+                "sampled": everything & (rng.random() < 0.6),
                 "spaced": everything & (t % every == 0),
             }
             kept.append(keeping[str(style)])

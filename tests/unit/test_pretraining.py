@@ -57,6 +57,8 @@ def test_a_training_that_broke_off_goes_on_and_writes_weights_that_load(config, 
     assert {"val/calm/J", "val/hard/J"} <= set(curves.read_text().splitlines()[0].split(","))
 
 
-def test_more_videos_than_steps_can_have_apart_are_refused():
+def test_a_curriculum_that_cannot_be_is_refused():
+    with pytest.raises(InputError, match="share out the sequences"):
+        Curriculum(right=0.7, sampled=0.2, spaced=0.2)
     with pytest.raises(InputError, match="a step has 256 videos at most, not 257"):
         Curriculum(sequence_videos=257)
