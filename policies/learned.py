@@ -63,7 +63,7 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
     """Recent and lasting memories, both quality-gated, with deferred commit.
 
     A frame is trusted, and enters the `recent` tier, if the first head gives its mask more than `threshold` to be right
-    (IoU >= .3 in the shipped weights), seeing the evidence of this frame and of the last ten (`policies/evidence.py`).
+    (IoU >= .7 in the shipped weights), seeing the evidence of this frame and of the last ten (`policies/evidence.py`).
     With a `lasting` tier, the newest trusted frame is nominated for it every `every` frames, and `every` frames later,
     when what followed is known, competes with those in it. The oldest leaves, unless the second head finds that giving
     up another one is better by more than `margin`.
