@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from framework.data.sequence import DataSet
 from framework.defaults import NoMotion
+from framework.errors import InputError
 from framework.interfaces import MemoryPolicy, MotionModel, Network
 from framework.learning.closed_loop import ClosedLoop
 from framework.learning.lessons import RIGHT, UNKNOWN, Lesson, Lessons
@@ -118,10 +119,13 @@ class Rollouts(Rounds[Rollout]):
         decisions: most decisions tried otherwise per video.
         ahead: frames that each alternative is followed.
         horizon: of these, frames that are learned from.
-        branch_every: decisions are tried on every so manieth video.
+        branch_every: n, if decisions are tried on every n-th video.
         right: IoU from which a mask is right.
         cache: folder that keeps rollouts between runs.
         videos, held_out, workers: see `Rounds`.
+
+    Raises:
+        InputError: a horizon beyond what is followed, or branches on no video.
     """
 
     def __init__(
@@ -141,6 +145,10 @@ class Rollouts(Rounds[Rollout]):
         cache: str = "outputs/rollouts",
         seed: int = 0,
     ) -> None:
+        if not 1 <= horizon <= ahead or branch_every < 1:
+            raise InputError(
+                f"rollouts need 1 <= horizon <= ahead and branch_every >= 1, not {horizon}, {ahead}, {branch_every}"
+            )
         super().__init__(videos, held_out, workers)
         self._network, self.watched, self.data, self.motion = (network,), watched, data, motion or NoMotion()
         self.branches, self.horizon = (decisions, ahead, branch_every), horizon

@@ -65,7 +65,7 @@ class RolloutVideos(Recorded[Rollout]):
         learner: the one whose decisions are tried otherwise.
         decisions: most decisions tried per video, drawn at random.
         ahead: frames that each alternative is followed.
-        branch_every: decisions are tried on every so manieth video; evidence alone is far quicker to gather.
+        branch_every: n, if decisions are tried on every n-th video; evidence alone is far quicker to gather.
         cache, folder: see `Recorded`.
     """
 

@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 import torch
 
 from framework.data.procedural import Procedural
+from framework.errors import InputError
 from framework.learning.keep import KeepLearning, Rollouts, ranking_loss
 from framework.learning.lessons import ABSENT, RIGHT, UNKNOWN, WRONG, Lessons
 from framework.learning.recorded import Pairing
@@ -78,7 +79,7 @@ def test_ranking_gives_up_what_is_missed_least():
     assert tied == 0 and none.isnan()
 
 
-def test_decisions_are_tried_on_every_so_manieth_video(tmp_path):
+def test_decisions_are_tried_on_every_nth_video(tmp_path):
     learner = Pairing(Learned("untrained", recent=1, lasting=1, every=2, threshold=None).by_rule())
     watched, data = {"skip": Pairing(Witness(SkipAbsent()))}, Procedural("train", "calm", length=9)
     videos = RolloutVideos(
@@ -89,6 +90,12 @@ def test_decisions_are_tried_on_every_so_manieth_video(tmp_path):
     assert tried.evidence.shape == untried.evidence.shape == (2, 8, tried.evidence.shape[2])
     lessons = Lessons([tried, untried], len(INPUTS))
     assert lessons.quality is not None and len(lessons.quality) == 1
+
+
+def test_a_horizon_beyond_what_is_followed_is_refused():
+    for wrong in ({"horizon": 65}, {"horizon": 0}, {"branch_every": 0}):
+        with pytest.raises(InputError, match="1 <= horizon <= ahead"):
+            Rollouts(network(), {}, Procedural("train", "calm"), **wrong)
 
 
 class StopAfter(pl.Callback):
@@ -108,8 +115,8 @@ def train(folder, epochs: int, resume: bool = False) -> tuple[dict, pl.Trainer]:
     policy = Learned("untrained", recent=3, lasting=3)
     module = KeepLearning(policy, net, Procedural("val", "hard", length=6, limit=1))
     rollouts = Rollouts(
-        net, {"skip": Pairing(Witness(SkipAbsent()))}, data, videos=2, held_out=1, decisions=1, ahead=2, workers=0,
-        cache=str(folder / "cache"),
+        net, {"skip": Pairing(Witness(SkipAbsent()))}, data, videos=2, held_out=1, decisions=1, ahead=2, horizon=2,
+        workers=0, cache=str(folder / "cache"),
     )  # fmt: skip
     last = folder / "last.ckpt"
     trainer = pl.Trainer(
