@@ -71,11 +71,12 @@ class Lessons(IterableDataset):
         self.rows = torch.from_numpy(np.concatenate(rows))
         self.there = torch.from_numpy(np.concatenate(there))
         self.verdicts = torch.from_numpy(np.concatenate(verdicts))
-        decided = [(r.candidates, torch.from_numpy(r.followed[..., :horizon])) for r in rollouts if len(r.candidates)]
-        self.candidates = (
-            torch.from_numpy(np.concatenate([candidates for candidates, _ in decided])) if decided else None
-        )
-        self.quality = discounted(torch.cat([overlaps for _, overlaps in decided])) if decided else None
+        decided = [r for r in rollouts if len(r.candidates)]
+        self.candidates = self.quality = None
+        if decided:
+            overlaps = np.concatenate([r.followed[..., :horizon] for r in decided])
+            self.candidates = torch.from_numpy(np.concatenate([r.candidates for r in decided]))
+            self.quality = discounted(torch.from_numpy(overlaps))
 
     def statistics(self) -> tuple[Float[Tensor, " inputs"], Float[Tensor, " inputs"]]:
         """Mean and deviation of every input, where it is defined."""

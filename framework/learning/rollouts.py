@@ -115,7 +115,7 @@ class RolloutVideos(Recorded[Rollout]):
             overlaps.append([np.nan if truth is None else mask_iou(mask, truth) for mask in masks])
             if self.learner.policy.candidates(memories[""]) and t + 1 < video.length:  # type: ignore[attr-defined]
                 decided.append((t - start, states[""]))
-        most = 0 if seed % self.branch_every else self.decisions
+        most = 0 if seed % self.branch_every else self.decisions  # the seed is the video's number
         picked = np.random.default_rng(seed).permutation(len(decided))[:most]
         tried = [self._try(at, state, key, seen, truths) for at, state in (decided[i] for i in sorted(picked))]
         return Rollout(
