@@ -1,5 +1,7 @@
 """Image features at the grain at which learned plug-ins were trained."""
 
+from functools import lru_cache
+
 import numpy as np
 from jaxtyping import Float, Float32
 from torch import Tensor
@@ -16,8 +18,12 @@ def on_host(values: Float[Tensor, "*n"]) -> Float32[np.ndarray, "*n"]:
     return np.ascontiguousarray(values.detach().float().cpu().numpy())
 
 
+@lru_cache(maxsize=1)
 def coarse(embedding: Float[Tensor, "C y x"]) -> Float[np.ndarray, "C height width"]:
-    """On the host, averaged by halves until there are at most `SIDE` along a side, as far as sides are even."""
+    """On the host, averaged by halves until there are at most `SIDE` along a side, as far as sides are even.
+
+    Computed once for all that look at one frame, so neither the embedding nor what is returned may be written to.
+    """
     (height, width), factor = embedding.shape[-2:], 1
     while max(height, width) > SIDE * factor and height % (2 * factor) == width % (2 * factor) == 0:
         factor *= 2

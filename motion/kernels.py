@@ -12,6 +12,11 @@ from framework.vectors import linear, unit
 COUNTS = AREA, ABOVE, AROUND, LEFT, TOP, RIGHT, BOTTOM = range(7)
 """Cells above logit 0, 1 and -1; first column and row above 0, and last ones. All 0 where no cell is above."""
 
+BINS = 16
+"""Of a chromaticity histogram, along a side."""
+SAMPLED = 1024
+"""Pixels of a mask that its colours are taken from, about."""
+
 
 @compiled
 def survey(
@@ -113,6 +118,46 @@ def looks(
                     columns[x] += line[x] * share[x]
             sums[index, channel] = columns.sum() - totals[index] * means[channel, 0]
     return unit(sums)
+
+
+@compiled
+def colours(
+    pixels: Float32[np.ndarray, "3 h w"],
+    masks: UInt8[np.ndarray, "M h w"],
+    counts: Int64[np.ndarray, "M 7"],
+    mean: Float32[np.ndarray, " 3"],
+    deviation: Float32[np.ndarray, " 3"],
+) -> Float32[np.ndarray, "M {BINS}*{BINS}"]:
+    """Square root of the histogram of chromaticities under each mask, of unit length; 0 under none.
+
+    Every pixel counts by its brightness, and in the four bins around it by how near it is to them, so that neither
+    shades nor a slight change of light make another colour. Of a large mask some thousand pixels are looked at.
+    """
+    found, histogram = np.zeros((len(masks), BINS * BINS), np.float32), np.empty((BINS, BINS), np.float32)
+    for index in range(len(masks)):
+        if not counts[index, AREA]:
+            continue
+        step = int(np.ceil(np.sqrt(counts[index, AREA] / SAMPLED)))
+        histogram[:] = 0
+        for y in range(counts[index, TOP], counts[index, BOTTOM] + 1, step):
+            for x in range(counts[index, LEFT], counts[index, RIGHT] + 1, step):
+                if masks[index, y, x]:
+                    red = max(pixels[0, y, x] * deviation[0] + mean[0], np.float32(0))
+                    green = max(pixels[1, y, x] * deviation[1] + mean[1], np.float32(0))
+                    blue = max(pixels[2, y, x] * deviation[2] + mean[2], np.float32(0))
+                    bright = red + green + blue + np.float32(1e-5)
+                    across = ((red - green) / bright * np.float32(0.5) + np.float32(0.5)) * (BINS - 1)
+                    down = ((red + green - 2 * blue) / bright + 2) * np.float32(1 / 3) * (BINS - 1)
+                    column, row = min(int(across), BINS - 2), min(int(down), BINS - 2)
+                    right, below = across - column, down - row
+                    histogram[row, column] += bright * (1 - right) * (1 - below)
+                    histogram[row, column + 1] += bright * right * (1 - below)
+                    histogram[row + 1, column] += bright * (1 - right) * below
+                    histogram[row + 1, column + 1] += bright * right * below
+        for row in range(BINS):
+            for column in range(BINS):
+                found[index, row * BINS + column] = np.sqrt(histogram[row, column])
+    return unit(found)
 
 
 @compiled

@@ -17,7 +17,9 @@ from framework.interfaces import MotionModel
 from framework.types import Candidates, Cue, Features, Outcome
 from framework.vectors import standardised
 from motion.kernels import judged
-from motion.traits import FEATURES, GROUPS, Known, Row, Sight, observe
+from motion.sight import Sight, observe
+from motion.trails import Meeting
+from motion.traits import FEATURES, GROUPS, Known, Row
 
 WEIGHTS = Path(__file__).parent / "weights" / "learned.pt"
 UNUSUAL = 6.0
@@ -27,7 +29,7 @@ UNUSUAL = 6.0
 class Judge(nn.Module):
     """Logit of the IoU that a mask has with the object, from its features; those whose `used` is 0 are ignored."""
 
-    def __init__(self, inputs: int = len(FEATURES), width: int = 32, dropout: float = 0.4) -> None:
+    def __init__(self, inputs: int = len(FEATURES), width: int = 64, dropout: float = 0.3) -> None:
         super().__init__()
         self.centre: Tensor
         self.scale: Tensor
@@ -60,6 +62,8 @@ class LearnedState:
     sight: Sight | None = None
     rows: tuple[Row, ...] = ()
     """Features of the hypotheses; empty where there was nothing to choose."""
+    meeting: Meeting | None = None
+    """Of these with what was followed before."""
 
 
 class Learned(nn.Module, MotionModel[LearnedState]):
@@ -77,7 +81,7 @@ class Learned(nn.Module, MotionModel[LearnedState]):
         ValueError: a checkpoint that is missing, or trained on other features.
     """
 
-    def __init__(self, checkpoint: str | None = None, weight: float = 0.5) -> None:
+    def __init__(self, checkpoint: str | None = None, weight: float = 0.75) -> None:
         super().__init__()
         if not 0 <= weight <= 1:
             raise ValueError("learned needs 0 <= weight <= 1")
@@ -91,19 +95,21 @@ class Learned(nn.Module, MotionModel[LearnedState]):
         return LearnedState()
 
     def score(self, state: LearnedState, features: Features, candidates: Candidates) -> tuple[LearnedState, Cue | None]:
-        sight = observe(candidates.logits[0], candidates.pointers[0], features.query.embedding)
+        sight = observe(candidates, features)
         if state.known.mean is None or not any(sight.areas):
             return LearnedState(state.known, sight), None
-        rows = state.known.compare(sight, candidates)
-        return LearnedState(state.known, sight, rows), Cue(self.judge.expect(rows), self.weight)
+        found = state.known.compare(sight, candidates)
+        return LearnedState(state.known, sight, found.rows, found.meeting), Cue(
+            self.judge.expect(found.rows), self.weight
+        )
 
     def update(self, state: LearnedState, features: Features, outcome: Outcome) -> LearnedState:
         candidates = outcome.candidates
         if candidates.iou.shape[1] == 1:
-            prompted = observe(candidates.logits[0], candidates.pointers[0], features.query.embedding)
-            return LearnedState(Known.begin(prompted.one(0)))
+            return LearnedState(Known.begin(observe(candidates, features).one(0)))
         assert state.sight is not None
-        return replace(state, known=state.known.after(state.sight.one(outcome.choice)))
+        trails = state.meeting.after(outcome.choice) if state.meeting else state.known.trails
+        return replace(state, known=state.known.after(state.sight.one(outcome.choice), trails))
 
     def rows(self, state: LearnedState) -> Sequence[Row]:
         """Features of the hypotheses of the last frame; empty where there was nothing to choose."""

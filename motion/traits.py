@@ -8,16 +8,10 @@ from dataclasses import dataclass, replace
 from math import hypot, log, sqrt, tanh
 from statistics import median
 
-import cv2
-import numpy as np
-from jaxtyping import Float, Int64, UInt8
-from torch import Tensor
-
-from framework.tokens import coarse, on_host
 from framework.types import Candidates
-from framework.vectors import blended, unit
 from motion.boxes import Corners, overlap
-from motion.kernels import ABOVE, AREA, AROUND, BOTTOM, LEFT, RIGHT, TOP, cover, looks, shared, survey
+from motion.sight import Appearance, Seen, Sight
+from motion.trails import Meeting, Trail, meet
 
 WINDOW = 10
 """Frames among which an area is typical."""
@@ -25,13 +19,19 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "confidence": ("iou", "stability", "sharpness"),
     "area": ("area_typical", "area_prompt"),
     "place": ("jump", "surprise", "box_last", "box_predicted", "mask_last"),
-    "look": ("look_prompt", "look_newest", "look_mean"),
-    "pointer": ("pointer_prompt", "pointer_newest", "pointer_mean"),
+    "look": ("look_prompt", "look_newest", "look_mean", "look_lasting"),
+    "pointer": ("pointer_prompt", "pointer_newest", "pointer_mean", "pointer_lasting"),
+    "colour": ("colour_prompt", "colour_newest", "colour_mean", "colour_lasting"),
+    "trail": ("trail_look", "trail_pointer", "trail_colour", "trail_iou", "trail_length", "trail_chosen"),
     "agreed": ("agreed",),
 }
 """Features of one hypothesis by itself, by what they are about."""
 OWN = tuple(name for names in GROUPS.values() for name in names)
-RELATED = ("iou", "box_predicted", "look_prompt", "look_mean", "pointer_mean", "area_typical")
+RELATED = (
+    *("iou", "box_predicted", "area_typical", "look_prompt", "look_mean", "look_lasting"),
+    *("pointer_mean", "pointer_lasting", "colour_prompt", "colour_mean", "colour_lasting"),
+    *("trail_look", "trail_pointer", "trail_colour", "trail_iou", "trail_length"),
+)
 """Also seen less the largest value among the other hypotheses."""
 SHARED = ("presence", "away", "first", "second", "third")
 """The same for all of a frame, and which of the network's mask tokens drew this hypothesis."""
@@ -41,83 +41,12 @@ Row = tuple[float, ...]
 """One value per feature, in the order of `FEATURES`."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Appearance:
-    """Unit vectors on the host; zero where there is nothing."""
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Features of the hypotheses of one frame, and the trails that they continue."""
 
-    look: Float[np.ndarray, " C"]
-    """Mean image feature under the mask, less the mean of the image."""
-    pointer: Float[np.ndarray, " D"]
-
-    def blend(self, now: "Appearance", share: float = 0.2) -> "Appearance":
-        """Moved by `share` towards `now`."""
-        return Appearance(blended(self.look, now.look, share), blended(self.pointer, now.pointer, share))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seen:
-    """What one mask shows, in cells of the mask-logit grid."""
-
-    mask: UInt8[np.ndarray, "h w"]
-    """0 and 1."""
-    area: int
-    box: Corners | None
-    appearance: Appearance
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Sight:
-    """What every hypothesis of one frame shows, in cells of the mask-logit grid."""
-
-    masks: UInt8[np.ndarray, "M h w"]
-    """0 and 1."""
-    counts: Int64[np.ndarray, "M 7"]
-    """See `motion.kernels.COUNTS`."""
-    areas: tuple[int, ...]
-    boxes: tuple[Corners | None, ...]
-    stability: tuple[float, ...]
-    """Cells above logit 1 over those above -1."""
-    sharpness: tuple[float, ...]
-    """Mean logit inside, squashed to 0..1."""
-    looks: Float[np.ndarray, "M C"]
-    """See `Appearance`."""
-    pointers: Float[np.ndarray, "M D"]
-
-    def agreement(self, last: Seen) -> tuple[list[float], list[float]]:
-        """Largest IoU of each hypothesis with another one, and its IoU with the last mask."""
-        areas, others = self.areas, range(len(self.areas))
-        common = shared(self.masks, self.counts, self.masks).tolist()
-        with_last = shared(self.masks, self.counts, last.mask[None]).tolist()
-        ious = [[_iou(common[i][j], areas[i], areas[j]) for j in others if j != i] for i in others]
-        return (
-            [max(one, default=0.0) for one in ious],
-            [_iou(both, area, last.area) for (both,), area in zip(with_last, areas, strict=True)],
-        )
-
-    def one(self, index: int) -> Seen:
-        """A hypothesis by itself."""
-        appearance = Appearance(self.looks[index], self.pointers[index])
-        return Seen(self.masks[index], self.areas[index], self.boxes[index], appearance)
-
-
-def observe(logits: Float[Tensor, "M h w"], pointers: Float[Tensor, "M D"], embedding: Float[Tensor, "C y x"]) -> Sight:
-    """Every hypothesis of one frame."""
-    masks, counts, sums = survey(on_host(logits))
-    found = counts.tolist()
-    boxes = tuple(
-        (float(one[LEFT]), float(one[TOP]), float(one[RIGHT]), float(one[BOTTOM])) if one[AREA] else None
-        for one in found
-    )
-    return Sight(
-        masks=masks,
-        counts=counts,
-        areas=tuple(one[AREA] for one in found),
-        boxes=boxes,
-        stability=tuple(one[ABOVE] / max(one[AROUND], 1) for one in found),
-        sharpness=tuple(tanh(total / max(one[AREA], 1) / 8) for one, total in zip(found, sums.tolist(), strict=True)),
-        looks=_looks(masks, counts, embedding),
-        pointers=unit(on_host(pointers)),
-    )
+    rows: tuple[Row, ...]
+    meeting: Meeting
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +57,10 @@ class Known:
     newest: Seen | None = None
     before: Seen | None = None
     mean: Appearance | None = None
+    """Of the last frames, most of the last five."""
+    lasting: Appearance | None = None
+    """Of the last twenty."""
+    trails: tuple[Trail, ...] = ()
     areas: tuple[int, ...] = ()
     """Of the last non-empty masks, in cells."""
     away: int = 0
@@ -136,34 +69,53 @@ class Known:
     @staticmethod
     def begin(prompted: Seen) -> "Known":
         """Of what was prompted, and nothing else."""
-        return Known(prompted, prompted, None, prompted.appearance, (prompted.area,) if prompted.area else ())
+        trail = Trail(prompted, (1.0,) * len(GROUPS["trail"][:4]), chosen=True)
+        areas = (prompted.area,) if prompted.area else ()
+        return Known(prompted, prompted, None, prompted.appearance, prompted.appearance, (trail,), areas)
 
-    def after(self, chosen: Seen) -> "Known":
+    def after(self, chosen: Seen, trails: tuple[Trail, ...]) -> "Known":
         """With the mask that was chosen."""
-        if self.mean is None or not chosen.area:
-            return replace(self, away=self.away + 1)
-        mean, areas = self.mean.blend(chosen.appearance), (*self.areas, chosen.area)[-WINDOW:]
-        return Known(self.prompt, chosen, self.newest, mean, areas)
+        if self.mean is None or self.lasting is None or not chosen.area:
+            return replace(self, trails=trails, away=self.away + 1)
+        now, areas = chosen.appearance, (*self.areas, chosen.area)[-WINDOW:]
+        mean, lasting = self.mean.blend(now, 0.2), self.lasting.blend(now, 0.05)
+        return Known(self.prompt, chosen, self.newest, mean, lasting, trails, areas)
 
-    def compare(self, sight: Sight, candidates: Candidates) -> tuple[Row, ...]:
+    def compare(self, sight: Sight, candidates: Candidates) -> "Comparison":
         """Features of every hypothesis."""
-        columns = self._own(sight, candidates.iou.tolist()[0])
+        assert self.prompt is not None
+        quality = candidates.iou.tolist()[0]
+        likeness = list(zip(*sight.likeness(self.prompt.appearance), quality, strict=True))
+        meeting = meet(self.trails, sight, likeness)
+        columns = self._own(sight, quality, meeting)
         own = [columns[name] for name in OWN]
         related = [_lead(columns[name]) for name in RELATED]
         common = tanh(candidates.presence.tolist()[0] / 5), log(1 + self.away)
-        return tuple(
+        rows = tuple(
             (*values, *common, *(float(index == place) for place in range(3)))
             for index, values in enumerate(zip(*own, *related, strict=True))
         )
+        return Comparison(rows, meeting)
 
-    def _own(self, sight: Sight, quality: Sequence[float]) -> dict[str, Sequence[float]]:
+    def _own(self, sight: Sight, quality: Sequence[float], meeting: Meeting) -> dict[str, Sequence[float]]:
         """By feature, one value per hypothesis."""
-        assert self.prompt is not None and self.newest is not None and self.mean is not None
+        assert self.prompt is not None and self.newest is not None
+        assert self.mean is not None and self.lasting is not None
         areas, boxes, newest, predicted = sight.areas, sight.boxes, self.newest, self._predicted()
         sides = [sqrt(max(area, 1)) for area in areas]
         typical = float(median(self.areas)) if self.areas else 1.0
-        agreed, last = sight.agreement(newest)
-        prompt, now, mean = self.prompt.appearance, newest.appearance, self.mean
+        against = {
+            "prompt": self.prompt.appearance,
+            "newest": newest.appearance,
+            "mean": self.mean,
+            "lasting": self.lasting,
+        }
+        alike = {
+            f"{kind}_{name}": values
+            for name, known in against.items()
+            for kind, values in zip(("look", "pointer", "colour"), sight.likeness(known), strict=True)
+        }
+        trails = dict(zip(GROUPS["trail"], (*zip(*meeting.likeness, strict=True),), strict=False))
         return {
             "iou": quality,
             "stability": sight.stability,
@@ -174,14 +126,15 @@ class Known:
             "surprise": [_distance(box, predicted, side) for box, side in zip(boxes, sides, strict=True)],
             "box_last": [_agreement(box, newest.box) for box in boxes],
             "box_predicted": [_agreement(box, predicted) for box in boxes],
-            "mask_last": last,
-            "look_prompt": (sight.looks @ prompt.look).tolist(),
-            "look_newest": (sight.looks @ now.look).tolist(),
-            "look_mean": (sight.looks @ mean.look).tolist(),
-            "pointer_prompt": (sight.pointers @ prompt.pointer).tolist(),
-            "pointer_newest": (sight.pointers @ now.pointer).tolist(),
-            "pointer_mean": (sight.pointers @ mean.pointer).tolist(),
-            "agreed": agreed,
+            "mask_last": [one for (one,) in sight.agreement([newest])],
+            **alike,
+            **trails,
+            "trail_length": [log(1 + length) for length in meeting.lengths],
+            "trail_chosen": meeting.chosen,
+            "agreed": [
+                max((iou for other, iou in enumerate(row) if other != index), default=0.0)
+                for index, row in enumerate(sight.overlaps)
+            ],
         }
 
     def _predicted(self) -> Corners | None:
@@ -193,15 +146,6 @@ class Known:
         (x0, y0), (x1, y1) = _centre(self.before.box), _centre(self.newest.box)
         left, top, right, bottom = self.newest.box
         return left + x1 - x0, top + y1 - y0, right + x1 - x0, bottom + y1 - y0
-
-
-def _looks(
-    masks: UInt8[np.ndarray, "M h w"], counts: Int64[np.ndarray, "M 7"], embedding: Float[Tensor, "C y x"]
-) -> Float[np.ndarray, "M C"]:
-    """Mean feature under each mask less that of the image, of unit length; see `framework/tokens.py`."""
-    features = coarse(embedding)
-    means = cv2.reduce(features.reshape(len(features), -1), 1, cv2.REDUCE_AVG)
-    return looks(features, means, cover(masks, counts, *features.shape[1:]))
 
 
 def _lead(values: Sequence[float]) -> list[float]:
@@ -224,10 +168,6 @@ def _distance(box: Corners | None, other: Corners | None, side: float) -> float:
 
 def _agreement(box: Corners | None, other: Corners | None) -> float:
     return 0.0 if box is None else overlap(box, other)
-
-
-def _iou(both: int, area: int, other: int) -> float:
-    return both / max(area + other - both, 1)
 
 
 def _log_ratio(area: int, usual: float) -> float:

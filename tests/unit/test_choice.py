@@ -1,6 +1,7 @@
 """The learned judge of hypotheses: what it sees, how it is trained, runs that repeat and resume exactly."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from framework.learning.folder import write_best
 from framework.networks.micro import network
 from framework.types import Candidates, Features, Outcome, Query, Scores
 from motion.learned import Judge, Learned
-from motion.traits import FEATURES, Known, observe
+from motion.sight import DEVIATION, MEAN, observe
+from motion.traits import FEATURES, Known
 from policies.skip_absent import SkipAbsent
 
 GRID, HERE, THERE = 16, (0, 0, 4, 4), (12, 12, 16, 16)
@@ -38,8 +40,20 @@ def embedding():
     return look
 
 
-def features(frame):
-    return Features(Query(frame, embedding(), None), torch.zeros(3, GRID, GRID), None)
+RED, GREEN, GREY = (0.8, 0.1, 0.1), (0.1, 0.8, 0.1), (0.5, 0.5, 0.5)
+
+
+def coloured(here=RED, there=GREEN, light=1.0):
+    """Network input of twice the grid: one colour at the top left, another one at the bottom right, grey between."""
+    image = torch.tensor(GREY)[:, None, None].repeat(1, 2 * GRID, 2 * GRID)
+    image[:, :8, :8], image[:, 24:, 24:] = (torch.tensor(colour)[:, None, None] for colour in (here, there))
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
+    return (image * light - mean) / deviation
+
+
+def features(frame, image=None, tokens=None):
+    image = coloured() if image is None else image
+    return Features(Query(frame, embedding() if tokens is None else tokens, None), image, None)
 
 
 def outcome(frame, found, choice=0):
@@ -48,14 +62,25 @@ def outcome(frame, found, choice=0):
     return Outcome(frame, found, choice, None, scores, (GRID, GRID))
 
 
-def seen(*boxes):
+def seen(*boxes, image=None):
     found = candidates(*boxes)
-    return observe(found.logits[0], found.pointers[0], embedding()), found
+    return observe(found, features(1, image)), found
 
 
 def only(box):
     """What the one mask of a frame shows."""
     return seen(box)[0].one(0)
+
+
+def compared(known, *boxes, image=None):
+    """By name, the features of every hypothesis."""
+    return [named(row) for row in known.compare(*seen(*boxes, image=image)).rows]
+
+
+def followed(known, choice, *boxes):
+    """What is known after a frame of these hypotheses."""
+    shown, found = seen(*boxes)
+    return known.after(shown.one(choice), known.compare(shown, found).meeting.after(choice))
 
 
 def named(row):
@@ -64,15 +89,14 @@ def named(row):
 
 def test_traits_are_what_the_masks_say():
     known = Known.begin(only(HERE))
-    shown, found = seen(HERE, THERE, None)
-    same, other, empty = (named(row) for row in known.compare(shown, found))
+    same, other, empty = compared(known, HERE, THERE, None)
     assert same["iou"] == pytest.approx(0.9) and same["iou_related"] == pytest.approx(0.5)
     assert same["area_prompt"] == same["jump"] == 0.0 and same["mask_last"] == same["box_last"] == 1.0
     assert same["look_prompt"] == pytest.approx(1.0) and other["look_prompt"] < 0 == empty["look_prompt"]
     assert same["look_prompt_related"] == pytest.approx(1.0) and other["look_prompt_related"] < -1
     assert same["pointer_prompt"] == 1.0 and other["pointer_prompt"] == 0.0
     assert other["jump"] == 4.0 and other["mask_last"] == 0.0 and other["agreed"] == 0.0
-    assert [named(row)["second"] for row in known.compare(shown, found)] == [0.0, 1.0, 0.0]
+    assert [row["second"] for row in compared(known, HERE, THERE, None)] == [0.0, 1.0, 0.0]
 
 
 def plain(logits, embedding):
@@ -89,21 +113,76 @@ def test_looks_are_seen_no_finer_than_by_the_embedded_network():
     logits, pointers = torch.randn(3, 128, 192, generator=made), torch.randn(3, 4, generator=made)
     halved = F.avg_pool2d(fine, 8)
     assert halved.shape == (5, 8, 12)
-    looks = observe(logits, pointers, fine).looks
-    np.testing.assert_allclose(looks, observe(logits, pointers, halved).looks, atol=1e-6)
-    odd = fine[:, :63]
-    np.testing.assert_allclose(observe(logits, pointers, odd).looks, plain(logits, odd), atol=1e-5)
+    found = Candidates(logits[None], torch.zeros(1, 3), pointers[None], torch.zeros(1))
+
+    def looks(tokens, hypotheses=found):
+        return observe(hypotheses, features(1, torch.zeros(3, 128, 192), tokens)).looks
+
+    np.testing.assert_allclose(looks(fine), looks(halved), atol=1e-6)
+    odd, coarser = fine[:, :63], logits[:, ::2, ::2]
+    np.testing.assert_allclose(looks(odd), plain(coarser, odd), atol=1e-5)
+    np.testing.assert_array_equal(looks(fine), looks(fine, replace(found, logits=coarser[None])))
+
+
+def test_colours_tell_things_apart_in_any_light():
+    known = Known.begin(only(HERE))
+    same, other, empty = compared(known, HERE, THERE, None)
+    assert same["colour_prompt"] == pytest.approx(1.0) and other["colour_prompt"] == empty["colour_prompt"] == 0.0
+    darker = compared(known, HERE, THERE, image=coloured(light=0.6))[0]["colour_prompt"]
+    paler = compared(known, HERE, THERE, image=coloured((0.7, 0.2, 0.15)))[0]["colour_prompt"]
+    assert darker == pytest.approx(1.0, abs=1e-3) and 0.0 < paler < 0.99
+    shown, _ = seen((0, 0, 16, 16))
+    np.testing.assert_allclose(shown.colours[0], brightness_weighted(coloured()[:, ::2, ::2]), atol=1e-3)
+
+
+def brightness_weighted(pixels):
+    """Square root of the histogram of chromaticities, pixel by pixel."""
+    histogram = np.zeros((16, 16))
+    for pixel in pixels.flatten(1).T.numpy() * DEVIATION + MEAN:
+        red, green, blue = pixel.astype(float)
+        across, down = (red - green) / pixel.sum() / 2 + 0.5, (red + green - 2 * blue) / pixel.sum() / 3 + 2 / 3
+        for row in range(16):
+            for column in range(16):
+                near = max(0, 1 - abs(15 * across - column)) * max(0, 1 - abs(15 * down - row))
+                histogram[row, column] += pixel.sum() * near
+    return np.sqrt(histogram.ravel() / histogram.sum())
+
+
+def test_a_rival_that_lasts_leaves_a_trail():
+    known = Known.begin(only(HERE))
+    for _ in range(3):
+        known = followed(known, 0, HERE, THERE, None)
+    same, other, _ = compared(known, HERE, THERE, None)
+    assert (same["trail_chosen"], other["trail_chosen"]) == (1.0, 0.0)
+    assert (same["trail_length"], other["trail_length"]) == pytest.approx((np.log(5), np.log(4)))
+    assert same["trail_colour"] == pytest.approx(1.0) and other["trail_colour"] == pytest.approx(0.0)
+    assert same["trail_iou"] == pytest.approx(0.9 + 0.1 * 0.85**4) and other["trail_iou"] == pytest.approx(0.4)
+    mistaken = followed(known, 1, HERE, THERE, None)
+    same, other, _ = compared(mistaken, HERE, THERE, None)
+    assert (same["trail_chosen"], other["trail_chosen"]) == (0.0, 1.0) and same["trail_colour"] == pytest.approx(1.0)
+
+
+def test_trails_are_few_and_end():
+    known, boxes = Known.begin(only(HERE)), [(x, y, x + 4, y + 4) for x in (0, 6, 12) for y in (0, 6, 12)]
+    for first, second in zip(boxes[1::2], boxes[2::2], strict=True):
+        known = followed(known, 0, HERE, first, second)
+    assert len(known.trails) == 4 and known.trails[0].chosen
+    twins = followed(known, 0, HERE, (0, 0, 4, 5), (0, 0, 1, 2))
+    assert [trail.missed for trail in twins.trails] == [0, 1, 1, 2]
+    for _ in range(13):
+        known = followed(known, 0, HERE, None, None)
+    assert [trail.last.box for trail in known.trails] == [(0.0, 0.0, 3.0, 3.0)]
 
 
 def test_a_steady_object_is_expected_where_it_moves_to():
     known = Known.begin(only((0, 0, 4, 4)))
     for left in (2, 4):
-        known = known.after(only((left, 0, left + 4, 4)))
-    row = named(known.compare(*seen((6, 0, 10, 4)))[0])
+        known = followed(known, 0, (left, 0, left + 4, 4))
+    (row,) = compared(known, (6, 0, 10, 4))
     assert row["surprise"] == 0.0 < row["jump"] and row["box_predicted"] == 1.0 > row["box_last"]
-    lost = known.after(only(None)).after(only(None))
+    lost = followed(followed(known, 0, None), 0, None)
     assert lost.away == 2 and lost.newest is known.newest
-    assert named(lost.compare(*seen((6, 0, 10, 4)))[0])["surprise"] == pytest.approx(row["jump"])
+    assert compared(lost, (6, 0, 10, 4))[0]["surprise"] == pytest.approx(row["jump"])
 
 
 def test_the_judge_overrules_the_network_by_its_weight():
@@ -169,17 +248,17 @@ def test_a_group_left_out_counts_for_nothing():
     for name in ("look_prompt", "look_mean", "look_prompt_related"):
         rows[:, FEATURES.index(name)] += 5
     assert torch.equal(model.judge(rows), before)
-    with pytest.raises(ValueError, match=r"colour.*look"):
-        model.ignore(["colour"])
+    with pytest.raises(ValueError, match=r"taste.*look"):
+        model.ignore(["taste"])
 
 
 def test_a_checkpoint_of_other_inputs_is_refused(tmp_path):
     model = Learned("untrained")
     write_best(ChoiceLearning(model, SkipAbsent(), network(), Procedural()), "", tmp_path / "good.pt")
     assert torch.equal(Learned(str(tmp_path / "good.pt")).judge.layers[0].weight, model.judge.layers[0].weight)
-    torch.save({**model.checkpoint(), "inputs": ["colour", *FEATURES[1:]]}, tmp_path / "other.pt")
+    torch.save({**model.checkpoint(), "inputs": ["taste", *FEATURES[1:]]}, tmp_path / "other.pt")
     (tmp_path / "text.pt").write_text("no weights")
-    for name, reason in (("other", "differs in colour, iou"), ("text", "not hold weights"), ("none", "not exist")):
+    for name, reason in (("other", "differs in iou, taste"), ("text", "not hold weights"), ("none", "not exist")):
         with pytest.raises(ValueError, match=f"{name}.pt.*{reason}.*train"):
             Learned(str(tmp_path / f"{name}.pt"))
 

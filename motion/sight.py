@@ -1,0 +1,144 @@
+"""What every hypothesis of a frame shows: its mask, how it looks, its colours and the network's pointer to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import tanh
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from framework.tokens import coarse, on_host
+from framework.types import Candidates, Features
+from framework.vectors import blended, unit
+from motion.boxes import Corners
+from motion.kernels import ABOVE, AREA, AROUND, BOTTOM, LEFT, RIGHT, TOP, colours, cover, looks, shared, survey
+
+SIDE = 128
+"""Cells along a side of the mask-logit grid, at most: of a finer one only every second or fourth cell counts."""
+MEAN, DEVIATION = np.array(((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), np.float32)
+"""Of the network input; see `framework.types.Features`."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Appearance:
+    """Unit vectors on the host; zero where there is nothing."""
+
+    look: Float[np.ndarray, " C"]
+    """Mean image feature under the mask, less the mean of the image."""
+    pointer: Float[np.ndarray, " D"]
+    colours: Float[np.ndarray, " colours"]
+    """Square roots of a histogram of chromaticities, so that a product is the Bhattacharyya coefficient."""
+
+    def blend(self, now: "Appearance", share: float) -> "Appearance":
+        """Moved by `share` towards `now`."""
+        pairs = (self.look, now.look), (self.pointer, now.pointer), (self.colours, now.colours)
+        return Appearance(*(blended(mean, new, share) for mean, new in pairs))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What one mask shows, in cells of the mask-logit grid."""
+
+    mask: UInt8[np.ndarray, "h w"]
+    """0 and 1."""
+    area: int
+    box: Corners | None
+    appearance: Appearance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """What every hypothesis of one frame shows, in cells of the mask-logit grid."""
+
+    masks: UInt8[np.ndarray, "M h w"]
+    """0 and 1."""
+    counts: Int64[np.ndarray, "M 7"]
+    """See `motion.kernels.COUNTS`."""
+    areas: tuple[int, ...]
+    boxes: tuple[Corners | None, ...]
+    stability: tuple[float, ...]
+    """Cells above logit 1 over those above -1."""
+    sharpness: tuple[float, ...]
+    """Mean logit inside, squashed to 0..1."""
+    overlaps: tuple[tuple[float, ...], ...]
+    """IoU of each hypothesis with each other one."""
+    looks: Float[np.ndarray, "M C"]
+    """See `Appearance`."""
+    pointers: Float[np.ndarray, "M D"]
+    colours: Float[np.ndarray, "M colours"]
+
+    def agreement(self, others: Sequence[Seen]) -> list[list[float]]:
+        """IoU of each hypothesis with each of the masks of other frames."""
+        if not others:
+            return [[] for _ in self.areas]
+        return _ious(self.masks, self.counts, np.stack([other.mask for other in others]), [one.area for one in others])
+
+    def likeness(self, known: Appearance) -> tuple[list[float], list[float], list[float]]:
+        """Cosine of each hypothesis's look, pointer and colours with those that are known."""
+        return (
+            (self.looks @ known.look).tolist(),
+            (self.pointers @ known.pointer).tolist(),
+            (self.colours @ known.colours).tolist(),
+        )
+
+    def one(self, index: int) -> Seen:
+        """A hypothesis by itself."""
+        appearance = Appearance(self.looks[index], self.pointers[index], self.colours[index])
+        return Seen(self.masks[index], self.areas[index], self.boxes[index], appearance)
+
+
+def observe(candidates: Candidates, features: Features) -> Sight:
+    """Every hypothesis of the first row."""
+    logits, pointers = candidates.logits[0], candidates.pointers[0]
+    step = max(1, -(-max(logits.shape[-2:]) // SIDE))
+    masks, counts, sums = survey(on_host(logits[:, ::step, ::step]))
+    found = counts.tolist()
+    areas = [one[AREA] for one in found]
+    boxes = tuple(
+        (float(one[LEFT]), float(one[TOP]), float(one[RIGHT]), float(one[BOTTOM])) if one[AREA] else None
+        for one in found
+    )
+    return Sight(
+        masks=masks,
+        counts=counts,
+        areas=tuple(areas),
+        boxes=boxes,
+        stability=tuple(one[ABOVE] / max(one[AROUND], 1) for one in found),
+        sharpness=tuple(tanh(total / max(one[AREA], 1) / 8) for one, total in zip(found, sums.tolist(), strict=True)),
+        overlaps=tuple(map(tuple, _ious(masks, counts, masks, areas))),
+        looks=_looks(masks, counts, features.query.embedding),
+        pointers=unit(on_host(pointers)),
+        colours=colours(_pixels(features.image, masks.shape[1:]), masks, counts, MEAN, DEVIATION),
+    )
+
+
+def _ious(
+    masks: UInt8[np.ndarray, "M h w"],
+    counts: Int64[np.ndarray, "M 7"],
+    others: UInt8[np.ndarray, "N h w"],
+    areas: Sequence[int],
+) -> list[list[float]]:
+    """Of every mask with each of the others, which have these areas."""
+    common = shared(masks, counts, others).tolist()
+    return [
+        [both / max(area + other - both, 1) for both, other in zip(row, areas, strict=True)]
+        for row, area in zip(common, counts[:, AREA].tolist(), strict=True)
+    ]
+
+
+def _pixels(image: Float[Tensor, "3 H W"], grid: tuple[int, int]) -> Float[np.ndarray, "3 h w"]:
+    """One pixel for every cell of a grid."""
+    (down, across), (height, width) = image.shape[1:], grid
+    picked = image.detach()[:, :: max(down // height, 1), :: max(across // width, 1)]
+    return picked.float().numpy() if picked.is_cpu else on_host(picked)
+
+
+def _looks(
+    masks: UInt8[np.ndarray, "M h w"], counts: Int64[np.ndarray, "M 7"], embedding: Float[Tensor, "C y x"]
+) -> Float[np.ndarray, "M C"]:
+    """Mean feature under each mask less that of the image, of unit length; see `framework/tokens.py`."""
+    features = coarse(embedding)
+    means = cv2.reduce(features.reshape(len(features), -1), 1, cv2.REDUCE_AVG)
+    return looks(features, means, cover(masks, counts, *features.shape[1:]))
