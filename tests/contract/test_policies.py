@@ -15,8 +15,9 @@ from tests.synthetic import Video, live, scripted, seen, tracked
 
 CONF = Path(__file__).parents[2] / "conf/policy"
 SLOTS = 7
-FULL = 16  # entries: the prompt, and the fifteen frames whose pointers may be read
 """Temporal positions a SAM2 network knows, the anchor's included."""
+FULL = 16
+"""Entries of a full bank: the prompt, and the fifteen frames whose pointers may be read."""
 MOST = 128
 """Entries that a bounded policy may hold."""
 
