@@ -18,8 +18,7 @@ from framework.types import Candidates, Cue, Features, Outcome
 from framework.vectors import standardised
 from motion.kernels import judged
 from motion.sight import Sight, observe
-from motion.trails import Meeting
-from motion.traits import FEATURES, GROUPS, Known, Row
+from motion.traits import FEATURES, GROUPS, Comparison, Known, Row
 
 WEIGHTS = Path(__file__).parent / "weights" / "learned.pt"
 UNUSUAL = 6.0
@@ -60,10 +59,8 @@ class LearnedState:
 
     known: Known = Known()
     sight: Sight | None = None
-    rows: tuple[Row, ...] = ()
-    """Features of the hypotheses; empty where there was nothing to choose."""
-    meeting: Meeting | None = None
-    """Of these with what was followed before."""
+    found: Comparison | None = None
+    """How these compare with what is known; None where there was nothing to choose."""
 
 
 class Learned(nn.Module, MotionModel[LearnedState]):
@@ -99,21 +96,19 @@ class Learned(nn.Module, MotionModel[LearnedState]):
         if state.known.mean is None or not any(sight.areas):
             return LearnedState(state.known, sight), None
         found = state.known.compare(sight, candidates)
-        return LearnedState(state.known, sight, found.rows, found.meeting), Cue(
-            self.judge.expect(found.rows), self.weight
-        )
+        return LearnedState(state.known, sight, found), Cue(self.judge.expect(found.rows), self.weight)
 
     def update(self, state: LearnedState, features: Features, outcome: Outcome) -> LearnedState:
         candidates = outcome.candidates
         if candidates.iou.shape[1] == 1:
             return LearnedState(Known.begin(observe(candidates, features).one(0)))
         assert state.sight is not None
-        trails = state.meeting.after(outcome.choice) if state.meeting else state.known.trails
+        trails = state.found.meeting.after(outcome.choice) if state.found else state.known.trails
         return replace(state, known=state.known.after(state.sight.one(outcome.choice), trails))
 
     def rows(self, state: LearnedState) -> Sequence[Row]:
         """Features of the hypotheses of the last frame; empty where there was nothing to choose."""
-        return state.rows
+        return state.found.rows if state.found else ()
 
     def settled(self) -> "Learned":
         """One that judges as this one does now, and no longer learns."""

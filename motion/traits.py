@@ -81,7 +81,7 @@ class Known:
         mean, lasting = self.mean.blend(now, 0.2), self.lasting.blend(now, 0.05)
         return Known(self.prompt, chosen, self.newest, mean, lasting, trails, areas)
 
-    def compare(self, sight: Sight, candidates: Candidates) -> "Comparison":
+    def compare(self, sight: Sight, candidates: Candidates) -> Comparison:
         """Features of every hypothesis."""
         assert self.prompt is not None
         quality = candidates.iou.tolist()[0]
@@ -115,7 +115,7 @@ class Known:
             for name, known in against.items()
             for kind, values in zip(("look", "pointer", "colour"), sight.likeness(known), strict=True)
         }
-        trails = dict(zip(GROUPS["trail"], (*zip(*meeting.likeness, strict=True),), strict=False))
+        trails = dict(zip(GROUPS["trail"][:4], zip(*meeting.likeness, strict=True), strict=True))
         return {
             "iou": quality,
             "stability": sight.stability,
