@@ -1,4 +1,4 @@
-"""Image features at the grain at which learned plug-ins were trained."""
+"""Image features and masks at the grain at which learned plug-ins were trained."""
 
 from functools import lru_cache
 
@@ -8,9 +8,12 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from framework.compiled import compiled
+from framework.vectors import unit
 
 SIDE = 16
-"""Tokens along a side."""
+"""Tokens along a side, at most."""
+CELLS = 128
+"""Cells along a side of the mask-logit grid, at most."""
 
 
 def on_host(values: Float[Tensor, "*n"]) -> Float32[np.ndarray, "*n"]:
@@ -18,9 +21,21 @@ def on_host(values: Float[Tensor, "*n"]) -> Float32[np.ndarray, "*n"]:
     return np.ascontiguousarray(values.detach().float().cpu().numpy())
 
 
+def sampled(logits: Float[Tensor, "M y x"]) -> tuple[Float32[np.ndarray, "M height width"], int]:
+    """Mask logits on the host, and of how many cells along a side one counts, so that there are at most `CELLS`."""
+    step = max(1, -(-max(logits.shape[-2:]) // CELLS))
+    return on_host(logits[:, ::step, ::step]), step
+
+
+def looks(tokens: Float32[np.ndarray, "C y x"], covers: Float32[np.ndarray, "M y x"]) -> Float32[np.ndarray, "M C"]:
+    """Mean feature under each cover, of unit length; 0 under none."""
+    return unit(covers.reshape(len(covers), -1) @ tokens.reshape(len(tokens), -1).T)
+
+
 @lru_cache(maxsize=1)
-def coarse(embedding: Float[Tensor, "C y x"]) -> Float[np.ndarray, "C height width"]:
-    """On the host, averaged by halves until there are at most `SIDE` along a side, as far as sides are even.
+def coarse(embedding: Float[Tensor, "C y x"]) -> Float32[np.ndarray, "C height width"]:
+    """On the host, averaged by halves until there are at most `SIDE` along a side, as far as sides are even; less the
+    mean of the image, since what all of it shares tells nothing.
 
     Computed once for all that look at one frame, so neither the embedding nor what is returned may be written to.
     """
@@ -28,11 +43,29 @@ def coarse(embedding: Float[Tensor, "C y x"]) -> Float[np.ndarray, "C height wid
     while max(height, width) > SIDE * factor and height % (2 * factor) == width % (2 * factor) == 0:
         factor *= 2
     if factor > 1 and not embedding.is_cpu:
-        return on_host(avg_pool2d(embedding.detach(), factor))  # less to transfer
+        return centred(on_host(avg_pool2d(embedding.detach(), factor)))  # less to transfer
     tokens = on_host(embedding)
     if factor == 4:
-        return quartered(tokens)
-    return averaged(tokens, height // factor, width // factor) if factor > 1 else tokens
+        return centred(quartered(tokens))
+    return centred(averaged(tokens, height // factor, width // factor) if factor > 1 else tokens)
+
+
+@compiled
+def centred(planes: Float32[np.ndarray, "n y x"]) -> Float32[np.ndarray, "n y x"]:
+    """Each plane less its mean."""
+    found, columns = np.empty(planes.shape, np.float32), np.empty(planes.shape[2], np.float32)
+    for index in range(len(planes)):
+        columns[:] = 0
+        for y in range(planes.shape[1]):
+            line = planes[index, y]
+            for x in range(len(columns)):
+                columns[x] += line[x]
+        mean = columns.sum() / np.float32(planes.shape[1] * planes.shape[2])
+        for y in range(planes.shape[1]):
+            line, less = planes[index, y], found[index, y]
+            for x in range(len(columns)):
+                less[x] = line[x] - mean
+    return found
 
 
 @compiled

@@ -26,6 +26,9 @@ from torch import Tensor
 ANCHOR = -1
 """Temporal slot of prompted and anchor memories. Slot 0 is the newest frame, slot 1 the one before, ..."""
 
+IMAGE_MEAN, IMAGE_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""ImageNet's, of red, green and blue from 0 to 1."""
+
 ABSENT_LOGIT = -1024.0
 """Mask logit written everywhere when the network says that the object is not in the frame."""
 
@@ -64,7 +67,7 @@ class Features:
 
     query: Query
     image: Float[Tensor, "3 H W"]
-    """Network input, normalised with the ImageNet mean and deviation."""
+    """Network input: RGB from 0 to 1 less `IMAGE_MEAN`, over `IMAGE_DEVIATION`."""
     private: Any
     """The network's own pyramid; nobody else looks inside."""
     size: Size | None = None

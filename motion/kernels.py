@@ -95,32 +95,6 @@ def cover(
 
 
 @compiled
-def looks(
-    features: Float32[np.ndarray, "C y x"], means: Float32[np.ndarray, "C 1"], covers: Float32[np.ndarray, "M y x"]
-) -> Float32[np.ndarray, "M C"]:
-    """Mean feature under each cover less that of the image (`means`), of unit length; 0 under none."""
-    channels, height, width = features.shape
-    sums, columns = np.zeros((len(covers), channels), np.float32), np.empty(width, np.float32)
-    totals, spans = np.zeros(len(covers), np.float32), np.zeros((len(covers), 2), np.int64)
-    for index in range(len(covers)):
-        for y in range(height):
-            total = covers[index, y].sum()
-            if total:
-                spans[index, 0] = spans[index, 0] if totals[index] else y
-                spans[index, 1] = y + 1
-                totals[index] += total
-    for channel in range(channels):
-        for index in range(len(covers)):
-            columns[:] = 0
-            for y in range(spans[index, 0], spans[index, 1]):
-                line, share = features[channel, y], covers[index, y]
-                for x in range(width):
-                    columns[x] += line[x] * share[x]
-            sums[index, channel] = columns.sum() - totals[index] * means[channel, 0]
-    return unit(sums)
-
-
-@compiled
 def colours(
     pixels: Float32[np.ndarray, "3 h w"],
     masks: UInt8[np.ndarray, "M h w"],

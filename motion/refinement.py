@@ -9,12 +9,9 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from framework.types import Size
+from framework.types import IMAGE_DEVIATION, IMAGE_MEAN, Size
 from motion.boxes import NOWHERE, corners, foreground, overlap
 from motion.points import LucasKanade, PointTracker, Trails
-
-_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""What `Features.image` was normalised with."""
 
 _SMALLEST = float(np.finfo(np.float32).smallest_subnormal)
 """A density below half of this is 0 in float32; the published clip level depends on where that is."""
@@ -139,7 +136,7 @@ def _spread_out(points: Float[np.ndarray, "n 2"], count: int) -> Float[np.ndarra
 def _clip(images: Sequence[Float[Tensor, "3 H W"]]) -> Float[Tensor, "n 3 H W"]:
     """RGB in 0..1."""
     clip = torch.stack(list(images))
-    mean, deviation = (clip.new_tensor(values)[:, None, None] for values in (_MEAN, _DEVIATION))
+    mean, deviation = (clip.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_DEVIATION))
     return torch.addcmul(mean, clip, deviation, out=clip)
 
 

@@ -4,21 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import tanh
 
-import cv2
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from framework.tokens import coarse, on_host
-from framework.types import Candidates, Features
+from framework.tokens import coarse, looks, on_host, sampled
+from framework.types import IMAGE_DEVIATION, IMAGE_MEAN, Candidates, Features
 from framework.vectors import blended, unit
 from motion.boxes import Corners
-from motion.kernels import ABOVE, AREA, AROUND, BOTTOM, LEFT, RIGHT, TOP, colours, cover, looks, shared, survey
+from motion.kernels import ABOVE, AREA, AROUND, BOTTOM, LEFT, RIGHT, TOP, colours, cover, shared, survey
 
-SIDE = 128
-"""Cells along a side of the mask-logit grid, at most: of a finer one only every second or fourth cell counts."""
-MEAN, DEVIATION = np.array(((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)), np.float32)
-"""Of the network input; see `framework.types.Features`."""
+MEAN, DEVIATION = np.array((IMAGE_MEAN, IMAGE_DEVIATION), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,10 +87,9 @@ class Sight:
 
 def observe(candidates: Candidates, features: Features) -> Sight:
     """Every hypothesis of the first row."""
-    logits, pointers = candidates.logits[0], candidates.pointers[0]
-    step = max(1, -(-max(logits.shape[-2:]) // SIDE))
-    masks, counts, sums = survey(on_host(logits[:, ::step, ::step]))
-    found = counts.tolist()
+    logits, _ = sampled(candidates.logits[0])
+    masks, counts, sums = survey(logits)
+    tokens, found = coarse(features.query.embedding), counts.tolist()
     areas = [one[AREA] for one in found]
     boxes = tuple(
         (float(one[LEFT]), float(one[TOP]), float(one[RIGHT]), float(one[BOTTOM])) if one[AREA] else None
@@ -108,8 +103,8 @@ def observe(candidates: Candidates, features: Features) -> Sight:
         stability=tuple(one[ABOVE] / max(one[AROUND], 1) for one in found),
         sharpness=tuple(tanh(total / max(one[AREA], 1) / 8) for one, total in zip(found, sums.tolist(), strict=True)),
         overlaps=tuple(map(tuple, _ious(masks, counts, masks, areas))),
-        looks=_looks(masks, counts, features.query.embedding),
-        pointers=unit(on_host(pointers)),
+        looks=looks(tokens, cover(masks, counts, *tokens.shape[1:])),
+        pointers=unit(on_host(candidates.pointers[0])),
         colours=colours(_pixels(features.image, masks.shape[1:]), masks, counts, MEAN, DEVIATION),
     )
 
@@ -133,12 +128,3 @@ def _pixels(image: Float[Tensor, "3 H W"], grid: tuple[int, int]) -> Float[np.nd
     (down, across), (height, width) = image.shape[1:], grid
     picked = image.detach()[:, :: max(down // height, 1), :: max(across // width, 1)]
     return picked.float().numpy() if picked.is_cpu else on_host(picked)
-
-
-def _looks(
-    masks: UInt8[np.ndarray, "M h w"], counts: Int64[np.ndarray, "M 7"], embedding: Float[Tensor, "C y x"]
-) -> Float[np.ndarray, "M C"]:
-    """Mean feature under each mask less that of the image, of unit length; see `framework/tokens.py`."""
-    features = coarse(embedding)
-    means = cv2.reduce(features.reshape(len(features), -1), 1, cv2.REDUCE_AVG)
-    return looks(features, means, cover(masks, counts, *features.shape[1:]))

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from framework.compiled import compiled
-from framework.vectors import linear, unit
+from framework.vectors import linear
 
 AREA, COMMON, LEFT, TOP, RIGHT, BOTTOM = range(6)
 """Cells above logit 0, those of them that the chosen hypothesis has too, first column and row above 0, and those after
@@ -53,35 +53,6 @@ def survey(
                 if index == choice:
                     own[ACROSS] += x * columns[x]
     return counts, own
-
-
-@compiled
-def portray(
-    tokens: Float32[np.ndarray, "C y x"], cover: Float32[np.ndarray, "M y x"]
-) -> tuple[Float32[np.ndarray, "C y x"], Float32[np.ndarray, "M C"]]:
-    """Features less their mean over the image, and the mean of these under each cover, of unit length."""
-    channels, height, width = tokens.shape
-    centred, sums = np.empty(tokens.shape, np.float32), np.empty((len(cover), channels), np.float32)
-    columns = np.empty(width, np.float32)
-    for channel in range(channels):
-        columns[:] = 0
-        for y in range(height):
-            line = tokens[channel, y]
-            for x in range(width):
-                columns[x] += line[x]
-        mean = columns.sum() / np.float32(height * width)
-        for y in range(height):
-            line, less = tokens[channel, y], centred[channel, y]
-            for x in range(width):
-                less[x] = line[x] - mean
-        for index in range(len(cover)):
-            columns[:] = 0
-            for y in range(height):
-                less, share = centred[channel, y], cover[index, y]
-                for x in range(width):
-                    columns[x] += less[x] * share[x]
-            sums[index, channel] = columns.sum()
-    return centred, unit(sums)
 
 
 @compiled

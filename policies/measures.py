@@ -9,11 +9,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framework.tokens import averaged, coarse, on_host
+from framework.tokens import averaged, coarse, looks, on_host, sampled
 from framework.types import Entry, Outcome
 from framework.vectors import unit
-from policies.kernels import likest, portray, survey
-from policies.masks import hypotheses
+from policies.kernels import likest, survey
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +61,7 @@ def measure(
     entry: Entry, outcome: Outcome, known: Sequence[Appearance | None] = (None, None, None)
 ) -> tuple[Numbers, Appearance]:
     """`known` is how the object looked at the last prompt, on the last frame and in the mean; None stands for now."""
-    logits, choice = np.ascontiguousarray(hypotheses(outcome)), outcome.choice
+    (logits, step), choice = sampled(outcome.candidates.logits[0]), outcome.choice
     counts, chosen = survey(logits, choice)
     claims = [_Claim(area, common, box) for area, common, *box in counts.tolist()]
     above, around, across, down = chosen.tolist()
@@ -70,10 +69,11 @@ def measure(
     (iou,) = outcome.candidates.iou.tolist()
     *_, second, first = 0.0, *sorted(iou)
 
-    features, cover, looks = _scene(logits, outcome.embedding)
-    now = Appearance(looks[choice], unit(on_host(entry.pointer[None]))[0])
+    features, cover = _scene(logits, outcome.embedding)
+    each = looks(features, cover)
+    now = Appearance(each[choice], unit(on_host(entry.pointer[None]))[0])
     prompt, newest, mean = (reference or now for reference in known)
-    alike = (looks @ prompt.look).tolist()
+    alike = (each @ prompt.look).tolist()
     inside, outside = likest(features, prompt.look, cover[choice])
     numbers = Numbers(
         margin=second - first if others else 0.0,
@@ -83,8 +83,8 @@ def measure(
         rival=max((iou[index] * min(claims[index].beside(own), 2.0) for index in others), default=0.0),
         rival_box=min((own.share_of_box(claims[index]) for index in others), default=1.0),
         rival_look=max((alike[index] - alike[choice] if claims[index].area else -1.0 for index in others), default=0.0),
-        x=across / max(own.area, 1),
-        y=down / max(own.area, 1),
+        x=step * across / max(own.area, 1),
+        y=step * down / max(own.area, 1),
         pointer_prompt=float(prompt.pointer @ now.pointer),
         pointer_newest=float(newest.pointer @ now.pointer),
         pointer_mean=float(mean.pointer @ now.pointer),
@@ -137,15 +137,11 @@ def _sharpness(logits: Float[np.ndarray, "h w"], box: Sequence[int]) -> float:
 
 def _scene(
     logits: Float[np.ndarray, "M h w"], embedding: Float[Tensor, "C y x"] | None
-) -> tuple[Float[np.ndarray, "C height width"], Float[np.ndarray, "M height width"], Float[np.ndarray, "M C"]]:
-    """Image features less their mean, since what all of the image shares tells nothing; how much of each token a mask
-    covers; mean feature under each mask, of unit length. All zeros without an embedding.
-
-    Seen no finer than in training (`framework/tokens.py`); cover is sampled, 4 x 4 cells a token.
+) -> tuple[Float[np.ndarray, "C height width"], Float[np.ndarray, "M height width"]]:
+    """Image features as in training (`framework/tokens.py`), and how much of each token a mask covers; all zeros
+    without an embedding. Cover is sampled, 4 x 4 cells a token.
     """
     tokens = np.zeros((1, 1, 1), np.float32) if embedding is None else coarse(embedding)
     height, width = tokens.shape[1:]
     step = max(logits.shape[-1] // (4 * width), 1)
-    cover = averaged(_probability(logits[:, ::step, ::step]), height, width)
-    features, looks = portray(tokens, cover)
-    return features, cover, looks
+    return tokens, averaged(_probability(logits[:, ::step, ::step]), height, width)

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from framework.learning.clips import Clips
 from framework.learning.unroll import Pyramid, encode
-
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+from framework.types import IMAGE_DEVIATION, IMAGE_MEAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,5 +79,5 @@ def clip_rows(network: SAM2Base, clips: Clips, learn: slice, half: bool) -> Clip
 
 
 def _normalise(images: UInt8[Tensor, "*n 3 H W"]) -> Float[Tensor, "*n 3 H W"]:
-    mean, deviation = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (MEAN, DEVIATION))
+    mean, deviation = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_DEVIATION))
     return (images.float() / 255 - mean) / deviation

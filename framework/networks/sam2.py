@@ -21,15 +21,25 @@ from torch import Tensor
 
 from framework.networks.attention import KeyWeights, Memory, attend
 from framework.networks.neck import fuse
-from framework.types import ABSENT_LOGIT, Candidates, Features, Image, Opaque, Prompt, Query, Read, Size, upsample
+from framework.types import (
+    ABSENT_LOGIT,
+    IMAGE_DEVIATION,
+    IMAGE_MEAN,
+    Candidates,
+    Features,
+    Image,
+    Opaque,
+    Prompt,
+    Query,
+    Read,
+    Size,
+    upsample,
+)
 
-IMAGE_MEAN = (0.485, 0.456, 0.406)
-IMAGE_STD = (0.229, 0.224, 0.225)
 PROMPT_LOGIT = 10.0
 """Logit of a given mask inside, and minus that outside: nearly 1 and 0 after the sigmoid."""
 CORRECTED_LOGIT = 32.0
 """A mask under correction is clamped to +- this before it is fed back."""
-
 
 COMPUTE: dict[str, torch.dtype | None] = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 """What a network may compute in, by name; None is the weights' own type."""
@@ -99,7 +109,7 @@ class Sam2Network:
         if tuple(scaled.shape[1:]) != self.input_size:
             smooth = self.resize == "antialiased"
             (scaled,) = F.interpolate(scaled[None], (height, width), mode="bilinear", antialias=smooth)
-        mean, std = torch.tensor(IMAGE_MEAN)[:, None, None], torch.tensor(IMAGE_STD)[:, None, None]
+        mean, std = torch.tensor(IMAGE_MEAN)[:, None, None], torch.tensor(IMAGE_DEVIATION)[:, None, None]
         return ((scaled - mean) / std).to(self.device)
 
     def encode(self, image: Image, frame: int, length: int | None) -> Features:

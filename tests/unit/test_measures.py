@@ -29,6 +29,8 @@ def frame(seed: int, grid: tuple[int, int], masks: int = 3, tokens: int | None =
 def plainly(entry: Entry, outcome: Outcome, known) -> dict[str, float]:
     """The same, one formula after the other."""
     logits, iou, choice = outcome.candidates.logits[0], outcome.candidates.iou[0], outcome.choice
+    cells = max(max(logits.shape[-2:]) // 128, 1)
+    logits = logits[:, ::cells, ::cells]
     masks, probability = logits > 0, logits.sigmoid()
     others = [index for index in range(len(masks)) if index != choice]
     own, size = masks[choice], max(int(masks[choice].sum()), 1)
@@ -61,8 +63,8 @@ def plainly(entry: Entry, outcome: Outcome, known) -> dict[str, float]:
         "rival": max(rivals, default=0.0),
         "rival_box": min((share(masks[i]) for i in others), default=1.0),
         "rival_look": max(looked, default=0.0),
-        "x": x,
-        "y": y,
+        "x": cells * x,
+        "y": cells * y,
         "pointer_prompt": float(torch.from_numpy(known[0].pointer) @ pointer),
         "pointer_newest": float(torch.from_numpy(known[1].pointer) @ pointer),
         "pointer_mean": float(torch.from_numpy(known[2].pointer) @ pointer),

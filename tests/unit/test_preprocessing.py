@@ -7,14 +7,14 @@ import torch.nn.functional as F
 from PIL import Image
 
 from framework.networks.micro import network
-from framework.networks.sam2 import IMAGE_MEAN, IMAGE_STD
 from framework.protocol import EvaluationProtocol
+from framework.types import IMAGE_DEVIATION, IMAGE_MEAN
 
 FRAME = np.random.default_rng(0).integers(0, 256, (200, 320, 3), dtype=np.uint8)
 
 
 def normalised(image: torch.Tensor) -> torch.Tensor:
-    return (image - torch.tensor(IMAGE_MEAN)[:, None, None]) / torch.tensor(IMAGE_STD)[:, None, None]
+    return (image - torch.tensor(IMAGE_MEAN)[:, None, None]) / torch.tensor(IMAGE_DEVIATION)[:, None, None]
 
 
 @pytest.mark.parametrize("resize", ["bicubic", "bilinear", "antialiased"])
