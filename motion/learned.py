@@ -72,7 +72,7 @@ class Learned(nn.Module, MotionModel[LearnedState]):
     Args:
         checkpoint: weights and the features they were trained on; None for those in the repository, "untrained" for
             none.
-        weight: share of the agreement in the fused score, 0..1.
+        weight: share of the agreement in the fused score, 0..1; 0 leaves the choice to the network.
 
     Raises:
         ValueError: a checkpoint that is missing, or trained on other features.
@@ -96,7 +96,8 @@ class Learned(nn.Module, MotionModel[LearnedState]):
         if state.known.mean is None or not any(sight.areas):
             return LearnedState(state.known, sight), None
         found = state.known.compare(sight, candidates)
-        return LearnedState(state.known, sight, found), Cue(self.judge.expect(found.rows), self.weight)
+        cue = Cue(self.judge.expect(found.rows), self.weight) if self.weight else None
+        return LearnedState(state.known, sight, found), cue
 
     def update(self, state: LearnedState, features: Features, outcome: Outcome) -> LearnedState:
         candidates = outcome.candidates
@@ -115,7 +116,7 @@ class Learned(nn.Module, MotionModel[LearnedState]):
         return copy.deepcopy(self).eval().requires_grad_(False)
 
     def silent(self) -> "Learned":
-        """One that leaves the choice to the network."""
+        """One that describes the hypotheses and says nothing of them."""
         silent = self.settled()
         silent.weight = 0.0
         return silent

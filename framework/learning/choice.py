@@ -36,7 +36,7 @@ class Judging(Protocol):
         """One that judges as this one does now, and no longer learns."""
 
     def silent(self) -> "Judging":
-        """One that leaves the choice to the network."""
+        """One that describes the hypotheses and says nothing of them."""
 
     def ignore(self, groups: Sequence[str]) -> None:
         """Leaves groups of features out."""

@@ -186,7 +186,7 @@ def test_a_steady_object_is_expected_where_it_moves_to():
 
 
 def test_the_judge_overrules_the_network_by_its_weight():
-    judges = {weight: Learned("untrained", weight) for weight in (0.0, 1.0)}
+    judges = {weight: Learned("untrained", weight) for weight in (0.001, 1.0)}
     place = FEATURES.index("look_prompt")
     for judge in judges.values():
         judge.judge = Judge(width=len(FEATURES))
@@ -197,7 +197,7 @@ def test_the_judge_overrules_the_network_by_its_weight():
         judge.judge.layers[6].weight.data[0, place] = 1.0
         judge.eval()
     found = candidates(THERE, HERE, None)
-    for weight, best in ((0.0, 0), (1.0, 1)):
+    for weight, best in ((0.001, 0), (1.0, 1)):
         model = judges[weight]
         state = model.update(model.init(), features(0), outcome(0, candidates(HERE)))
         state, cue = model.score(state, features(1), found)
@@ -205,6 +205,13 @@ def test_the_judge_overrules_the_network_by_its_weight():
         assert fused.index(max(fused)) == best and len(model.rows(state)) == 3
     state, cue = model.score(state, features(2), candidates(None, None, None))
     assert cue is None and model.rows(state) == ()
+
+
+def test_a_silent_judge_describes_the_hypotheses_and_leaves_the_choice_to_the_network():
+    model = Learned("untrained").silent()
+    state = model.update(model.init(), features(0), outcome(0, candidates(HERE)))
+    state, cue = model.score(state, features(1), candidates(THERE, HERE, None))
+    assert cue is None and len(model.rows(state)) == 3
 
 
 def test_what_is_judged_is_what_was_trained_and_never_stale():
