@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from framework.compiled import compiled
+from framework.types import Candidates
 from framework.vectors import unit
 
 SIDE = 16
@@ -21,8 +22,14 @@ def on_host(values: Float[Tensor, "*n"]) -> Float32[np.ndarray, "*n"]:
     return np.ascontiguousarray(values.detach().float().cpu().numpy())
 
 
-def sampled(logits: Float[Tensor, "M y x"]) -> tuple[Float32[np.ndarray, "M height width"], int]:
-    """Mask logits on the host, and of how many cells along a side one counts, so that there are at most `CELLS`."""
+@lru_cache(maxsize=1)
+def sampled(candidates: Candidates) -> tuple[Float32[np.ndarray, "M height width"], int]:
+    """Mask logits of the first row on the host, and of how many cells along a side one counts, so that there are at
+    most `CELLS`.
+
+    Transferred once for all that look at one object, so nothing may be written to.
+    """
+    logits = candidates.logits[0]
     step = max(1, -(-max(logits.shape[-2:]) // CELLS))
     return on_host(logits[:, ::step, ::step]), step
 
@@ -47,13 +54,13 @@ def coarse(embedding: Float[Tensor, "C y x"]) -> Float32[np.ndarray, "C height w
     tokens = on_host(embedding)
     if factor == 4:
         return centred(quartered(tokens))
-    return centred(averaged(tokens, height // factor, width // factor) if factor > 1 else tokens)
+    return centred(averaged(tokens, height // factor, width // factor) if factor > 1 else tokens.copy())
 
 
 @compiled
 def centred(planes: Float32[np.ndarray, "n y x"]) -> Float32[np.ndarray, "n y x"]:
-    """Each plane less its mean."""
-    found, columns = np.empty(planes.shape, np.float32), np.empty(planes.shape[2], np.float32)
+    """These planes themselves, each less its mean."""
+    columns = np.empty(planes.shape[2], np.float32)
     for index in range(len(planes)):
         columns[:] = 0
         for y in range(planes.shape[1]):
@@ -62,10 +69,10 @@ def centred(planes: Float32[np.ndarray, "n y x"]) -> Float32[np.ndarray, "n y x"
                 columns[x] += line[x]
         mean = columns.sum() / np.float32(planes.shape[1] * planes.shape[2])
         for y in range(planes.shape[1]):
-            line, less = planes[index, y], found[index, y]
+            line = planes[index, y]
             for x in range(len(columns)):
-                less[x] = line[x] - mean
-    return found
+                line[x] -= mean
+    return planes
 
 
 @compiled

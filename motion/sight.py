@@ -87,7 +87,7 @@ class Sight:
 
 def observe(candidates: Candidates, features: Features) -> Sight:
     """Every hypothesis of the first row."""
-    logits, _ = sampled(candidates.logits[0])
+    logits, _ = sampled(candidates)
     masks, counts, sums = survey(logits)
     tokens, found = coarse(features.query.embedding), counts.tolist()
     areas = [one[AREA] for one in found]

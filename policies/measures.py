@@ -61,7 +61,7 @@ def measure(
     entry: Entry, outcome: Outcome, known: Sequence[Appearance | None] = (None, None, None)
 ) -> tuple[Numbers, Appearance]:
     """`known` is how the object looked at the last prompt, on the last frame and in the mean; None stands for now."""
-    (logits, step), choice = sampled(outcome.candidates.logits[0]), outcome.choice
+    (logits, step), choice = sampled(outcome.candidates), outcome.choice
     counts, chosen = survey(logits, choice)
     claims = [_Claim(area, common, box) for area, common, *box in counts.tolist()]
     above, around, across, down = chosen.tolist()
