@@ -1,4 +1,4 @@
-"""Image features and masks at the grain at which learned plug-ins were trained."""
+"""Image features at the grain at which learned plug-ins were trained."""
 
 from functools import lru_cache
 
@@ -8,30 +8,15 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from framework.compiled import compiled
-from framework.types import Candidates
 from framework.vectors import unit
 
 SIDE = 16
 """Tokens along a side, at most."""
-CELLS = 128
-"""Cells along a side of the mask-logit grid, at most."""
 
 
 def on_host(values: Float[Tensor, "*n"]) -> Float32[np.ndarray, "*n"]:
     """In one transfer and in one piece."""
     return np.ascontiguousarray(values.detach().float().cpu().numpy())
-
-
-@lru_cache(maxsize=1)
-def sampled(candidates: Candidates) -> tuple[Float32[np.ndarray, "M height width"], int]:
-    """Mask logits of the first row on the host, and of how many cells along a side one counts, so that there are at
-    most `CELLS`.
-
-    Transferred once for all that look at one object, so nothing may be written to.
-    """
-    logits = candidates.logits[0]
-    step = max(1, -(-max(logits.shape[-2:]) // CELLS))
-    return on_host(logits[:, ::step, ::step]), step
 
 
 def looks(tokens: Float32[np.ndarray, "C y x"], covers: Float32[np.ndarray, "M y x"]) -> Float32[np.ndarray, "M C"]:

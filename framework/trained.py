@@ -4,8 +4,31 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+
+class Mirror:
+    """Weights as arrays on the host, which is where a decision that takes less than a transfer is computed.
+
+    They share their memory with tensors there, so what an optimizer writes is seen at once, and are found only once,
+    since that takes longer than computing with them. Weights elsewhere are transferred every time.
+    """
+
+    def __init__(self) -> None:
+        self._places: tuple[int, ...] = ()
+        self._arrays: tuple[np.ndarray, ...] = ()
+
+    def of(self, *weights: Tensor) -> tuple[np.ndarray, ...]:
+        """By their values of this moment."""
+        places = tuple(one.data_ptr() for one in weights)
+        if places != self._places or not weights[0].is_cpu:
+            self._arrays, self._places = tuple(one.numpy(force=True) for one in weights), places
+        return self._arrays
+
+    def __reduce__(self) -> tuple[type["Mirror"], tuple[()]]:
+        return Mirror, ()  # a copy's weights lie elsewhere
 
 
 def checkpoint(module: nn.Module, inputs: Sequence[str]) -> dict[str, Any]:

@@ -7,10 +7,8 @@ import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 
 from framework.compiled import compiled
+from framework.hypotheses import AREA, BOTTOM, LEFT, RIGHT, TOP
 from framework.vectors import linear, unit
-
-COUNTS = AREA, ABOVE, AROUND, LEFT, TOP, RIGHT, BOTTOM = range(7)
-"""Cells above logit 0, 1 and -1; first column and row above 0, and last ones. All 0 where no cell is above."""
 
 BINS = 16
 """Of a chromaticity histogram, along a side."""
@@ -19,60 +17,8 @@ SAMPLED = 1024
 
 
 @compiled
-def survey(
-    logits: Float32[np.ndarray, "M h w"],
-) -> tuple[UInt8[np.ndarray, "M h w"], Int64[np.ndarray, "M 7"], Float64[np.ndarray, " M"]]:
-    """Cells above 0 of every hypothesis as 0 and 1, its `COUNTS`, and the sum of its logits above 0."""
-    hypotheses, height, width = logits.shape
-    masks, counts, sums = np.zeros(logits.shape, np.uint8), np.zeros((hypotheses, 7), np.int64), np.zeros(hypotheses)
-    for index in range(hypotheses):
-        columns, inside, found = np.zeros(width, np.int32), np.zeros(width, np.float32), counts[index]
-        for y in range(height):
-            line, mask, around, area, above = logits[index, y], masks[index, y], 0, 0, 0
-            for x in range(width):
-                around += line[x] > -1
-            if not around:
-                continue
-            for x in range(width):
-                mask[x] = line[x] > 0
-                area += line[x] > 0
-                above += line[x] > 1
-                columns[x] += line[x] > 0
-                inside[x] += line[x] if line[x] > 0 else np.float32(0)
-            if area:
-                found[TOP] = found[TOP] if found[AREA] else y
-                found[BOTTOM] = y
-            found[AREA] += area
-            found[ABOVE] += above
-            found[AROUND] += around
-        for x in range(width):
-            if columns[x]:
-                found[LEFT] = found[LEFT] if sums[index] else x
-                found[RIGHT] = x
-                sums[index] += inside[x]
-    return masks, counts, sums
-
-
-@compiled
-def shared(
-    masks: UInt8[np.ndarray, "M h w"], counts: Int64[np.ndarray, "M 7"], others: UInt8[np.ndarray, "N h w"]
-) -> Int64[np.ndarray, "M N"]:
-    """Cells that each mask has in common with each of the others."""
-    found = np.zeros((len(masks), len(others)), np.int64)
-    for index in range(len(masks)):
-        left, right = counts[index, LEFT], counts[index, RIGHT] + 1
-        for other in range(len(others)):
-            for y in range(counts[index, TOP], counts[index, BOTTOM] + 1):
-                mask, line, common = masks[index, y, left:right], others[other, y, left:right], 0
-                for x in range(len(mask)):
-                    common += mask[x] & line[x]
-                found[index, other] += common
-    return found
-
-
-@compiled
 def cover(
-    masks: UInt8[np.ndarray, "M h w"], counts: Int64[np.ndarray, "M 7"], tokens_down: int, tokens_across: int
+    masks: UInt8[np.ndarray, "M h w"], counts: Int64[np.ndarray, "M 9"], tokens_down: int, tokens_across: int
 ) -> Float32[np.ndarray, "M {tokens_down} {tokens_across}"]:
     """Share of each token that a mask covers; a token has the cells whose upper left corner lies in it."""
     hypotheses, height, width = masks.shape
@@ -98,7 +44,7 @@ def cover(
 def colours(
     pixels: Float32[np.ndarray, "3 h w"],
     masks: UInt8[np.ndarray, "M h w"],
-    counts: Int64[np.ndarray, "M 7"],
+    counts: Int64[np.ndarray, "M 9"],
     mean: Float32[np.ndarray, " 3"],
     deviation: Float32[np.ndarray, " 3"],
 ) -> Float32[np.ndarray, "M {BINS}*{BINS}"]:
@@ -132,6 +78,31 @@ def colours(
             for column in range(BINS):
                 found[index, row * BINS + column] = np.sqrt(histogram[row, column])
     return unit(found)
+
+
+@compiled
+def rows(
+    own: Float64[np.ndarray, "own M"], related: Int64[np.ndarray, " related"], presence: float, away: float
+) -> Float32[np.ndarray, "M _"]:
+    """Of each hypothesis its own features, those that are `related` less the largest among the others (less 0 where it
+    is alone), what all share, and which one it is."""
+    features, hypotheses = own.shape
+    shared = features + len(related)
+    found = np.zeros((hypotheses, shared + 5), np.float32)
+    for index in range(hypotheses):
+        row = found[index]
+        for place in range(features):
+            row[place] = own[place, index]
+        for place in range(len(related)):
+            largest = 0.0 if hypotheses == 1 else -np.inf
+            for other in range(hypotheses):
+                if other != index:
+                    largest = max(largest, own[related[place], other])
+            row[features + place] = own[related[place], index] - largest
+        row[shared], row[shared + 1] = presence, away
+        if index < 3:
+            row[shared + 2 + index] = 1
+    return found
 
 
 @compiled

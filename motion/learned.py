@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from framework import trained
 from framework.interfaces import MotionModel
+from framework.trained import Mirror
 from framework.types import Candidates, Cue, Features, Outcome
 from framework.vectors import standardised
 from motion.kernels import judged
 from motion.sight import Sight, observe
-from motion.traits import FEATURES, GROUPS, Comparison, Known, Row
+from motion.traits import FEATURES, GROUPS, Comparison, Known
 
 WEIGHTS = Path(__file__).parent / "weights" / "learned.pt"
 UNUSUAL = 6.0
@@ -39,17 +40,16 @@ class Judge(nn.Module):
         first = nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)
         second = nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout)
         self.layers = nn.Sequential(*first, *second, nn.Linear(width, 1))
-        self._judging = tuple(self.layers.parameters())  # found once: that takes as long as computing with them
+        self._judging, self._mirror = tuple(self.layers.parameters()), Mirror()
 
     def forward(self, rows: Float[Tensor, "*b inputs"]) -> Float[Tensor, "*b"]:
         usual = ((rows - self.centre) / self.scale * self.used).clamp(-UNUSUAL, UNUSUAL)
         return self.layers(usual)[..., 0]
 
-    def expect(self, rows: Sequence[Row]) -> tuple[float, ...]:
+    def expect(self, rows: Float32[np.ndarray, "n inputs"]) -> tuple[float, ...]:
         """IoU of each mask, as `forward` gives it in evaluation, by the weights of this moment."""
-        standard = (one.numpy(force=True) for one in (self.centre, self.scale, self.used))
-        weights = (one.numpy(force=True) for one in self._judging)
-        logits = judged(standardised(np.array(rows, np.float32), UNUSUAL, *standard), *weights)
+        centre, scale, used, *weights = self._mirror.of(self.centre, self.scale, self.used, *self._judging)
+        logits = judged(standardised(rows, UNUSUAL, centre, scale, used), *weights)
         return tuple((1 + tanh(logit / 2)) / 2 for logit in logits[:, 0].tolist())
 
 
@@ -107,9 +107,9 @@ class Learned(nn.Module, MotionModel[LearnedState]):
         trails = state.found.meeting.after(outcome.choice) if state.found else state.known.trails
         return replace(state, known=state.known.after(state.sight.one(outcome.choice), trails))
 
-    def rows(self, state: LearnedState) -> Sequence[Row]:
-        """Features of the hypotheses of the last frame; empty where there was nothing to choose."""
-        return state.found.rows if state.found else ()
+    def rows(self, state: LearnedState) -> Float32[np.ndarray, "M inputs"] | None:
+        """Features of the hypotheses of the last frame; None where there was nothing to choose."""
+        return state.found.rows if state.found else None
 
     def settled(self) -> "Learned":
         """One that judges as this one does now, and no longer learns."""

@@ -8,11 +8,12 @@ import numpy as np
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from framework.tokens import coarse, looks, on_host, sampled
+from framework.hypotheses import ABOVE, AREA, AROUND, BOTTOM, LEFT, RIGHT, TOP, Hypotheses, counted, shared
+from framework.tokens import coarse, looks, on_host
 from framework.types import IMAGE_DEVIATION, IMAGE_MEAN, Candidates, Features
 from framework.vectors import blended, unit
 from motion.boxes import Corners
-from motion.kernels import ABOVE, AREA, AROUND, BOTTOM, LEFT, RIGHT, TOP, colours, cover, shared, survey
+from motion.kernels import colours, cover
 
 MEAN, DEVIATION = np.array((IMAGE_MEAN, IMAGE_DEVIATION), np.float32)
 
@@ -48,10 +49,7 @@ class Seen:
 class Sight:
     """What every hypothesis of one frame shows, in cells of the mask-logit grid."""
 
-    masks: UInt8[np.ndarray, "M h w"]
-    """0 and 1."""
-    counts: Int64[np.ndarray, "M 7"]
-    """See `motion.kernels.COUNTS`."""
+    shown: Hypotheses
     areas: tuple[int, ...]
     boxes: tuple[Corners | None, ...]
     stability: tuple[float, ...]
@@ -69,7 +67,8 @@ class Sight:
         """IoU of each hypothesis with each of the masks of other frames."""
         if not others:
             return [[] for _ in self.areas]
-        return _ious(self.masks, self.counts, np.stack([other.mask for other in others]), [one.area for one in others])
+        common = shared(self.shown.masks, self.shown.counts, np.stack([other.mask for other in others]))
+        return _ious(common, self.areas, [one.area for one in others])
 
     def likeness(self, known: Appearance) -> tuple[list[float], list[float], list[float]]:
         """Cosine of each hypothesis's look, pointer and colours with those that are known."""
@@ -82,44 +81,37 @@ class Sight:
     def one(self, index: int) -> Seen:
         """A hypothesis by itself."""
         appearance = Appearance(self.looks[index], self.pointers[index], self.colours[index])
-        return Seen(self.masks[index], self.areas[index], self.boxes[index], appearance)
+        return Seen(self.shown.masks[index], self.areas[index], self.boxes[index], appearance)
 
 
 def observe(candidates: Candidates, features: Features) -> Sight:
     """Every hypothesis of the first row."""
-    logits, _ = sampled(candidates)
-    masks, counts, sums = survey(logits)
-    tokens, found = coarse(features.query.embedding), counts.tolist()
+    shown, tokens = counted(candidates), coarse(features.query.embedding)
+    masks, counts = shown.masks, shown.counts
+    found, sums = counts.tolist(), shown.sums.tolist()
     areas = [one[AREA] for one in found]
     boxes = tuple(
         (float(one[LEFT]), float(one[TOP]), float(one[RIGHT]), float(one[BOTTOM])) if one[AREA] else None
         for one in found
     )
     return Sight(
-        masks=masks,
-        counts=counts,
+        shown=shown,
         areas=tuple(areas),
         boxes=boxes,
         stability=tuple(one[ABOVE] / max(one[AROUND], 1) for one in found),
-        sharpness=tuple(tanh(total / max(one[AREA], 1) / 8) for one, total in zip(found, sums.tolist(), strict=True)),
-        overlaps=tuple(map(tuple, _ious(masks, counts, masks, areas))),
+        sharpness=tuple(tanh(total / max(one[AREA], 1) / 8) for one, total in zip(found, sums, strict=True)),
+        overlaps=tuple(map(tuple, _ious(shown.common, areas, areas))),
         looks=looks(tokens, cover(masks, counts, *tokens.shape[1:])),
         pointers=unit(on_host(candidates.pointers[0])),
         colours=colours(_pixels(features.image, masks.shape[1:]), masks, counts, MEAN, DEVIATION),
     )
 
 
-def _ious(
-    masks: UInt8[np.ndarray, "M h w"],
-    counts: Int64[np.ndarray, "M 7"],
-    others: UInt8[np.ndarray, "N h w"],
-    areas: Sequence[int],
-) -> list[list[float]]:
-    """Of every mask with each of the others, which have these areas."""
-    common = shared(masks, counts, others).tolist()
+def _ious(common: Int64[np.ndarray, "M N"], areas: Sequence[int], others: Sequence[int]) -> list[list[float]]:
+    """Of masks and others with these areas and cells in common."""
     return [
-        [both / max(area + other - both, 1) for both, other in zip(row, areas, strict=True)]
-        for row, area in zip(common, counts[:, AREA].tolist(), strict=True)
+        [both / max(area + other - both, 1) for both, other in zip(row, others, strict=True)]
+        for row, area in zip(common.tolist(), areas, strict=True)
     ]
 
 

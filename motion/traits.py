@@ -8,8 +8,12 @@ from dataclasses import dataclass, replace
 from math import hypot, log, sqrt, tanh
 from statistics import median
 
+import numpy as np
+from jaxtyping import Float32
+
 from framework.types import Candidates
 from motion.boxes import Corners, overlap
+from motion.kernels import rows
 from motion.sight import Appearance, Seen, Sight
 from motion.trails import Meeting, Trail, meet
 
@@ -37,15 +41,15 @@ SHARED = ("presence", "away", "first", "second", "third")
 """The same for all of a frame, and which of the network's mask tokens drew this hypothesis."""
 FEATURES = (*OWN, *(f"{name}_related" for name in RELATED), *SHARED)
 
-Row = tuple[float, ...]
-"""One value per feature, in the order of `FEATURES`."""
+_RELATED = np.array([OWN.index(name) for name in RELATED])
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
     """Features of the hypotheses of one frame, and the trails that they continue."""
 
-    rows: tuple[Row, ...]
+    rows: Float32[np.ndarray, "M inputs"]
+    """In the order of `FEATURES`."""
     meeting: Meeting
 
 
@@ -88,14 +92,8 @@ class Known:
         likeness = list(zip(*sight.likeness(self.prompt.appearance), quality, strict=True))
         meeting = meet(self.trails, sight, likeness)
         columns = self._own(sight, quality, meeting)
-        own = [columns[name] for name in OWN]
-        related = [_lead(columns[name]) for name in RELATED]
-        common = tanh(candidates.presence.tolist()[0] / 5), log(1 + self.away)
-        rows = tuple(
-            (*values, *common, *(float(index == place) for place in range(3)))
-            for index, values in enumerate(zip(*own, *related, strict=True))
-        )
-        return Comparison(rows, meeting)
+        own = np.array([columns[name] for name in OWN])
+        return Comparison(rows(own, _RELATED, tanh(candidates.presence.tolist()[0] / 5), log(1 + self.away)), meeting)
 
     def _own(self, sight: Sight, quality: Sequence[float], meeting: Meeting) -> dict[str, Sequence[float]]:
         """By feature, one value per hypothesis."""
@@ -146,12 +144,6 @@ class Known:
         (x0, y0), (x1, y1) = _centre(self.before.box), _centre(self.newest.box)
         left, top, right, bottom = self.newest.box
         return left + x1 - x0, top + y1 - y0, right + x1 - x0, bottom + y1 - y0
-
-
-def _lead(values: Sequence[float]) -> list[float]:
-    """Each less the largest of the others, or less 0 where it is alone."""
-    *_, second, first = 0.0, *sorted(values)
-    return [value - (second if value == first else first) for value in values]
 
 
 def _centre(box: Corners) -> tuple[float, float]:

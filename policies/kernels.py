@@ -4,55 +4,25 @@ Cells are added up line by line, so that the compiler may add many columns at a 
 """
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, UInt8
 
 from framework.compiled import compiled
 from framework.vectors import linear
 
-AREA, COMMON, LEFT, TOP, RIGHT, BOTTOM = range(6)
-"""Cells above logit 0, those of them that the chosen hypothesis has too, first column and row above 0, and those after
-the last ones. All 0 where no cell is above."""
-ABOVE, AROUND, ACROSS, DOWN = range(4)
-"""Of the chosen hypothesis: cells above logit 1 and -1, sums of the columns and rows of those above 0."""
-
 
 @compiled
-def survey(
-    logits: Float32[np.ndarray, "M h w"], choice: int
-) -> tuple[Int64[np.ndarray, "M 6"], Int64[np.ndarray, " 4"]]:
-    """Counts of every hypothesis, and those of the chosen one."""
-    hypotheses, height, width = logits.shape
-    counts, own, columns = np.zeros((hypotheses, 6), np.int64), np.zeros(4, np.int64), np.empty(width, np.int32)
-    for index in range(hypotheses):
-        found = counts[index]
-        columns[:] = 0
-        for y in range(height):
-            line, chosen, area, common = logits[index, y], logits[choice, y], 0, 0
-            for x in range(width):
-                area += line[x] > 0
-            if area:
-                for x in range(width):
-                    columns[x] += line[x] > 0
-                    common += (line[x] > 0) & (chosen[x] > 0)
-                found[TOP] = found[TOP] if found[AREA] else y
-                found[BOTTOM] = y + 1
-                found[AREA] += area
-                found[COMMON] += common
-            if index == choice:
-                above, around = 0, 0
-                for x in range(width):
-                    above += line[x] > 1
-                    around += line[x] > -1
-                own[ABOVE] += above
-                own[AROUND] += around
-                own[DOWN] += y * area
-        for x in range(width):
-            if columns[x]:
-                found[LEFT] = found[LEFT] if found[RIGHT] else x
-                found[RIGHT] = x + 1
-                if index == choice:
-                    own[ACROSS] += x * columns[x]
-    return counts, own
+def sharpness(logits: Float32[np.ndarray, "h w"], mask: UInt8[np.ndarray, "h w"], area: int) -> float:
+    """Mean probability in a mask; 0 if it is empty."""
+    total, left = 0.0, area
+    for y in range(len(mask)):
+        if not left:
+            break
+        line, inside = logits[y], mask[y]
+        for x in range(len(inside)):
+            if inside[x]:
+                total += 1 / (1 + np.exp(-line[x]))
+                left -= 1
+    return total / max(area, 1)
 
 
 @compiled

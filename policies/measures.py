@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framework.tokens import averaged, coarse, looks, on_host, sampled
+from framework.hypotheses import ABOVE, ACROSS, AREA, AROUND, BOTTOM, DOWN, LEFT, RIGHT, TOP, counted
+from framework.tokens import averaged, coarse, looks, on_host
 from framework.types import Entry, Outcome
 from framework.vectors import unit
-from policies.kernels import likest, survey
+from policies.kernels import likest, sharpness
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,10 +61,9 @@ def measure(
     entry: Entry, outcome: Outcome, known: Sequence[Appearance | None] = (None, None, None)
 ) -> tuple[Numbers, Appearance]:
     """`known` is how the object looked at the last prompt, on the last frame and in the mean; None stands for now."""
-    (logits, step), choice = sampled(outcome.candidates), outcome.choice
-    counts, chosen = survey(logits, choice)
-    claims = [_Claim(area, common, box) for area, common, *box in counts.tolist()]
-    above, around, across, down = chosen.tolist()
+    shown, choice = counted(outcome.candidates), outcome.choice
+    logits, counts = shown.logits, shown.counts.tolist()
+    claims = [_Claim.of(one, common) for one, common in zip(counts, shown.common[:, choice].tolist(), strict=True)]
     own, others = claims[choice], [index for index in range(len(claims)) if index != choice]
     (iou,) = outcome.candidates.iou.tolist()
     *_, second, first = 0.0, *sorted(iou)
@@ -77,14 +76,14 @@ def measure(
     inside, outside = likest(features, prompt.look, cover[choice])
     numbers = Numbers(
         margin=second - first if others else 0.0,
-        stability=above / max(around, 1),
-        sharpness=_sharpness(logits[choice], own.box),
+        stability=counts[choice][ABOVE] / max(counts[choice][AROUND], 1),
+        sharpness=sharpness(logits[choice], shown.masks[choice], own.area),
         border=float(own.touches_border(*logits.shape[1:])),
         rival=max((iou[index] * min(claims[index].beside(own), 2.0) for index in others), default=0.0),
         rival_box=min((own.share_of_box(claims[index]) for index in others), default=1.0),
         rival_look=max((alike[index] - alike[choice] if claims[index].area else -1.0 for index in others), default=0.0),
-        x=step * across / max(own.area, 1),
-        y=step * down / max(own.area, 1),
+        x=shown.step * counts[choice][ACROSS] / max(own.area, 1),
+        y=shown.step * counts[choice][DOWN] / max(own.area, 1),
         pointer_prompt=float(prompt.pointer @ now.pointer),
         pointer_newest=float(newest.pointer @ now.pointer),
         pointer_mean=float(mean.pointer @ now.pointer),
@@ -107,6 +106,12 @@ class _Claim:
     box: Sequence[int]
     """First column and row, and those after the last ones; all 0 if it is empty."""
 
+    @staticmethod
+    def of(counts: Sequence[int], common: int) -> "_Claim":
+        if not counts[AREA]:
+            return _Claim(0, 0, (0, 0, 0, 0))
+        return _Claim(counts[AREA], common, (counts[LEFT], counts[TOP], counts[RIGHT] + 1, counts[BOTTOM] + 1))
+
     def touches_border(self, height: int, width: int) -> bool:
         left, top, right, bottom = self.box
         return self.area > 0 and (left == 0 or top == 0 or right == width or bottom == height)
@@ -126,13 +131,6 @@ class _Claim:
 
 def _probability(logits: Float[np.ndarray, "*n h w"]) -> Float[np.ndarray, "*n h w"]:
     return torch.sigmoid(torch.from_numpy(np.ascontiguousarray(logits))).numpy()
-
-
-def _sharpness(logits: Float[np.ndarray, "h w"], box: Sequence[int]) -> float:
-    """Mean probability in a mask, which lies in the box; 0 if it is empty."""
-    left, top, right, bottom = box
-    within = logits[top:bottom, left:right]
-    return cv2.mean(_probability(within), (within > 0).view(np.uint8))[0] if within.size else 0.0
 
 
 def _scene(

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from framework.trained import Mirror
 from framework.vectors import standardised
 from policies.kernels import judged
 
@@ -50,8 +51,7 @@ class SetScorer(nn.Module):
         self.embed = _Perceptron(inputs, width, width)
         self.verdict = _Perceptron(3 * width, hidden, 3)
         self.worth = _Perceptron(3 * width, hidden, 1)
-        # Found once, since looking for them takes as long as computing with them.
-        self._judging = (*self.embed.parameters(), *self.verdict.parameters())
+        self._judging, self._mirror = (*self.embed.parameters(), *self.verdict.parameters()), Mirror()
 
     def judge(
         self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"] | None = None
@@ -65,8 +65,8 @@ class SetScorer(nn.Module):
 
     def verdict_on(self, elements: Float[np.ndarray, "n inputs"]) -> Float[np.ndarray, " 3"]:
         """What `judge` says of one set, by the weights of this moment, on the host."""
-        standard = (one.numpy(force=True) for one in (self.centre, self.scale, self.used))
-        return judged(standardised(elements, UNUSUAL, *standard), *(one.numpy(force=True) for one in self._judging))
+        centre, scale, used, *weights = self._mirror.of(self.centre, self.scale, self.used, *self._judging)
+        return judged(standardised(elements, UNUSUAL, centre, scale, used), *weights)
 
     def rate(self, elements: Float[Tensor, "*b n inputs"]) -> Float[Tensor, "*b n"]:
         """What each element is worth keeping; only differences mean anything."""

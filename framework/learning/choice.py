@@ -29,8 +29,8 @@ class Judging(Protocol):
     judge: Any
     """Maps rows [*b inputs] to logits of their masks' IoU [*b]; `centre` and `scale` [inputs] standardise them."""
 
-    def rows(self, state: Any) -> Sequence[Sequence[float]]:
-        """Features of the hypotheses of the last frame; empty where there was nothing to choose."""
+    def rows(self, state: Any) -> Float[np.ndarray, "M inputs"] | None:
+        """Features of the hypotheses of the last frame; None where there was nothing to choose."""
 
     def settled(self) -> "Judging":
         """One that judges as this one does now, and no longer learns."""
@@ -77,7 +77,7 @@ class ChoiceVideos(Recorded[Choices]):
         (start, given), *_ = sorted(video.prompts().items())
         key = min(given)
         states = {name: tracker.init() for name, tracker in self.trackers.items()}
-        rows: list[Sequence[Sequence[float]]] = []
+        rows: list[np.ndarray] = []
         overlaps: list[list[float]] = []
         for t in range(start, video.length):
             features = self.network.encode(video.frame(t), t, video.length)
@@ -88,7 +88,7 @@ class ChoiceVideos(Recorded[Choices]):
                 continue
             for name, result in results.items():
                 found, candidates = self.motion.rows(states[name].objects[key][0].motion), result.tracks[key].candidates
-                if found and candidates is not None:
+                if found is not None and candidates is not None:
                     masks = (upsample(candidates.logits[0], video.size) > 0).cpu().numpy()
                     rows.append(found)
                     overlaps.append([mask_iou(mask, truth) for mask in masks])

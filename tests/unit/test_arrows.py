@@ -76,6 +76,7 @@ PLUGIN_MAY = (
     "framework.types",
     "framework.interfaces",
     "framework.errors",
+    "framework.hypotheses",
     "framework.compiled",
     "framework.runs",
     "framework.tokens",

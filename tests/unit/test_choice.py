@@ -204,7 +204,7 @@ def test_the_judge_overrules_the_network_by_its_weight():
         fused = cue.fuse(tuple(found.iou[0].tolist()))
         assert fused.index(max(fused)) == best and len(model.rows(state)) == 3
     state, cue = model.score(state, features(2), candidates(None, None, None))
-    assert cue is None and model.rows(state) == ()
+    assert cue is None and model.rows(state) is None
 
 
 def test_a_silent_judge_describes_the_hypotheses_and_leaves_the_choice_to_the_network():
@@ -216,12 +216,12 @@ def test_a_silent_judge_describes_the_hypotheses_and_leaves_the_choice_to_the_ne
 
 def test_what_is_judged_is_what_was_trained_and_never_stale():
     torch.manual_seed(3)
-    judge, rows = Judge().eval(), [tuple(row) for row in (3 * torch.randn(3, len(FEATURES))).tolist()]
+    judge, rows = Judge().eval(), (3 * torch.randn(3, len(FEATURES))).numpy()
     for _ in range(2):
-        expected = judge(torch.tensor(rows)).sigmoid().tolist()
+        expected = judge(torch.from_numpy(rows)).sigmoid().tolist()
         assert judge.expect(rows) == pytest.approx(expected, abs=1e-6)
         torch.optim.SGD(judge.parameters(), lr=0.1).zero_grad()
-        judge(torch.tensor(rows)).sum().backward()
+        judge(torch.from_numpy(rows)).sum().backward()
         torch.optim.SGD(judge.parameters(), lr=0.1).step()
         judge.centre += 0.5
         judge.used = (torch.arange(len(FEATURES)) % 3 > 0).float()
@@ -229,7 +229,7 @@ def test_what_is_judged_is_what_was_trained_and_never_stale():
         assert judge.expect(rows) != pytest.approx(expected, abs=1e-3)
     again = copy.deepcopy(judge)
     judge.layers[6].bias.data.zero_()
-    assert again.expect(rows) == pytest.approx(again(torch.tensor(rows)).sigmoid().tolist(), abs=1e-6)
+    assert again.expect(rows) == pytest.approx(again(torch.from_numpy(rows)).sigmoid().tolist(), abs=1e-6)
 
 
 def test_the_loss_asks_for_the_better_hypothesis_where_there_is_one():
