@@ -5,8 +5,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from framework.benchmark import components, decisions, locksteps
+from framework.benchmark import components, locksteps
 from framework.cli import build, check, command, limit_threads, positive
+from framework.decisions import decisions, in_the_loop
 from framework.types import Frame
 from framework.variants import variants
 
@@ -44,6 +45,10 @@ def main(config: DictConfig) -> None:
         for k in locksteps(trackers, frames, config.repeats):
             times = f"{k.together:.1f}", f"{k.apart:.1f}", f"{k.apart / k.together:.2f}x"
             made.add_row(str(k.trackers), *times, str(k.rows_asked), str(k.rows_computed))
+        console.print(made)
+        made = table(f"decisions while {len(frames)} frames are tracked", "policy", "ms/frame")
+        for name, tracker in trackers.items():
+            made.add_row(name, f"{in_the_loop(tracker, frames, config.repeats):.2f}")
         console.print(made)
         made = table("decision at 720p, ms", "policy", "target", "calm", "distractor", "specks", "scene", "tie")
         for name, tracker in trackers.items():

@@ -4,35 +4,23 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from math import pi, sqrt
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
-from framework.defaults import NoMotion
-from framework.interfaces import MemoryPolicy, MotionModel
 from framework.networks.sam2 import Sam2Network
 from framework.tracker import Tracker, lockstep
 from framework.types import (
     ANCHOR,
-    Candidates,
     Entry,
-    Features,
     Frame,
-    Lease,
-    Outcome,
-    Query,
     Read,
     Result,
     Scores,
-    upsample,
 )
 
-SLOTS, POINTERS, VIDEO, INPUT = 6, 16, (720, 1280), (1024, 1024)
-WIDTH, TOKENS, CELLS = 256, 64, 256
-"""Of SAM2's embedding and pointers; side of its token grid and of its mask-logit grid."""
+SLOTS, POINTERS = 6, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +88,11 @@ def _gigaflops(run: Callable[[], object]) -> float:
 
 
 def _fastest(run: Callable[[], object], repeats: int) -> float:
-    return min(_milliseconds(run) for _ in range(repeats))
+    return min(milliseconds(run) for _ in range(repeats))
 
 
-def _milliseconds(run: Callable[[], object]) -> float:
+def milliseconds(run: Callable[[], object]) -> float:
+    """How long it takes, the work that it queues on a device included."""
     _wait()
     began = time.perf_counter()
     run()
@@ -139,8 +128,8 @@ def locksteps(trackers: Mapping[str, Tracker], frames: Sequence[Frame], repeats:
         results = _run(chosen, frames)
         together, apart = [], []
         for _ in range(repeats):
-            together.append(_milliseconds(partial(_run, chosen, frames)))
-            apart.append(sum(_milliseconds(partial(_run, {name: chosen[name]}, frames)) for name in chosen))
+            together.append(milliseconds(partial(_run, chosen, frames)))
+            apart.append(sum(milliseconds(partial(_run, {name: chosen[name]}, frames)) for name in chosen))
         works = [result.work for result in results]
         costs.append(
             LockstepCost(
@@ -158,88 +147,3 @@ def locksteps(trackers: Mapping[str, Tracker], frames: Sequence[Frame], repeats:
 def _run(trackers: Mapping[str, Tracker], frames: Sequence[Frame]) -> list[Result]:
     first = next(iter(trackers))
     return [step[first] for step in lockstep(trackers, frames, len(frames))]
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionCost:
-    """Milliseconds that a policy and a motion model take for one object on one 720p frame, without the network."""
-
-    share: float
-    """Of the frame that the target covers."""
-    calm: float
-    """Hypotheses agree but for their edges."""
-    distractor: float
-    """Another hypothesis holds a second object as well."""
-    specks: float
-    """Others hold a few pixels far away."""
-    scene: float
-    """Others hold most of the frame."""
-    tie: float
-    """Others are a disc of 4.7 times the target's radius around it: how far they reach is no clearer at one point of
-    their contour than at another."""
-
-
-def decisions(
-    policy: MemoryPolicy[Any],
-    motion: MotionModel[Any] | None = None,
-    repeats: int = 20,
-    shares: Sequence[float] = (0.01, 0.06, 0.25),
-) -> list[DecisionCost]:
-    """Cost of read, score, update and write behind a full bank, when the last admission is long ago; the least of
-    several."""
-    pair = policy, motion or NoMotion()
-    return [DecisionCost(share, **_decisions(*pair, sqrt(share / pi), repeats)) for share in shares]
-
-
-def _decisions(policy: MemoryPolicy[Any], motion: MotionModel[Any], radius: float, repeats: int) -> dict[str, float]:
-    target = _disc(0.35, 0.5, radius)
-    second = torch.maximum(target, _disc(0.9, 0.15, max(radius / 3, 0.03)))
-    speck = torch.maximum(target, _disc(0.97, 0.97, 0.007))
-    scene, tie = _disc(0.5, 0.5, 0.7), _disc(0.35, 0.5, 4.7 * radius)
-    kinds = {"calm": target, "distractor": second, "specks": speck, "scene": scene, "tie": tie}
-    noise = (
-        9
-        * torch.nn.functional.avg_pool2d(torch.randn(3, 1, CELLS, CELLS, generator=torch.manual_seed(0)), 9, 1, 4)[:, 0]
-    )
-    state = policy.init(), motion.init()
-    for frame in range(POINTERS + 1):
-        _, state = _decide(policy, motion, state, frame, (target + noise)[: 3 if frame else 1])
-    costs = {}
-    for kind, other in kinds.items():
-        logits = torch.stack((target, other, other)) + noise
-        costs[kind] = min(_decide(policy, motion, state, POINTERS + 1, logits)[0] for _ in range(repeats))
-    return costs
-
-
-def _disc(x: float, y: float, radius: float) -> Tensor:
-    """Logits from -20 to 20, positive inside; centre and radius as shares of the side."""
-    at = torch.arange(CELLS) / CELLS
-    return 20 * (1 - ((at - x) ** 2 + (at[:, None] - y) ** 2) / radius**2).clamp(-1, 1)
-
-
-def _decide(
-    policy: MemoryPolicy[Any], motion: MotionModel[Any], state: tuple[Any, Any], frame: int, logits: Tensor
-) -> tuple[float, tuple[Any, Any]]:
-    """Milliseconds, and the next states of policy and motion model."""
-    made = torch.Generator().manual_seed(frame)
-    embedding = torch.randn(WIDTH, TOKENS, TOKENS, generator=made)
-    pointers = torch.randn(1, len(logits), WIDTH, generator=made)
-    scores = Scores(0.95, 5.0, None, int((logits[0] > 0).sum()), prompted=frame == 0)
-    candidates = Candidates(
-        logits[None], torch.tensor([[0.95, 0.5, 0.4][: len(logits)]]), pointers, torch.tensor([5.0])
-    )
-    query = Query(frame, embedding, None)
-    features = Features(query, torch.zeros(1).expand(3, *INPUT), None, VIDEO)
-    memory, followed = state
-    read = policy.read(memory, query)
-    items = len(read.spatial) + len(read.pointers)
-    reading = torch.full((items,), 1 / max(items, 1)) if policy.measures else None
-    truth = upsample(logits[0], VIDEO) > 0 if policy.privileged else None
-    outcome = Outcome(frame, candidates, 0, None, scores, VIDEO, truth, reading, embedding=embedding)
-    entry = Entry(frame, pointers[0, 0], frame, scores, Lease(lambda: frame, lambda _: (pointers[0, 0], frame)))
-    began = time.perf_counter()
-    policy.read(memory, query)
-    if frame:
-        followed, _ = motion.score(followed, features, candidates)
-    after = policy.write(memory, entry, outcome), motion.update(followed, features, outcome)
-    return 1000 * (time.perf_counter() - began), after

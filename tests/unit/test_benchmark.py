@@ -2,8 +2,9 @@
 
 import torch
 
-from framework.benchmark import components, decisions, locksteps
+from framework.benchmark import components, locksteps
 from framework.data.procedural import Procedural
+from framework.decisions import decisions, in_the_loop
 from framework.networks.micro import network
 from framework.tracker import Tracker
 from framework.types import Frame
@@ -52,3 +53,19 @@ def test_decisions_are_those_of_frames_that_pass_the_gate() -> None:
     assert admitted[-5:] == [False, True, False, True, True], "calm, distractor, specks, scene, tie"
     assert not any(admitted[:-5])
     assert min(cost.calm, cost.distractor, cost.specks, cost.scene, cost.tie) > 0
+
+
+def test_decisions_in_the_loop_are_those_of_the_tracker() -> None:
+    asked = []
+
+    class Watched(Sam2):
+        def read(self, state, query):
+            asked.append((query.frame, read := super().read(state, query)))
+            return read
+
+    video, tiny = Procedural(split="val", level="calm", length=4).sequence(0), network("random")
+    frames = [Frame(video.frame(t), video.prompts().get(t, {})) for t in range(4)]
+    with torch.inference_mode():
+        assert in_the_loop(Tracker(tiny, Watched()), frames, repeats=2) > 0
+    assert [frame for frame, _ in asked] == [1, 2, 3, 1, 2, 3]
+    assert [len(read.spatial) for _, read in asked] == [1, 2, 3, 1, 2, 3]
