@@ -104,7 +104,7 @@ class Learned(nn.Module, MotionModel[LearnedState]):
         if candidates.iou.shape[1] == 1:
             return LearnedState(Known.begin(observe(candidates, features).one(0)))
         assert state.sight is not None
-        trails = state.found.meeting.after(outcome.choice) if state.found else state.known.trails
+        trails = state.found.meeting.after(state.sight, outcome.choice) if state.found else state.known.trails
         return replace(state, known=state.known.after(state.sight.one(outcome.choice), trails))
 
     def rows(self, state: LearnedState) -> Float32[np.ndarray, "M inputs"] | None:

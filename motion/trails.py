@@ -43,7 +43,6 @@ class Trail:
 class Meeting:
     """The hypotheses of one frame, and the trails that they continue."""
 
-    sight: Sight
     trails: tuple[Trail, ...]
     overlaps: list[list[float]]
     """IoU of each hypothesis with the last mask of each trail."""
@@ -61,9 +60,9 @@ class Meeting:
         """1 for hypotheses that continue what was taken for the object."""
         return [float(index is not None and self.trails[index].chosen) for index in self.continued]
 
-    def after(self, choice: int) -> tuple[Trail, ...]:
-        """The trails once a hypothesis is taken for the object; nothing has two."""
-        sight, lengths, new = self.sight, self.lengths, list[int]()
+    def after(self, sight: Sight, choice: int) -> tuple[Trail, ...]:
+        """The trails once one of the hypotheses in `sight` is taken for the object; nothing has two."""
+        lengths, new = self.lengths, list[int]()
         for index in (choice, *(other for other in range(len(sight.areas)) if other != choice)):
             if sight.areas[index] >= SPECK and not any(sight.overlaps[index][other] > TWICE for other in new):
                 new.append(index)
@@ -90,7 +89,7 @@ def meet(trails: tuple[Trail, ...], sight: Sight, likeness: Sequence[Likeness]) 
         now if index is None else _blended(trails[index].likeness, now)
         for index, now in zip(continued, likeness, strict=True)
     )
-    return Meeting(sight, trails, overlaps, continued, means)
+    return Meeting(trails, overlaps, continued, means)
 
 
 def _blended(mean: Likeness, now: Likeness, share: float = 0.15) -> Likeness:

@@ -1,7 +1,4 @@
-"""What learned policies measure and compute on every frame, compiled: many small steps, each too small for torch.
-
-Cells are added up line by line, so that the compiler may add many columns at a time.
-"""
+"""What learned policies measure and compute on every frame, compiled: many small steps, each too small for torch."""
 
 import numpy as np
 from jaxtyping import Float32, UInt8

@@ -104,7 +104,7 @@ class KeepLearning(ClosedLoop):
         if len(batch.quality):
             worth = self.learned.scorer.rate(batch.candidates)
             ranked, order = ranking_loss(worth, batch.quality, self.tie)
-            found |= {"ranking": ranked.detach(), "order": order}
+            found |= {"ranking": ranked.detach()} | ({} if order.isnan() else {"order": order})
             loss = loss + self.ranking * ranked
         return loss, found
 
@@ -134,8 +134,8 @@ class Rollouts(Rounds[Rollout]):
         watched: Mapping[str, Pairing],
         data: DataSet,
         motion: MotionModel | None = None,
-        videos: int = 130,
-        held_out: int = 16,
+        videos: int = 450,
+        held_out: int = 30,
         decisions: int = 2,
         ahead: int = 64,
         horizon: int = 32,

@@ -80,7 +80,7 @@ def compared(known, *boxes, image=None):
 def followed(known, choice, *boxes):
     """What is known after a frame of these hypotheses."""
     shown, found = seen(*boxes)
-    return known.after(shown.one(choice), known.compare(shown, found).meeting.after(choice))
+    return known.after(shown.one(choice), known.compare(shown, found).meeting.after(shown, choice))
 
 
 def named(row):
