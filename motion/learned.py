@@ -116,9 +116,12 @@ class Learned(nn.Module, MotionModel[LearnedState]):
         return copy.deepcopy(self).eval().requires_grad_(False)
 
     def silent(self) -> "Learned":
-        """One that describes the hypotheses and says nothing of them."""
+        """One that describes the hypotheses and says nothing of them, whatever the weights."""
         silent = self.settled()
         silent.weight = 0.0
+        for weights in silent.judge.parameters():
+            weights.data.zero_()
+        silent.judge.used.fill_(1)  # or rollouts would be made again for every seed and ablation
         return silent
 
     def ignore(self, groups: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 import torch.nn.functional as F
 
+from framework import identity
 from framework.data.procedural import Procedural
 from framework.learning.choice import ChoiceLearning, ChoiceLessons, ChoiceRounds, choice_loss
 from framework.learning.folder import write_best
@@ -212,6 +213,14 @@ def test_a_silent_judge_describes_the_hypotheses_and_leaves_the_choice_to_the_ne
     state = model.update(model.init(), features(0), outcome(0, candidates(HERE)))
     state, cue = model.score(state, features(1), candidates(THERE, HERE, None))
     assert cue is None and len(model.rows(state)) == 3
+
+
+def test_what_silent_judges_record_serves_every_seed_and_ablation():
+    torch.manual_seed(1)
+    one, other = Learned("untrained"), Learned("untrained")
+    other.ignore(["colour"])
+    assert identity.describe(one) != identity.describe(other)
+    assert identity.describe(one.silent()) == identity.describe(other.silent())
 
 
 def test_what_is_judged_is_what_was_trained_and_never_stale():
