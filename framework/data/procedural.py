@@ -62,6 +62,7 @@ class ProceduralSequence:
     cast: Cast
     targets: tuple[int, ...]  # ids of the objects to track
     rate: float = 1.0  # frames per frame of the scene's own time
+    kinds: frozenset[str] = frozenset()  # attributes of every frame, beside those that are seen
     _recent: dict[int, Rendering] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -93,7 +94,7 @@ class ProceduralSequence:
 
     def attributes(self, t: int) -> frozenset[str]:
         """Names of the attributes that hold for the first object."""
-        return self.hardness(t).names()
+        return self.hardness(t).names() | self.kinds
 
     def visible(self, t: int, object_id: int = 1) -> bool:
         return bool(self.mask(t, object_id).any())
@@ -224,7 +225,7 @@ class Procedural:
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """Videos of several levels in turn: video i is the i-th of its level.
+    """Videos of several levels in turn: video i is the i-th of its level, which is an attribute of all its frames.
 
     Args:
         videos: split, length and size; its level and limit do not count.
@@ -253,4 +254,5 @@ class Mixed:
     def sequence(self, index: int) -> ProceduralSequence:
         if index >= len(self):
             raise InputError(f"video {index} is not in {self.name}: it has 0 to {len(self) - 1}")
-        return replace(self.videos, level=self.levels[index % len(self.levels)], limit=None).sequence(index)
+        level = self.levels[index % len(self.levels)]
+        return replace(replace(self.videos, level=level, limit=None).sequence(index), kinds=frozenset({level}))

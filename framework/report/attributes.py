@@ -19,6 +19,9 @@ from framework.report import terminal
 from framework.report.table import interval, number
 from framework.statistics import Difference, paired_difference
 
+SIGHT = ("visible", "absent")
+"""Whether an object is in a frame."""
+
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
@@ -77,27 +80,30 @@ def by_attribute(
     """Accuracy on the frames on which each attribute holds, over the sequences that all variants finished.
 
     `wanted` names attributes; None takes all that occur. Attributes are asked of the data again, which draws or reads
-    frames where that is how they are known. Of several objects, all count on a frame that has the attribute.
+    frames where that is how they are known. Of several objects, all count on a frame that has the attribute. Every data
+    set has two more: `visible` and `absent`, which hold for each object by itself.
 
     Raises InputError for an unknown attribute.
     """
     videos = {video.name: video for video in map(data.sequence, range(len(data)))}
     holding = [_holding(videos[name], comparison.runs[0], name) for name in comparison.sequences]
     occurring = sorted({name for frames in holding for names in frames.values() for name in names})
-    names = occurring if wanted is None else list(wanted)
-    known = sorted({*occurring, *(field.name for field in fields(Attributes))})
+    names = [*occurring, *SIGHT] if wanted is None else list(wanted)
+    known = sorted({*occurring, *SIGHT, *(field.name for field in fields(Attributes))})
     for name in names:
         if name not in known:
             raise InputError(f"attribute '{name}' is unknown: choose among {', '.join(known)}")
     values = [_values(run, comparison.sequences, holding, names) for run in comparison.runs]
+    counts = {name: int((~np.isnan(column)).sum()) for name, column in zip(names, values[0].T, strict=True)}
+    if wanted is None:
+        counts = {name: count for name, count in counts.items() if count}
     rows: dict[str, dict[str, Accuracy]] = {}
     for index, (run, table) in enumerate(zip(comparison.runs, values, strict=True)):
         rows[run.name] = {}
-        for column, name in enumerate(names):
-            of, base = table[:, column], values[0][:, column]
+        for name in counts:
+            of, base = table[:, names.index(name)], values[0][:, names.index(name)]
             mean = float(of[~np.isnan(of)].mean()) if not np.isnan(of).all() else math.nan
             rows[run.name][name] = Accuracy(mean, paired_difference(of, base, seed=seed) if index else None)
-    counts = {name: int((~np.isnan(values[0][:, column])).sum()) for column, name in enumerate(names)}
     return AttributeTable(counts, rows)
 
 
@@ -119,9 +125,9 @@ def _values(
     table = np.full((len(sequences), len(names)), np.nan)
     for line, (sequence, attributes) in enumerate(zip(sequences, holding, strict=True)):
         pairs = [
-            (attributes[frame], iou)
+            (attributes[frame] | {SIGHT[not seen]}, iou)
             for one in run.record(sequence).objects.values()
-            for frame, iou in zip(one.frame, one.iou, strict=True)
+            for frame, iou, seen in zip(one.frame, one.iou, one.visible, strict=True)
             if iou is not None
         ]
         for column, name in enumerate(names):

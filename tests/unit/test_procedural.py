@@ -198,6 +198,7 @@ def test_a_mixture_takes_the_levels_in_turn():
     ]  # fmt: skip
     alone = Procedural("test", "hard").sequence(3)
     np.testing.assert_array_equal(mixed.sequence(3).frame(7), alone.frame(7))
+    assert mixed.sequence(3).attributes(7) == alone.attributes(7) | {"hard"}
     assert mixed.name == "procedural-v1-calm+hard-test-60x128"
     with pytest.raises(InputError, match="video 5 is not in"):
         mixed.sequence(5)

@@ -124,7 +124,7 @@ def test_accuracy_by_attribute_counts_the_frames_that_have_it(tmp_path):
     trackers = {name: Tracker(NETWORK, policy) for name, policy in (("latest", Latest()), ("first", First()))}
     report = Reporter(pictures=0, attributes=True).report(evaluate(trackers, data, tmp_path), data, "")
     found = report.attributes
-    assert found.videos == {"dark": 3, "wide": 1}
+    assert found.videos == {"dark": 3, "wide": 1, "visible": 3, "absent": 1}
     dark = {}
     for run in report.comparison.runs:
         ious = [run.record(name).objects[1].iou for name in ("alpha", "beta", "gamma")]
@@ -134,6 +134,9 @@ def test_accuracy_by_attribute_counts_the_frames_that_have_it(tmp_path):
     difference = found.rows["first"]["dark"].difference
     assert difference.mean == pytest.approx((dark["first"] - dark["latest"]).mean()) and difference.videos == 3
     assert found.rows["first"]["wide"].difference.videos == 1
+    beta = report.comparison.runs[0].record("beta").objects[1]
+    gone = [iou for iou, seen in zip(beta.iou, beta.visible, strict=True) if iou is not None and not seen]
+    assert found.rows["latest"]["absent"].mean == pytest.approx(np.mean(gone))
 
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(*found.rich_tables(100))
@@ -142,15 +145,16 @@ def test_accuracy_by_attribute_counts_the_frames_that_have_it(tmp_path):
     files = {path.name: path.read_text() for path in report.write(tmp_path / "reports") if path.suffix != ".jpg"}
     assert table.interval(difference) in files["report.html"] and table.interval(difference) in files["attributes.md"]
     lines = list(csv.DictReader(io.StringIO(files["attributes.csv"])))
-    assert [(line["variant"], line["attribute"]) for line in lines[:2]] == [("latest", "dark"), ("latest", "wide")]
-    assert float(lines[2]["difference"]) == difference.mean and lines[0]["difference"] == ""
+    named = [("latest", name) for name in ("dark", "wide", "visible", "absent")]
+    assert [(line["variant"], line["attribute"]) for line in lines[:4]] == named
+    assert float(lines[4]["difference"]) == difference.mean and lines[0]["difference"] == ""
 
 
 def test_attributes_that_do_not_occur_have_no_value(comparison):
     found = by_attribute(comparison, VIDEOS, ["small"])
     assert found.videos == {"small": 0} and found.lines()[1:] == [["latest", "-"], ["first", "-"]]
-    assert by_attribute(comparison, VIDEOS).rich_tables() == []
-    with pytest.raises(InputError, match="attribute 'foggy' is unknown: choose among appearance_change, "):
+    assert list(by_attribute(comparison, VIDEOS).videos) == ["visible", "absent"]
+    with pytest.raises(InputError, match="attribute 'foggy' is unknown: choose among absent, appearance_change, "):
         by_attribute(comparison, VIDEOS, ["foggy"])
 
 
