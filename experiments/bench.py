@@ -1,22 +1,24 @@
 """Cost of a backbone and of running policies in lockstep, on this machine: `-m backbone=micro,edgetam threads=1`."""
 
+from collections.abc import Sequence
+
 import torch
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.table import Table
 
 from framework.benchmark import components, locksteps
 from framework.cli import build, check, command, limit_threads, positive
 from framework.decisions import decisions, in_the_loop
+from framework.report.terminal import tables
 from framework.types import Frame
 from framework.variants import variants
 
 
-def table(title: str, *columns: str) -> Table:
-    made = Table(title=title, title_justify="left")
-    for index, column in enumerate(columns):
-        made.add_column(column, justify="right" if index else "left")
-    return made
+def show(title: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
+    console = Console()
+    console.print(f"\n{title}", style="bold", highlight=False)
+    for part in tables(columns.split(", "), [list(map(str, row)) for row in rows], console.width, together=3):
+        console.print(part)
 
 
 @command("bench")
@@ -25,37 +27,33 @@ def main(config: DictConfig) -> None:
     check(config, frames=int, repeats=int, threads=int | None)
     for name in ("frames", "repeats"):
         positive(name, config[name])
-    console = Console()
     limit_threads(config.threads)
     network = build(config.backbone)
     trackers = {variant.name: variant.tracker(network) for variant in variants(config)}
-    video = build(config.data).sequence(0)
-    prompts = video.prompts()
+    prompts = (video := build(config.data).sequence(0)).prompts()
     frames = [Frame(video.frame(index), prompts.get(index, {})) for index in range(min(config.frames, video.length))]
     with torch.inference_mode():
         costs = components(network, config.repeats)
         whole = sum(cost.milliseconds for cost in costs)
-        title = f"{config.backbone.get('name', 'micro')}, {network.input_size[0]} px, {network.device}"
-        made = table(title, "component", "parameters", "GFLOP", "ms", "share")
+        rows: list[tuple[object, ...]] = []
         for c in costs:
-            share = f"{c.milliseconds / whole:.0%}"
-            made.add_row(c.component, f"{c.parameters:,}", f"{c.gigaflops:.2f}", f"{c.milliseconds:.1f}", share)
-        console.print(made)
-        made = table("lockstep", "trackers", "ms/frame", "apart", "gain", "rows asked", "computed")
+            numbers = f"{c.gigaflops:.2f}", f"{c.milliseconds:.1f}", f"{c.milliseconds / whole:.0%}"
+            rows.append((c.component, f"{c.parameters:,}", *numbers))
+        title = f"{config.backbone.get('name', 'micro')}, {network.input_size[0]} px, {network.device}"
+        show(title, "component, parameters, GFLOP, ms, share", rows)
+        rows = []
         for k in locksteps(trackers, frames, config.repeats):
             times = f"{k.together:.1f}", f"{k.apart:.1f}", f"{k.apart / k.together:.2f}x"
-            made.add_row(str(k.trackers), *times, str(k.rows_asked), str(k.rows_computed))
-        console.print(made)
-        made = table(f"decisions while {len(frames)} frames are tracked", "policy", "ms/frame")
-        for name, tracker in trackers.items():
-            made.add_row(name, f"{in_the_loop(tracker, frames, config.repeats):.2f}")
-        console.print(made)
-        made = table("decision at 720p, ms", "policy", "target", "calm", "distractor", "specks", "scene", "tie")
+            rows.append((k.trackers, *times, k.rows_asked, k.rows_computed))
+        show("lockstep", "trackers, ms/frame, apart, gain, rows asked, computed", rows)
+        spent = [(name, f"{in_the_loop(one, frames, config.repeats):.2f}") for name, one in trackers.items()]
+        show(f"decisions while {len(frames)} frames are tracked", "policy, ms/frame", spent)
+        rows = []
         for name, tracker in trackers.items():
             for d in decisions(tracker.policy, tracker.motion):
-                parts = (d.calm, d.distractor, d.specks, d.scene, d.tie)
-                made.add_row(name, f"{d.share:.0%}", *(f"{ms:.2f}" for ms in parts))
-        console.print(made)
+                parts = d.calm, d.distractor, d.specks, d.scene, d.tie
+                rows.append((name, f"{d.share:.0%}", *(f"{ms:.2f}" for ms in parts)))
+        show("decision at 720p, ms", "policy, target, calm, distractor, specks, scene, tie", rows)
 
 
 if __name__ == "__main__":
