@@ -11,7 +11,7 @@ from torch import Tensor
 
 from framework.benchmark import POINTERS, milliseconds
 from framework.defaults import NoMotion
-from framework.interfaces import MemoryPolicy, MotionModel
+from framework.interfaces import MemoryPolicy, MotionModel, Wrapped
 from framework.tracker import Tracker, lockstep
 from framework.types import Candidates, Cue, Entry, Features, Frame, Lease, Outcome, Query, Read, Scores, upsample
 
@@ -124,6 +124,8 @@ def _spent(tracker: Tracker, frames: Sequence[Frame]) -> float:
 
 @dataclass
 class _Stopwatch:
+    """Adds up how long calls take."""
+
     total: float = 0.0
     """Milliseconds."""
 
@@ -134,27 +136,16 @@ class _Stopwatch:
 
 
 @dataclass(frozen=True)
-class _TimedPolicy(MemoryPolicy[Any]):
+class _TimedPolicy(Wrapped[Any]):
     """Does what `policy` does, by the watch."""
 
-    policy: MemoryPolicy[Any]
     watch: _Stopwatch
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "privileged", self.policy.privileged)
-        object.__setattr__(self, "measures", self.policy.measures)
-
-    def init(self) -> Any:
-        return self.policy.init()
-
     def read(self, state: Any, query: Query) -> Read:
-        return self.watch.time(self.policy.read, state, query)
+        return self.watch.time(super().read, state, query)
 
     def write(self, state: Any, entry: Entry, outcome: Outcome) -> Any:
-        return self.watch.time(self.policy.write, state, entry, outcome)
-
-    def entries(self, state: Any) -> Sequence[Entry]:
-        return self.policy.entries(state)
+        return self.watch.time(super().write, state, entry, outcome)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from framework.types import Candidates
 CELLS = 128
 """Cells along a side of the mask-logit grid, at most."""
 COUNTS = AREA, ABOVE, AROUND, LEFT, TOP, RIGHT, BOTTOM, ACROSS, DOWN = range(9)
-"""Cells above logit 0, 1 and -1; of those above 0, first column and row, last ones, and sums of columns and rows. All 0
-where no cell is above -1."""
+"""Cells above logit 0, 1 and -1; of those above 0, first column and row, those after the last ones, and sums of columns
+and rows. Where no cell is above 0, all but `AROUND` are 0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +47,10 @@ def counted(candidates: Candidates) -> Hypotheses:
 def survey(
     logits: Float32[np.ndarray, "M h w"],
 ) -> tuple[UInt8[np.ndarray, "M h w"], Int64[np.ndarray, "M 9"], Float64[np.ndarray, " M"]]:
-    """Masks, counts and sums. Cells are added up line by line, so that the compiler may add many columns at a time."""
+    """Masks, `COUNTS` and sums of the logits above 0.
+
+    Cells are added up line by line, so that the compiler may add many columns at a time.
+    """
     hypotheses, height, width = logits.shape
     masks, counts, sums = np.zeros(logits.shape, np.uint8), np.zeros((hypotheses, 9), np.int64), np.zeros(hypotheses)
     for index in range(hypotheses):
@@ -66,7 +69,7 @@ def survey(
                 inside[x] += line[x] if line[x] > 0 else np.float32(0)
             if area:
                 found[TOP] = found[TOP] if found[AREA] else y
-                found[BOTTOM] = y
+                found[BOTTOM] = y + 1
             found[AREA] += area
             found[ABOVE] += above
             found[AROUND] += around
@@ -74,7 +77,7 @@ def survey(
         for x in range(width):
             if columns[x]:
                 found[LEFT] = found[LEFT] if sums[index] else x
-                found[RIGHT] = x
+                found[RIGHT] = x + 1
                 found[ACROSS] += x * columns[x]
                 sums[index] += inside[x]
     return masks, counts, sums
@@ -87,9 +90,9 @@ def shared(
     """Cells that each mask has in common with each of the others."""
     found = np.zeros((len(masks), len(others)), np.int64)
     for index in range(len(masks)):
-        left, right = counts[index, LEFT], counts[index, RIGHT] + 1
+        left, right = counts[index, LEFT], counts[index, RIGHT]
         for other in range(len(others)):
-            for y in range(counts[index, TOP], counts[index, BOTTOM] + 1):
+            for y in range(counts[index, TOP], counts[index, BOTTOM]):
                 mask, line, common = masks[index, y, left:right], others[other, y, left:right], 0
                 for x in range(len(mask)):
                     common += mask[x] & line[x]

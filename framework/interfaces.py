@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 from jaxtyping import Bool, Float
@@ -42,6 +43,29 @@ class MemoryPolicy(ABC, Generic[S]):
     @abstractmethod
     def entries(self, state: S) -> Sequence[Entry]:
         """Everything still held."""
+
+
+@dataclass(frozen=True)
+class Wrapped(MemoryPolicy[S]):
+    """Does what `policy` does: a base for what changes a part of any policy."""
+
+    policy: MemoryPolicy[S]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "privileged", self.policy.privileged)
+        object.__setattr__(self, "measures", self.policy.measures)
+
+    def init(self) -> S:
+        return self.policy.init()
+
+    def read(self, state: S, query: Query) -> Read:
+        return self.policy.read(state, query)
+
+    def write(self, state: S, entry: Entry, outcome: Outcome) -> S:
+        return self.policy.write(state, entry, outcome)
+
+    def entries(self, state: S) -> Sequence[Entry]:
+        return self.policy.entries(state)
 
 
 class MotionModel(ABC, Generic[S]):

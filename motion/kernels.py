@@ -25,12 +25,12 @@ def cover(
     share = np.float32(tokens_down * tokens_across / (height * width))
     found = np.zeros((hypotheses, tokens_down, tokens_across), np.float32)
     for index in range(hypotheses):
-        left, right, bottom = counts[index, LEFT], counts[index, RIGHT] + 1, counts[index, BOTTOM]
+        left, right, bottom = counts[index, LEFT], counts[index, RIGHT], counts[index, BOTTOM]
         y, columns = counts[index, TOP], np.empty(right - left, np.int32)
-        while y <= bottom:
+        while y < bottom:
             token = y * tokens_down // height
             columns[:] = 0
-            while y <= bottom and y * tokens_down // height == token:
+            while y < bottom and y * tokens_down // height == token:
                 mask = masks[index, y, left:right]
                 for x in range(len(columns)):
                     columns[x] += mask[x]
@@ -59,8 +59,8 @@ def colours(
             continue
         step = int(np.ceil(np.sqrt(counts[index, AREA] / SAMPLED)))
         histogram[:] = 0
-        for y in range(counts[index, TOP], counts[index, BOTTOM] + 1, step):
-            for x in range(counts[index, LEFT], counts[index, RIGHT] + 1, step):
+        for y in range(counts[index, TOP], counts[index, BOTTOM], step):
+            for x in range(counts[index, LEFT], counts[index, RIGHT], step):
                 if masks[index, y, x]:
                     red = max(pixels[0, y, x] * deviation[0] + mean[0], np.float32(0))
                     green = max(pixels[1, y, x] * deviation[1] + mean[1], np.float32(0))

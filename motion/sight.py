@@ -91,8 +91,7 @@ def observe(candidates: Candidates, features: Features) -> Sight:
     found, sums = counts.tolist(), shown.sums.tolist()
     areas = [one[AREA] for one in found]
     boxes = tuple(
-        (float(one[LEFT]), float(one[TOP]), float(one[RIGHT]), float(one[BOTTOM])) if one[AREA] else None
-        for one in found
+        (float(one[LEFT]), float(one[TOP]), one[RIGHT] - 1.0, one[BOTTOM] - 1.0) if one[AREA] else None for one in found
     )
     return Sight(
         shown=shown,

@@ -9,16 +9,13 @@ from framework.vectors import linear
 
 @compiled
 def sharpness(logits: Float32[np.ndarray, "h w"], mask: UInt8[np.ndarray, "h w"], area: int) -> float:
-    """Mean probability in a mask; 0 if it is empty."""
-    total, left = 0.0, area
+    """Mean probability in a mask of `area` cells; 0 if it is empty."""
+    total = 0.0
     for y in range(len(mask)):
-        if not left:
-            break
         line, inside = logits[y], mask[y]
         for x in range(len(inside)):
             if inside[x]:
                 total += 1 / (1 + np.exp(-line[x]))
-                left -= 1
     return total / max(area, 1)
 
 

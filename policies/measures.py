@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framework.hypotheses import ABOVE, ACROSS, AREA, AROUND, BOTTOM, DOWN, LEFT, RIGHT, TOP, counted
+from framework.hypotheses import ABOVE, ACROSS, AREA, AROUND, BOTTOM, DOWN, LEFT, counted
 from framework.tokens import averaged, coarse, looks, on_host
 from framework.types import Entry, Outcome
 from framework.vectors import unit
@@ -63,7 +63,10 @@ def measure(
     """`known` is how the object looked at the last prompt, on the last frame and in the mean; None stands for now."""
     shown, choice = counted(outcome.candidates), outcome.choice
     logits, counts = shown.logits, shown.counts.tolist()
-    claims = [_Claim.of(one, common) for one, common in zip(counts, shown.common[:, choice].tolist(), strict=True)]
+    claims = [
+        _Claim(one[AREA], common, one[LEFT : BOTTOM + 1])
+        for one, common in zip(counts, shown.common[:, choice].tolist(), strict=True)
+    ]
     own, others = claims[choice], [index for index in range(len(claims)) if index != choice]
     (iou,) = outcome.candidates.iou.tolist()
     *_, second, first = 0.0, *sorted(iou)
@@ -105,12 +108,6 @@ class _Claim:
     """Cells that the chosen one holds, too."""
     box: Sequence[int]
     """First column and row, and those after the last ones; all 0 if it is empty."""
-
-    @staticmethod
-    def of(counts: Sequence[int], common: int) -> "_Claim":
-        if not counts[AREA]:
-            return _Claim(0, 0, (0, 0, 0, 0))
-        return _Claim(counts[AREA], common, (counts[LEFT], counts[TOP], counts[RIGHT] + 1, counts[BOTTOM] + 1))
 
     def touches_border(self, height: int, width: int) -> bool:
         left, top, right, bottom = self.box

@@ -1,13 +1,12 @@
 """Another policy's memories, read with more or less weight on the prompts."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read
+from framework.interfaces import MemoryPolicy, Wrapped
+from framework.types import Query, Read
 from policies.skip_absent import SkipAbsent
 
 
@@ -20,7 +19,7 @@ def with_prompt_bias(read: Read, bias: float) -> Read:
 
 
 @dataclass(frozen=True)
-class PromptBias(MemoryPolicy[Any]):
+class PromptBias(Wrapped[Any]):
     """Reads what `policy` reads, with `bias` on the prompts.
 
     Below 0 the network relies more on how the object looks now, above 0 more on how it was shown; 0 is `policy` itself.
@@ -29,18 +28,5 @@ class PromptBias(MemoryPolicy[Any]):
     policy: MemoryPolicy = SkipAbsent()
     bias: float = -0.5
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "privileged", self.policy.privileged)
-        object.__setattr__(self, "measures", self.policy.measures)
-
-    def init(self) -> Any:
-        return self.policy.init()
-
     def read(self, state: Any, query: Query) -> Read:
-        return with_prompt_bias(self.policy.read(state, query), self.bias)
-
-    def write(self, state: Any, entry: Entry, outcome: Outcome) -> Any:
-        return self.policy.write(state, entry, outcome)
-
-    def entries(self, state: Any) -> Sequence[Entry]:
-        return self.policy.entries(state)
+        return with_prompt_bias(super().read(state, query), self.bias)
