@@ -94,9 +94,9 @@ def _decide(
     memory, followed = state
     read = policy.read(memory, query)
     items = len(read.spatial) + len(read.pointers)
-    reading = torch.full((items,), 1 / max(items, 1)) if policy.measures else None
+    attention = torch.full((items, TOKENS, TOKENS), 1 / max(items, 1)) if policy.measures else None
     truth = upsample(logits[0], VIDEO) > 0 if policy.privileged else None
-    outcome = Outcome(frame, candidates, 0, None, scores, VIDEO, truth, reading, embedding=embedding)
+    outcome = Outcome(frame, candidates, 0, None, scores, VIDEO, truth, read, attention, embedding=embedding)
     entry = Entry(frame, pointers[0, 0], frame, scores, Lease(lambda: frame, lambda _: (pointers[0, 0], frame)))
     began = time.perf_counter()
     policy.read(memory, query)

@@ -23,7 +23,7 @@ class MemoryPolicy(ABC, Generic[S]):
     privileged: ClassVar[bool] = False
     """Receives `Outcome.truth` (oracle rows)."""
     measures: ClassVar[bool] = False
-    """Receives `Outcome.reading`."""
+    """Receives `Outcome.attention`."""
 
     @abstractmethod
     def init(self) -> S:
@@ -111,8 +111,8 @@ class Network(Protocol):
 
     def measure(
         self, features: Features, reads: Sequence[Read]
-    ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items"]]:
-        """`condition`, and the share of attention that each item received (mean over queries and layers)."""
+    ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items y x"]]:
+        """`condition`, and the share of each token's attention that each item received (mean over heads and layers)."""
 
     def decode(
         self,

@@ -74,7 +74,7 @@ class Answer:
     """One row, on the network's device."""
     conditioned: Float[Tensor, "1 C y x"] | None = None
     """Image features after memory; None under a prompt."""
-    reading: Float[Tensor, " items"] | None = None
+    attention: Float[Tensor, "items y x"] | None = None
 
 
 def _answer(network: Network, features: Features, questions: Sequence[Question]) -> list[Answer]:
@@ -91,15 +91,15 @@ def _answer(network: Network, features: Features, questions: Sequence[Question])
         else:
             given = network.prompt(features, prompts)
         return [Answer(given.row(row)) for row in rows]
-    reads, readings = [question.read for question in questions], None
+    reads, attentions = [question.read for question in questions], None
     if first.measured:
-        conditioned, readings = network.measure(features, reads)
+        conditioned, attentions = network.measure(features, reads)
     else:
         conditioned = network.condition(features, reads)
     thresholds = torch.tensor([question.presence_threshold for question in questions])
     candidates = network.decode(features, conditioned, thresholds)
     return [
-        Answer(candidates.row(row), conditioned[row : row + 1], None if readings is None else readings[row])
+        Answer(candidates.row(row), conditioned[row : row + 1], None if attentions is None else attentions[row])
         for row in rows
     ]
 

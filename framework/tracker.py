@@ -262,7 +262,8 @@ def _outcome(choice: _Choice, entry: Entry, features: Features, frame: Frame) ->
         scores=entry.scores,
         size=features.video_size,
         truth=frame.truth.get(choice.row.key) if tracker.policy.privileged else None,
-        reading=sight.answer.reading if tracker.policy.measures else None,
+        read=choice.row.question.read,
+        attention=sight.answer.attention if tracker.policy.measures else None,
         shown=sight.shown[mask] if tracker.fill_hole_area else None,
         embedding=features.query.embedding,
     )

@@ -209,8 +209,10 @@ class Outcome:
     """Video frame in pixels."""
     truth: Bool[Tensor, "Hv Wv"] | None = None
     """True mask; only for privileged policies."""
-    reading: Float[Tensor, " items"] | None = None
-    """Share of the attention that each read item received, summing to 1; only for policies that measure it."""
+    read: Read = Read()
+    """What it attended to; nothing under a prompt."""
+    attention: Float[Tensor, "items y x"] | None = None
+    """Share of each image token's attention that each item of `read` received; only for policies that measure it."""
     shown: Float[Tensor, "h w"] | None = None
     """Chosen logits after hole filling; None when nothing was filled."""
     embedding: Float[Tensor, "C y x"] | None = None
@@ -220,6 +222,11 @@ class Outcome:
     def logits(self) -> Float[Tensor, "h w"]:
         """Logits of the chosen mask as they are shown."""
         return self.candidates.logits[0, self.choice] if self.shown is None else self.shown
+
+    @property
+    def reading(self) -> Float[Tensor, " items"] | None:
+        """Share of all attention that each item of `read` received, summing to 1."""
+        return None if self.attention is None else self.attention.mean(dim=(1, 2))
 
     def mask(self, size: Size | None = None) -> Bool[Tensor, "Hv Wv"]:
         """Chosen mask at `size` (the video's by default)."""

@@ -11,6 +11,7 @@ from statistics import median
 
 from framework.types import Entry, Outcome
 from framework.vectors import blended
+from policies.attention import Heed
 from policies.measures import Appearance, Numbers, measure
 
 GROUPS: dict[str, tuple[str, ...]] = {
@@ -31,7 +32,7 @@ HISTORY = 30
 """Frames among which a value is ranked."""
 
 Row = tuple[float, ...]
-"""One value per feature, in the order of `FEATURES`."""
+"""One value per feature, in the order of `FEATURES`; then `ATTENTION`, where that is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +59,8 @@ class Trail:
         """Of the last frame; None if it was prompted."""
         return self.rows[-1] if self.rows else None
 
-    def observe(self, entry: Entry, outcome: Outcome) -> "Trail":
-        """With one more frame, tracked or prompted."""
+    def observe(self, entry: Entry, outcome: Outcome, heed: Heed | None = None) -> "Trail":
+        """With one more frame, tracked or prompted; `heed` adds `ATTENTION` to its row."""
         numbers, now = measure(entry, outcome, (self.prompt, self.newest, self.mean))
         area, centre = entry.scores.area, (numbers.x, numbers.y)
         seen = area > 0
@@ -67,7 +68,7 @@ class Trail:
         if entry.scores.prompted or self.prompt is None:
             return Trail(now, now, now, area, areas, (centre,) if seen else ())
         judged = (entry.scores.iou, tanh(entry.scores.presence / 5), numbers.look_prompt)
-        row = self._row(entry, numbers, areas, judged)
+        row = (*self._row(entry, numbers, areas, judged), *(heed.row if heed else ()))
         return replace(
             self,
             newest=now if seen else self.newest,

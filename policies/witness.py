@@ -6,6 +6,7 @@ from typing import Any
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
+from policies.attention import heeded
 from policies.evidence import Row, Trail
 
 
@@ -19,13 +20,17 @@ class Witnessed:
 
 @dataclass(frozen=True)
 class Witness(MemoryPolicy[Witnessed]):
-    """Remembers and reads as `policy` does, which may not measure attention or see the truth."""
+    """Remembers and reads as `policy` does, which may not measure attention or see the truth; with `attention` the
+    evidence is on that, too.
+    """
 
     policy: MemoryPolicy
+    attention: bool = False
 
     def __post_init__(self) -> None:
         if self.policy.measures or self.policy.privileged:
             raise ValueError("witness watches policies that neither measure attention nor see the truth")
+        object.__setattr__(self, "measures", self.attention)
 
     def init(self) -> Witnessed:
         return Witnessed(self.policy.init())
@@ -34,9 +39,8 @@ class Witness(MemoryPolicy[Witnessed]):
         return self.policy.read(state.memory, query)
 
     def write(self, state: Witnessed, entry: Entry, outcome: Outcome) -> Witnessed:
-        return replace(
-            state, memory=self.policy.write(state.memory, entry, outcome), trail=state.trail.observe(entry, outcome)
-        )
+        trail = state.trail.observe(entry, outcome, heeded(outcome) if self.attention else None)
+        return replace(state, memory=self.policy.write(state.memory, entry, outcome), trail=trail)
 
     def entries(self, state: Witnessed) -> Sequence[Entry]:
         return self.policy.entries(state.memory)

@@ -146,17 +146,18 @@ class ScriptedNetwork:
                     presence=tuple(entry.scores.presence for entry, _ in (*read.spatial, *read.pointers)),
                 )
             )
-        return torch.tensor(forwards).float()[:, None, None, None]
+        return torch.tensor(forwards).float()[:, None, None, None].expand(-1, 1, 2, 2)
 
     def measure(self, features: Features, reads: Sequence[Read]) -> tuple[Tensor, Tensor]:
         items = len(reads[0].spatial) + len(reads[0].pointers)
         uniform = torch.full((len(reads), items), 1.0 / max(items, 1))
-        return self.condition(features, reads), uniform if self.reading is None else self.reading
+        shares = uniform if self.reading is None else self.reading
+        return self.condition(features, reads), shares[..., None, None].expand(-1, -1, 2, 2)
 
     def decode(self, features: Features, conditioned: Tensor, presence_threshold: Tensor) -> Candidates:
         frame = self.source(features.query.frame)
         passes = self.script.logits.shape[1]
-        at = [int(row) if passes > 1 else 0 for row in conditioned.flatten()]
+        at = [int(row) if passes > 1 else 0 for row in conditioned[:, 0, 0, 0]]
         logits = torch.from_numpy(self.script.logits[frame, at])
         presence = torch.from_numpy(self.script.presence[frame, at])
         visible = presence > presence_threshold

@@ -36,7 +36,7 @@ class ScriptedNetwork:
 
     def measure(self, features, reads):
         items = len(reads[0].spatial) + len(reads[0].pointers)
-        return self.condition(features, reads), torch.full((len(reads), items), 1 / max(items, 1))
+        return self.condition(features, reads), torch.full((len(reads), items, SIDE, SIDE), 1 / max(items, 1))
 
     def decode(self, features, conditioned, presence_threshold):
         found = (features.private > 0.5) & (conditioned[:, 0] > 0.5)

@@ -83,16 +83,17 @@ def _image(seed: int, frame: int) -> torch.Tensor:
 def outcome(
     video: Video, frame: int, read: Read | None = None, choice: int = 0, motion: float | None = None
 ) -> Outcome:
-    """What became of the frame."""
+    """What became of the frame, with the attention to the items of `read`: ever more of it."""
     candidates = video.observe(frame)
     area = int((candidates.logits[0, choice] > 0).sum())
     scores = Scores(float(candidates.iou[0, choice]), float(candidates.presence[0]), motion, area, prompted=frame == 0)
     items = 0 if read is None else len(read.spatial) + len(read.pointers)
     truth = torch.zeros(VIDEO, dtype=torch.bool)
     truth[5:20, 5:20] = not video.absent(frame)
-    reading = torch.arange(1, items + 1).float() / max(items * (items + 1) / 2, 1) if items else None
+    shares = torch.arange(1, items + 1).float() / max(items * (items + 1) / 2, 1)
+    attention = shares[:, None, None].expand(-1, 4, 4) if items else None
     box = (4.0, 4.0, 8.0, 8.0) if area else None
-    return Outcome(frame, candidates, choice, box, scores, VIDEO, truth, reading)
+    return Outcome(frame, candidates, choice, box, scores, VIDEO, truth, read or Read(), attention)
 
 
 @dataclass(frozen=True)

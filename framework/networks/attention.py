@@ -79,8 +79,8 @@ class Memory:
 
 def _cross_attend(
     layer: MemoryAttentionLayer, x: Float[Tensor, "R N C"], position: Float[Tensor, "1 N C"], memory: Memory, items: int
-) -> tuple[Float[Tensor, "R N C"], Float[Tensor, "R items"] | None]:
-    """One cross-attention; with `items` > 0 also the attention mass of each item, averaged over queries."""
+) -> tuple[Float[Tensor, "R N C"], Float[Tensor, "R N items"] | None]:
+    """One cross-attention; with `items` > 0 also the share of each query's attention that each item received."""
     key = memory.tokens + memory.positions if layer.pos_enc_at_cross_attn_keys else memory.tokens
     query = x + position if layer.pos_enc_at_cross_attn_queries else x
     attention, weights = layer.cross_attn_image, memory.weights
@@ -103,18 +103,17 @@ def _cross_attend(
     for block in p.query.split(1024, dim=2):  # bounds the attention map, which is N x K numbers
         shares = (block @ p.key.mT / block.shape[-1] ** 0.5 + p.bias[:, None, None]).softmax(dim=-1)
         parts.append(shares @ p.value)
-        masses.append((shares @ belongs).mean(dim=1).sum(dim=1))
-    mass = torch.stack(masses).sum(dim=0) / p.query.shape[2]
-    return attention.out_proj(attention._recombine_heads(torch.cat(parts, dim=2))), mass
+        masses.append((shares @ belongs).mean(dim=1))
+    return attention.out_proj(attention._recombine_heads(torch.cat(parts, dim=2))), torch.cat(masses, dim=1)
 
 
 def attend(
     module: MemoryAttention, x: Float[Tensor, "1 N C"], position: Float[Tensor, "1 N C"], memory: Memory, items: int = 0
-) -> tuple[Float[Tensor, "R N C"], Float[Tensor, "R items"] | None]:
+) -> tuple[Float[Tensor, "R N C"], Float[Tensor, "R N items"] | None]:
     """`MemoryAttention.forward` in evaluation mode, for several rows that look at one frame.
 
-    With `items` > 0, for which the memory needs weights, the second value is the share of attention each read item
-    received (mean over queries and layers).
+    With `items` > 0, for which the memory needs weights, the second value is the share of each query's attention
+    that each read item received (mean over heads and layers).
     """
     masses = []
     if module.pos_enc_at_input:

@@ -191,23 +191,25 @@ class Sam2Network:
 
     def measure(
         self, features: Features, reads: Sequence[Read]
-    ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items"]]:
+    ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items y x"]]:
         items = len(reads[0].spatial) + len(reads[0].pointers)
         if not items:
-            return self.condition(features, reads), torch.zeros(len(reads), 0, device=self.device)
+            conditioned = self.condition(features, reads)
+            return conditioned, conditioned.new_zeros(len(reads), 0, *conditioned.shape[2:])
         conditioned, masses = self._attend(features, self._memory(reads, weighted=True), items)
         assert masses is not None
         return conditioned, masses
 
     def _attend(
         self, features: Features, memory: Memory, items: int = 0
-    ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items"] | None]:
+    ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items y x"] | None]:
         pyramid: Pyramid = features.private
         # Row-major tokens once, or every normalisation would make its own.
         top, position = _tokens(pyramid.top).contiguous(), _tokens(pyramid.position)
         with self._computing():
             x, masses = attend(self.model.memory_attention, top, position, memory, items)
-        return x.transpose(1, 2).unflatten(2, pyramid.top.shape[2:]), masses
+        grid = pyramid.top.shape[2:]
+        return x.mT.unflatten(2, grid), None if masses is None else masses.mT.unflatten(2, grid)
 
     def _without_memory(self, pyramid: Pyramid, rows: int) -> Float[Tensor, "R C y x"]:
         return (pyramid.top + self.model.no_mem_embed.reshape(1, -1, 1, 1)).expand(rows, -1, -1, -1)

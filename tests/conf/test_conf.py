@@ -112,6 +112,20 @@ def test_learners(name):
     assert isinstance(build(learner.data), pl.LightningDataModule)
 
 
+def test_what_learns_is_swept_from_the_top():
+    """`-m policy.long_tier=2,3,4`: each has a folder of its own, and decides over six memories."""
+    two, four = (
+        composed("train", "learner=keep", f"policy.long_tier={tier}", "backbone.checkpoint=random") for tier in (2, 4)
+    )
+    assert two.folder != four.folder
+    assert [build(config.learner.module.policy).recent for config in (two, four)] == [4, 2]
+    seeing = composed("train", "learner=keep", "policy.attention=true", "backbone.checkpoint=random").learner
+    assert build(seeing.module.policy).measures and all(
+        build(one).policy.measures for one in seeing.data.watched.values()
+    )
+    assert build(composed("train", "learner=choice", "motion.weight=0.5").learner.module.motion).weight == 0.5
+
+
 @pytest.mark.parametrize("name", choices("curves"))
 def test_curves(name):
     node = composed("train", f"curves={name}").curves

@@ -84,11 +84,12 @@ def test_measured_mass(network: Sam2Network, features: Features, read: Reader) -
     conditioned, mass = network.measure(features, [plain, plain])
     torch.testing.assert_close(conditioned[:1], network.condition(features, [plain]), atol=2e-5, rtol=0)
     np.testing.assert_allclose(mass.sum(dim=1), 1, atol=1e-5)
-    assert mass.shape == (2, 6) and (mass > 0).all()
+    assert mass.shape == (2, 6, *conditioned.shape[2:]) and (mass > 0).all()
+    assert (mass.std(dim=(2, 3)) > 0).all()  # each token's own
     bias = torch.zeros(6)
     bias[2] = -torch.inf
     _, without = network.measure(features, [replace(plain, bias=bias)])
-    assert without[0, 2] == 0
+    assert (without[0, 2] == 0).all()
 
 
 def test_nothing_read_is_the_image_alone(network: Sam2Network, features: Features) -> None:

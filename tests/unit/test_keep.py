@@ -80,7 +80,7 @@ def test_ranking_gives_up_what_is_missed_least():
 
 
 def test_decisions_are_tried_on_every_nth_video(tmp_path):
-    learner = Pairing(Learned("untrained", recent=1, lasting=1, every=2, threshold=None).by_rule())
+    learner = Pairing(Learned("untrained", recent=1, long_tier=1, every=2, threshold=None).by_rule())
     watched, data = {"skip": Pairing(Witness(SkipAbsent()))}, Procedural("train", "calm", length=9)
     videos = RolloutVideos(
         network(), watched, learner, data, range(2), decisions=1, ahead=2, branch_every=2, cache=tmp_path
@@ -112,7 +112,7 @@ def train(folder, epochs: int, resume: bool = False) -> tuple[dict, pl.Trainer]:
     pl.seed_everything(5)
     net = network()
     data = Procedural("train", "hard", length=30)
-    policy = Learned("untrained", recent=3, lasting=3)
+    policy = Learned("untrained", long_tier=3)
     module = KeepLearning(policy, net, Procedural("val", "hard", length=6, limit=1))
     rollouts = Rollouts(
         net, {"skip": Pairing(Witness(SkipAbsent()))}, data, videos=2, held_out=1, decisions=1, ahead=2, horizon=2,

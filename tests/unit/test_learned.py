@@ -2,14 +2,18 @@
 
 import copy
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
 from framework.identity import describe
 from framework.types import Candidates, Entry, Outcome, Query, Read, Scores
+from policies.attention import ATTENTION, Heed, heeded
 from policies.evidence import FEATURES, Trail
-from policies.learned import INPUTS, Learned, elements
+from policies.kept import Kept, elements
+from policies.learned import INPUTS, Learned
 from policies.oracle_gate import OracleGate
 from policies.set_scorer import SetScorer
 from policies.skip_absent import SkipAbsent
@@ -17,7 +21,7 @@ from policies.witness import Witness
 from tests.synthetic import Video, live
 
 GRID = 16
-TIERS = {"recent": 3, "lasting": 3}
+TIERS = {"long_tier": 3}
 
 
 def seen(frame: int, masks, iou=(0.9, 0.4, 0.3), presence=5.0, choice=0, embedding=None, prompted=False):
@@ -149,11 +153,47 @@ def test_every_alternative_is_one_candidate_less_and_one_of_them_was_taken():
     assert len(decisions) >= 5
     for state in decisions:
         arms = policy.alternatives(state)
-        assert len(arms) == len(state.choice) == policy.lasting + 1 == len(policy.candidates(state))
+        assert len(arms) == len(state.choice) == policy.long_tier + 1 == len(policy.candidates(state))
         assert sum(arm.lasting == state.lasting for arm in arms) == 1
         assert all(set(map(id, arm.lasting)) < set(map(id, state.choice)) for arm in arms)
         rows = elements(state.choice, state.now)
         assert {len(row) for row in rows} == {len(INPUTS)} and rows[-1][-1] == 1.0 and rows[0][-1] == 0.0
+
+
+def test_attention_is_told_by_whom_the_mask_reads():
+    old, new = (Entry(frame, torch.ones(4), "memory", Scores(1.0, 5.0, None, 9, frame == 0)) for frame in (0, 3))
+    attention = torch.zeros(4, GRID, GRID)
+    attention[0, :4, :4], attention[1, :4, :4], attention[2, :4, :4] = 0.5, 0.2, 0.3  # under the mask
+    attention[1, 4:], attention[1, :4, 4:] = 1.0, 1.0  # beside it
+    _, outcome = seen(4, [(0, 0, 4, 4)])
+    read = Read(((old, -1), (new, 0)), ((old, 4), (new, 1)))
+    heed = heeded(replace(outcome, read=read, attention=attention))
+    assert heed.of == pytest.approx({0: 0.8, 3: 0.2}, abs=0.01)
+    assert heed.prompt == pytest.approx(0.8, abs=0.01) and heed.newest == pytest.approx(0.2, abs=0.01)
+    assert heed.contrast == pytest.approx(0.8, abs=0.01)
+    assert heed.focus == pytest.approx(1 + (0.8 * math.log(0.8) + 0.2 * math.log(0.2)) / math.log(2), abs=0.01)
+    assert heeded(outcome) == Heed() and len(heed.row) == len(ATTENTION)
+    kept = Kept(old, (), 1.0, np.ones(2)).heeded(heed).heeded(heeded(outcome))
+    assert kept.heed == pytest.approx(0.8, abs=0.01) and kept.reads == 1
+
+
+def test_a_policy_that_sees_attention_decides_by_it_and_tells_it(tmp_path):
+    torch.manual_seed(3)
+    policy, blind = (Learned("untrained", attention=attention, **TIERS) for attention in (True, False))
+    assert policy.measures and not blind.measures
+    decided = [step.state for step in live(policy.by_rule(), Video(3, 60)) if step.state.choice]
+    candidates = [policy.candidates(state) for state in decided]
+    assert {len(row) for rows in candidates for row in rows} == {len(policy.inputs)}
+    assert all(rows[0][-1] > rows[-1][-1] > 0 for rows in candidates)  # the oldest has been read most often
+    watched = list(live(Witness(SkipAbsent(), attention=True), Video(3, 9)))
+    assert len(watched[-1].state.trail.evidence) == len(FEATURES) + len(ATTENTION)
+    path = tmp_path / "learned.pt"
+    torch.save(policy.checkpoint(), path)
+    assert Learned(str(path), attention=True).measures
+    with pytest.raises(ValueError, match=r"other inputs.*heed"):
+        Learned(str(path))
+    policy.ignore(["attention"])
+    assert int((policy.scorer.used == 0).sum()) == 6
 
 
 def test_the_future_changes_no_decision():

@@ -47,8 +47,9 @@ def live(policy, script, frames, state=None, start=0):
         ious = torch.tensor([[iou, 0.5, 0.4]])
         candidates = Candidates(logits, ious, torch.zeros(1, 3, 4), torch.tensor([presence]))
         items = policy.read(state, replace(QUERY, frame=t)) if policy.measures and t else None
-        reading = None if items is None else torch.linspace(1, 2, len(items.spatial) + len(items.pointers))
-        outcome = Outcome(t, candidates, 0, None, scores, SIZE, reading=reading)
+        shares = None if items is None else torch.linspace(1, 2, len(items.spatial) + len(items.pointers))
+        attention = None if shares is None else shares[:, None, None]
+        outcome = Outcome(t, candidates, 0, None, scores, SIZE, attention=attention)
         state = policy.write(state, Entry(t, torch.zeros(4), t, scores, Lease(lambda t=t: f"again {t}")), outcome)
     return state
 

@@ -140,7 +140,7 @@ def config(tmp_path):
             *(
                 "learner.module.presence_threshold=-1.0e9",
                 "learner.module.followed=0.0",
-                "learner.module.policy.policy.presence=-1.0e9",
+                "policy.policy.presence=-1.0e9",
                 *more,
             ),
         ]
