@@ -77,16 +77,18 @@ class RMem(MemoryPolicy[RMemState]):
         """Memories with the attention they received on this frame."""
         if outcome.reading is None:
             return state.tried
-        first = len(state.bank.anchors)
-        shares = outcome.reading[: first + len(state.tried)].tolist()
-        total = sum(shares) or 1.0
+        read = [entry for entry, _ in outcome.read.spatial]
+        paid = dict(zip(read, outcome.reading[: len(read)].tolist(), strict=True))
+        total = sum(paid.values()) or 1.0
         return tuple(
             replace(
                 memory,
-                mass=self.decay * memory.mass + (1 - self.decay) * share / total,
+                mass=self.decay * memory.mass + (1 - self.decay) * paid[memory.entry] / total,
                 reads=memory.reads + 1,
             )
-            for memory, share in zip(state.tried, shares[first:], strict=True)
+            if memory.entry in paid
+            else memory
+            for memory in state.tried
         )
 
     def _without_worst(self, tried: tuple[Tried, ...]) -> tuple[Tried, ...]:

@@ -1,5 +1,6 @@
 """The read gate as a policy: what it does to attention, what it may know, and the file it comes from."""
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -18,6 +19,7 @@ from policies.learned_gate import WEIGHTS, Gate, LearnedGate, load
 from policies.notes import FEATURES, VERSION
 from policies.oracle_gate import OracleGate
 from policies.prompt_bias import PromptBias
+from policies.rmem import RMem
 from policies.sam2 import Sam2
 from policies.skip_absent import SkipAbsent
 from policies.spread import Spread
@@ -157,6 +159,15 @@ def test_any_policy_is_read_through_the_gate():
     *_, step = live(LearnedGate(opinionated(), Sam2()), Video(1, 30))
     assert [e.frame for e, _ in step.read.spatial] == [e.frame for e, _ in plain.read.spatial]
     assert len(set(step.read.bias[: len(step.read.spatial)].tolist())) == len(step.read.spatial) == 7
+
+
+def test_attention_is_counted_for_what_the_budget_lets_through():
+    steps = list(live(LearnedGate(Gate(), RMem(), budget=3), Video(1, 20)))
+    reads = Counter(entry.frame for step in steps for entry, _ in step.read.spatial)
+    tried = steps[-1].state.kept.tried
+    assert {memory.entry.frame: memory.reads for memory in tried} == {
+        memory.entry.frame: reads[memory.entry.frame] for memory in tried
+    }
 
 
 def test_features_are_finite_and_know_no_frame_number():

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from framework.runs import contour
-from framework.types import ANCHOR, Candidates, Cue, Entry, Lease, Outcome, Query, Scores, upsample
+from framework.types import ANCHOR, Candidates, Cue, Entry, Lease, Outcome, Query, Read, Scores, upsample
 from policies.beam import Beam
 from policies.dam4sam import Dam4Sam
 from policies.distinction import BoxOverlap, ContourDistance
@@ -46,10 +46,10 @@ def live(policy, script, frames, state=None, start=0):
         scores = Scores(iou, presence, motion, int((logits[0, 0] > 0).sum()), t == 0)
         ious = torch.tensor([[iou, 0.5, 0.4]])
         candidates = Candidates(logits, ious, torch.zeros(1, 3, 4), torch.tensor([presence]))
-        items = policy.read(state, replace(QUERY, frame=t)) if policy.measures and t else None
-        shares = None if items is None else torch.linspace(1, 2, len(items.spatial) + len(items.pointers))
+        read = policy.read(state, replace(QUERY, frame=t)) if t else Read()
+        shares = torch.linspace(1, 2, len(read.spatial) + len(read.pointers)) if policy.measures and t else None
         attention = None if shares is None else shares[:, None, None]
-        outcome = Outcome(t, candidates, 0, None, scores, SIZE, attention=attention)
+        outcome = Outcome(t, candidates, 0, None, scores, SIZE, read=read, attention=attention)
         state = policy.write(state, Entry(t, torch.zeros(4), t, scores, Lease(lambda t=t: f"again {t}")), outcome)
     return state
 
