@@ -63,6 +63,7 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
     Args:
         checkpoint: weights and the features they were trained on; None for those in the repository, "untrained" for
             none.
+        long_tier: memories that outlast the recent ones.
         recent: trusted frames read beside the long tier; None for what it leaves of six memories.
         threshold: None trusts every frame on which the object is seen.
         margin: inf always gives up the oldest.
