@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from framework.cli import build, check, command, limit_threads
+from framework.learning.console import without_advice
 from framework.learning.folder import claim
 from framework.networks.micro import load
 
@@ -15,6 +16,7 @@ def pretrain(config: DictConfig) -> None:
     """Goes on from the folder's last checkpoint when there is one."""
     check(config, minutes=float, seed=int, threads=int | None, folder=str, weights=str, initial=str | None)
     limit_threads(config.threads)
+    without_advice()
     pl.seed_everything(config.seed, verbose=False)
     module, data = build(config.module), build(config.data)
     trainer = build(config.trainer, MisconfigurationException)

@@ -8,6 +8,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from framework.cli import build, check, command, limit_threads, positive
+from framework.learning.console import without_advice
 from framework.learning.folder import claim, write_best
 
 
@@ -16,6 +17,7 @@ def train(config: DictConfig) -> None:
     check(config, seed=int, steps=int, threads=int | None, folder=str, weights=str)
     positive("steps", config.steps)
     limit_threads(config.threads)
+    without_advice()
     pl.seed_everything(config.seed, verbose=False)
     module, data = build(config.learner.module), build(config.learner.data)
     trainer = build(config.trainer, MisconfigurationException)

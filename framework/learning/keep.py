@@ -89,9 +89,6 @@ class KeepLearning(ClosedLoop):
     def part(self) -> nn.Module:
         return self.learned.scorer
 
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        return batch.to(device) if isinstance(batch, Lesson) else batch
-
     def losses(self, batch: Lesson) -> tuple[Tensor, dict[str, Tensor]]:
         verdict = self.learned.scorer.judge(batch.windows, batch.present)
         loss = F.cross_entropy(verdict, batch.verdicts)

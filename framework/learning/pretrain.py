@@ -97,9 +97,6 @@ class Pretraining(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.spent = checkpoint["spent"]
 
-    def transfer_batch_to_device(self, batch: Clips, device: torch.device, dataloader_idx: int) -> Clips:
-        return batch.to(device)
-
     def on_fit_start(self) -> None:
         if self.device.type == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32; what is remembered is rounded more coarsely

@@ -155,10 +155,13 @@ def weights(config):
     return state["global_step"], torch.cat([value.flatten() for value in state["state_dict"].values()])
 
 
-def test_training_repeats_and_goes_on_bit_for_bit(config, monkeypatch):
+def test_training_repeats_and_goes_on_bit_for_bit(config, monkeypatch, capsys):
     """A training that breaks off in its fourth step and is started again ends as one that ran through."""
     whole, cut = config("whole"), config("cut")
     train(whole)
+    told = [line for line in capsys.readouterr().out.splitlines() if line]
+    assert [line.split("  val/J ")[0] for line in told[:2]] == ["step 2", "step 4"]
+    assert told[2].startswith("weights") and len(told) == 3
     step = ReadGate.training_step
 
     def failing(module, batch, index):
