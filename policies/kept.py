@@ -15,7 +15,8 @@ HELD = ("age", "gap", "trust", "after", "redundancy", "nominee")
 """What is known of a held memory beside its frame's features: log frames since, log frames since the one before, the
 verdict on it and on the frames that followed, its closest likeness among the others, whether it asks to be let in."""
 HEEDED = ("heed", "reads")
-"""The same where attention is measured: mean share that the object's tokens paid it, log times it was read."""
+"""The same where attention is measured: mean share that the object's tokens paid it, log times it was read while the
+object was seen."""
 
 
 @dataclass(frozen=True, slots=True)
