@@ -1,6 +1,7 @@
 """How hard a procedural video is, and the scene a random generator composes at that hardness."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from framework.data.textures import (
     rgb,
     texture,
 )
+from framework.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,22 @@ class Level:
     pace: float  # multiplies every walk's speed
     shaky: float  # probability of a shaking camera
     radius: tuple[float, float]  # frame widths
+    change: float = 1.0  # multiplies how fast objects turn, grow and change colour
+
+    def altered(self, changes: Mapping[str, object]) -> "Level":
+        """This level with other numbers in some of its fields. Raises `InputError` where one does not fit."""
+        present = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        for name, value in changes.items():
+            if name not in present:
+                raise InputError(f"a level has no {name!r} to alter: it has {', '.join(present)}")
+            pair = isinstance(present[name], tuple)
+            given = value if pair and isinstance(value, Sequence) else [value]
+            ends = sorted(end for end in given if isinstance(end, int | float) and end >= 0)
+            if len(ends) != len(given) or len(ends) != 1 + pair:
+                fitting = "two numbers, least and most" if pair else "a number of 0 or more"
+                raise InputError(f"{name} of a level is {fitting}, like {present[name]}, not {value}")
+            present[name] = tuple(ends) if pair else float(ends[0])
+        return Level(**present)
 
 
 LEVELS: dict[str, Level] = {
@@ -139,7 +157,7 @@ def _apart(rng: Generator, level: Level, first: Sprite, radius: float) -> Wander
     return walk
 
 
-def _sprite(rng: Generator, look: Look, radius: float, size: int, walk: Wander) -> Sprite:
+def _sprite(rng: Generator, level: Level, look: Look, radius: float, size: int, walk: Wander) -> Sprite:
     side = 2 * int(np.ceil(radius * size * 1.3)) + 4
     return Sprite(
         patch=_patch(look, outline(look.shape, look.shape_seed, side, side / 2 - 2)),
@@ -147,10 +165,10 @@ def _sprite(rng: Generator, look: Look, radius: float, size: int, walk: Wander) 
         scale=radius * size / (side / 2 - 2),
         walk=walk,
         angle=rng.uniform(0, 2 * np.pi),
-        spin=rng.choice([0.0, rng.uniform(-0.05, 0.05)]),
-        breathing=(rng.choice([0.0, rng.uniform(0.1, 0.35)]), rng.uniform(0.03, 0.1), rng.uniform(0, 6)),
+        spin=level.change * rng.choice([0.0, rng.uniform(-0.05, 0.05)]),
+        breathing=(rng.choice([0.0, rng.uniform(0.1, 0.35)]), level.change * rng.uniform(0.03, 0.1), rng.uniform(0, 6)),
         stretch=rng.choice([0.0, rng.uniform(0.05, 0.2)]),
-        tint=(rng.choice([0.0, rng.uniform(0.15, 0.4)]), rng.uniform(0.02, 0.06)),
+        tint=(rng.choice([0.0, rng.uniform(0.15, 0.4)]), level.change * rng.uniform(0.02, 0.06)),
     )
 
 
@@ -224,7 +242,7 @@ def compose(rng: Generator, level: Level, families: Families, length: int, size:
     radius = rng.uniform(*level.radius)
     look = _look(rng, families)
     exits = tuple(_exit(rng, t) for t in _times(rng, level.exits, length, 4.0))
-    first = replace(_sprite(rng, look, radius, size, _walk(rng, level, 0.26)), exits=exits)
+    first = replace(_sprite(rng, level, look, radius, size, _walk(rng, level, 0.26)), exits=exits)
     covers = _times(rng, level.covers, length, 16.0)
     occluders = [_occluder(rng, families, t, radius, size) for t in covers]
     twins = []
@@ -237,12 +255,12 @@ def compose(rng: Generator, level: Level, families: Families, length: int, size:
             Crossing(t, rng.uniform(6, 12), _unit(rng) * (radius + reach) * rng.uniform(0.15, 0.35))
             for t in sorted(times)
         )
-        alike = _sprite(rng, _look_alike(rng, look, families), reach, size, _apart(rng, level, first, reach))
+        alike = _sprite(rng, level, _look_alike(rng, look, families), reach, size, _apart(rng, level, first, reach))
         twins.append(replace(alike, crossings=crossings))
     others = []
     for _ in range(int(rng.integers(level.others[0], level.others[1] + 1))):
         reach = rng.uniform(*level.radius)
-        others.append(_sprite(rng, _look(rng, families), reach, size, _apart(rng, level, first, reach)))
+        others.append(_sprite(rng, level, _look(rng, families), reach, size, _apart(rng, level, first, reach)))
     moving = 1 + len(twins) + len(others)
     order = [1 + int(i) for i in rng.permutation(moving)] + [moving + 1 + i for i in range(len(occluders))]
     cluttered = bool(rng.random() < 0.4)

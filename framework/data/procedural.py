@@ -5,13 +5,13 @@ nothing to download. The val, test and long splits are fixed lists; the train sp
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
-from framework.data.levels import COMMON, HELD_OUT, LEVELS, Cast, compose
+from framework.data.levels import COMMON, HELD_OUT, LEVELS, Cast, Level, compose
 from framework.data.scene import Rendering
 from framework.errors import InputError
 from framework.types import Prompt, Size
@@ -163,6 +163,7 @@ class Procedural:
         targets: objects to track per video; the first one is what the events happen to.
         rate: frame rate: 2 shows the same scenes in twice as many frames, 0.5 in half as many.
         limit: use only the first videos of the split.
+        altered: fields of the level (`framework.data.levels.Level`) to change, such as {covers: 3.0}.
     """
 
     split: str = "val"
@@ -173,12 +174,14 @@ class Procedural:
     limit: int | None = None
     version: int = VERSION
     rate: float = 1.0
+    altered: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.split not in COUNTS:
             raise InputError(f"split {self.split!r} is unknown: use one of {', '.join(COUNTS)}")
         if self.level not in LEVELS:
             raise InputError(f"level {self.level!r} is unknown: use one of {', '.join(LEVELS)}")
+        LEVELS[self.level].altered(self.altered)
         if self.version != VERSION:
             raise InputError(f"procedural data version {self.version} is not drawn any more: use {VERSION}")
         if not 0.1 <= self.rate <= 10:
@@ -196,7 +199,14 @@ class Procedural:
     def name(self) -> str:
         """Part of every result's identity."""
         base = f"procedural-v{self.version}-{self.level}-{self.split}-{self.duration}x{self.size}"
-        return base if self.rate == 1 else f"{base}-rate{float(self.rate)}"
+        base = base if self.rate == 1 else f"{base}-rate{float(self.rate)}"
+        numbers = {name: np.ravel(getattr(self.scenes, name)) for name in sorted(self.altered)}
+        return base + "".join(f"-{name}{'to'.join(map(str, ends))}" for name, ends in numbers.items())
+
+    @property
+    def scenes(self) -> Level:
+        """What its scenes hold."""
+        return LEVELS[self.level].altered(self.altered)
 
     @property
     def frames(self) -> int:
@@ -218,7 +228,7 @@ class Procedural:
             raise InputError(f"video {index} is not in the {self.split} split: it has 0 to {len(self) - 1}")
         rng = generator(self.version, self.split, index, self.level)
         families = HELD_OUT if self.split == "test" else COMMON
-        cast = compose(rng, LEVELS[self.level], families, self.duration, self.size)
+        cast = compose(rng, self.scenes, families, self.duration, self.size)
         name = f"{self.level}-{self.split}-{index:04d}"
         return ProceduralSequence(name, self.frames, cast, cast.objects[: self.targets], self.rate)
 

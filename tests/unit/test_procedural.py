@@ -71,6 +71,40 @@ def test_rate_and_length_are_in_the_name():
     assert len(names) == 6 and Procedural(rate=1.0).name == Procedural().name == "procedural-v1-distractors-val-60x128"
 
 
+def test_an_altered_level_keeps_the_rest_of_its_scenes():
+    plain, same, barer, faster = (
+        Procedural("val", "hard", altered=altered).sequence(3)
+        for altered in ({}, {"change": 1}, {"covers": 0.0}, {"change": 2})
+    )
+    assert np.array_equal(plain.frame(9), same.frame(9))
+    assert [any(sprite.cover for sprite in video.cast.scene.sprites) for video in (plain, barer)] == [True, False]
+    first, quick = plain.cast.scene.sprites[0], faster.cast.scene.sprites[0]
+    assert quick.tint == (first.tint[0], 2 * first.tint[1]) and quick.breathing[1] == 2 * first.breathing[1]
+    assert quick.spin == 2 * first.spin and np.array_equal(quick.patch, first.patch)
+    crowd = Procedural("val", "calm", altered={"look_alikes": [3, 3]})
+    assert all(len(crowd.sequence(index).cast.look_alikes) == 3 for index in range(4))
+
+
+def test_what_is_altered_is_in_the_name():
+    videos = Procedural(altered={"covers": 3, "look_alikes": [2, 3]})
+    assert videos.name == "procedural-v1-distractors-val-60x128-covers3.0-look_alikes2to3"
+    assert Mixed(videos, levels=["calm", "hard"]).name == videos.name.replace("distractors", "calm+hard")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"cover": 1}, "no 'cover' to alter: it has look_alikes, .* covers"),
+        ({"covers": -1}, "covers of a level is a number of 0 or more, like 0.0, not -1"),
+        ({"look_alikes": 3}, r"look_alikes of a level is two numbers, least and most, like \(2, 3\), not 3"),
+        ({"radius": ["small", "large"]}, "radius of a level is two numbers"),
+    ],
+)
+def test_what_no_level_can_be_is_named(wrong, says):
+    with pytest.raises(InputError, match=says):
+        Procedural(altered=wrong)
+
+
 def test_no_two_splits_share_a_seed():
     def seeds(split):
         return {
