@@ -49,7 +49,10 @@ class Level:
                 fitting = "two numbers, least and most" if pair else "a number of 0 or more"
                 raise InputError(f"{name} of a level is {fitting}, like {present[name]}, not {value}")
             present[name] = tuple(ends) if pair else float(ends[0])
-        return Level(**present)
+        level = Level(**present)
+        if not (level.pace and level.radius[0]):
+            raise InputError("pace and radius of a level are above 0: without them nothing moves or is seen")
+        return level
 
 
 LEVELS: dict[str, Level] = {

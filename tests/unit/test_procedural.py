@@ -98,6 +98,8 @@ def test_what_is_altered_is_in_the_name():
         ({"covers": -1}, "covers of a level is a number of 0 or more, like 0.0, not -1"),
         ({"look_alikes": 3}, r"look_alikes of a level is two numbers, least and most, like \(2, 3\), not 3"),
         ({"radius": ["small", "large"]}, "radius of a level is two numbers"),
+        ({"radius": [0.0, 0.1]}, "pace and radius of a level are above 0"),
+        ({"pace": 0}, "pace and radius of a level are above 0"),
     ],
 )
 def test_what_no_level_can_be_is_named(wrong, says):
