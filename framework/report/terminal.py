@@ -1,5 +1,6 @@
-"""Tables that stay readable in a terminal of any width: numbers are never broken, names only between words."""
+"""Tables that stay readable in a terminal of any width: numbers are not broken, names between words if possible."""
 
+import re
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
@@ -53,8 +54,16 @@ def _table(
         justify = "left" if index < names else "right"
         table.add_column(Text(titles[index]), justify=justify, width=widths[index], overflow="fold")  # type: ignore[arg-type]
     for line in lines:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(cell) for cell in (line[index] for index in kept)))
+        name, *cells = (cell if isinstance(cell, Text) else Text(cell) for cell in (line[index] for index in kept))
+        table.add_row(Text(_broken(name.plain, widths[0]), style=name.style), *cells)
     return table
+
+
+def _broken(text: str, width: int) -> str:
+    """With line ends within words of more than `width` characters, after signs such as dots as far as there are any."""
+    most = f".{{1,{width}}}"
+    line = re.compile(f"{most}$|{most}(?<=[./=,_+])|{most}")
+    return re.sub(rf"\S{{{width + 1},}}", lambda word: "\n".join(line.findall(word[0])), text)
 
 
 def _plain(cell: str | Text) -> str:

@@ -35,6 +35,16 @@ def test_names_are_broken_between_words_if_that_makes_one_table():
     assert NAMES[-1] in printed(NAMES, 200)[1]
 
 
+def test_long_words_are_broken_after_signs_and_else_anywhere():
+    long = "random policy._target_=policies.oracle_masks.OracleMasks"
+    _, text = printed([long, "learned " + "x" * 50], 80)
+    names = [line[1:].partition("  ")[0].strip() for line in text.splitlines()]
+    signs = names.index("random")
+    assert names[signs + 1 : signs + 3] == ["policy._target_=policies.", "oracle_masks.OracleMasks"]
+    none = names.index("learned")
+    assert names[none + 1] + names[none + 2] == "x" * 50
+
+
 def test_the_comparison_stays_in_the_first_table():
     _, text = printed(NAMES, 80)
     first = text.partition("variant")[2].partition("variant")[0]
