@@ -38,7 +38,7 @@ def main(config: DictConfig) -> None:
     output = Path(config.output or f"outputs/track/{source.name}-{variant.name}")
     with (
         torch.inference_mode(),
-        TrackFolder(output, configuration, config.overwrite) as folder,
+        TrackFolder(output, configuration, config.outputs, config.overwrite) as folder,
         frame_meter(source.name, source.length) as meter,
     ):
         writers = open_writers(folder.partial, config.outputs, source, plan)

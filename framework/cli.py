@@ -21,7 +21,7 @@ from typing import Any, Literal, NoReturn
 import cv2
 import hydra
 import torch
-from hydra._internal.utils import get_args_parser
+from hydra._internal.utils import _locate, get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import (
@@ -36,6 +36,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from framework.errors import InputError
+
+
+class _JobError(Exception):
+    """A job of a sweep came to an end with this exit code; Hydra goes on with the others."""
+
 
 SETTINGS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 TRACE = "HYDRA_FULL_ERROR"
@@ -58,6 +63,10 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
                     if HydraConfig.get().mode == RunMode.MULTIRUN:
                         raise
                     failures.append(error)
+                except SystemExit as end:
+                    if HydraConfig.get().mode == RunMode.MULTIRUN:
+                        raise _JobError(end.code) from None
+                    raise
 
             before = os.environ.get(TRACE)
             os.environ[TRACE] = "1"  # makes Hydra raise instead of printing and exiting
@@ -70,6 +79,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
             except KeyboardInterrupt:
                 print("interrupted", file=sys.stderr)
                 raise SystemExit(130) from None
+            except _JobError as end:
+                raise SystemExit(end.args[0]) from None
             except Exception as error:
                 line = None if before else explain(error)
                 if line is None:
@@ -204,7 +215,16 @@ def _field(text: str, name: str) -> str:
 
 def _parameters(target: str | None) -> Mapping[str, inspect.Parameter]:
     """What the constructor that a configuration names takes; nothing if it names none."""
-    return inspect.signature(hydra.utils.get_object(target)).parameters if target else {}
+    return inspect.signature(_object(target)).parameters if target else {}
+
+
+def _object(target: str) -> Any:
+    """What a `_target_` names. Raises InputError."""
+    try:
+        return _locate(target)
+    except (ImportError, ValueError) as error:
+        fix = "give module.Name of something that can be imported"
+        raise InputError(f"_target_={target}: {str(error).splitlines()[-1]} ({fix})") from error
 
 
 def _check_node(node: Any, path: str) -> None:
@@ -217,7 +237,7 @@ def _check_node(node: Any, path: str) -> None:
         _check_node(value, f"{path}.{key}" if path else str(key))
     if "_target_" not in node:
         return
-    target = hydra.utils.get_object(node["_target_"])
+    target = _object(node["_target_"])
     parameters = _parameters(node["_target_"])
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return

@@ -51,7 +51,8 @@ def evaluate(
     """Tracks whatever is not on disk yet, waits for what other processes are tracking, and reads the scores.
 
     A sequence that fails is recorded with its reason and the others go on; it is tried again in the next run.
-    Raises InputError when the output cannot be written, holds something else, or when no sequence could be tracked.
+    Raises InputError when the output cannot be written, holds something else, or when no sequence could be tracked, by
+    all or by the first tracker, which is the baseline.
     """
     watch = watch or Watch()
     names = [data.sequence(index).name for index in range(len(data))]  # before anything is written
@@ -87,6 +88,10 @@ def evaluate(
         reasons = {**comparison.lost, **comparison.failures}
         reason = next(iter(reasons.values()), "the data set has no sequence")
         raise InputError(f"no sequence of {data.name} could be tracked by every variant: {reason}")
+    baseline = next(iter(trackers))
+    if baseline in comparison.lost:
+        reason = comparison.lost[baseline]
+        raise InputError(f"{baseline}, with which the others are compared, failed on every sequence: {reason}")
     return comparison
 
 

@@ -116,12 +116,18 @@ def _video(tracker: Tracker, video: VideoSequence, findings: Findings) -> None:
     findings.box_prompt.append(mask_iou((upsample(answer.logits[0, 0], video.size) > 0).cpu().numpy(), truth))
     colours = ColourHistogram(video.frame(first), truth)
     stream = (
-        Frame(video.frame(t), {key: prompt} if t == first else {}, truth={key: torch.from_numpy(video.truth(t)[key])})
+        Frame(
+            video.frame(t),
+            {key: prompt} if t == first else {},
+            truth={key: torch.from_numpy(mask) for key, mask in video.truth(t).items()},
+        )
         for t in range(first, video.length)
     )
     for t, results in enumerate(lockstep({"": tracker}, stream, video.length), start=first):
         if t > first:
-            now, moved = video.truth(t)[key], colours.follow(video.frame(t))
+            now, moved = video.truth(t).get(key), colours.follow(video.frame(t))
+            if now is None:
+                continue  # not annotated
             _frame(video, t, results[""].tracks[key], now, findings)
             if now.sum() > SLIVER * truth.sum():
                 findings.found_well.append(findings.found[-1])

@@ -21,7 +21,7 @@ def put(runs: Runs, count: int, row: int, start: int, end: int) -> int:
 
 
 @compiled
-def cells(count: int, length: int) -> tuple[Int64[np.ndarray, "{count}+2"], Float64[np.ndarray, " {length}"]]:
+def cells(count: int, length: int) -> tuple[Int64[np.ndarray, " {count}+2"], Float64[np.ndarray, " {length}"]]:
     """How `count` logits lie on `length` pixels, at positions rounded to float32 like torch's.
 
     Cell i lies between logits i - 1 and i; the first and the last one lie between a logit and the border. Returns the

@@ -122,6 +122,7 @@ def track(
     foreseeing = {name: tracker for name, tracker in trackers.items() if isinstance(tracker, Foreseeing)}
     reach = max((tracker.horizon for tracker in foreseeing.values()), default=0)
     coming: deque[tuple[Features, _Truth]] = deque()
+    revising = trackers if protocol.hindsight else {}
     states = {name: tracker.init() for name, tracker in trackers.items()}
     seconds, work = 0.0, Work()
     for index in range(video.length):
@@ -146,14 +147,14 @@ def track(
         for name, result in results.items():
             for key, mask in result.masks().items():
                 rows[name][key].add(index, result.tracks[key], mask.cpu().numpy(), truth)
+        for name, tracker in revising.items():
+            if tracker.selector.lag:  # the state is about to let go of the oldest frame it can revise
+                _revise(rows[name], tracker.hindsight(states[name]), video, index - tracker.selector.lag)
         for lock in locks:
             lock.beat()
         watch.frame(video.name, index, video.length)
-    for name, tracker in trackers.items():
-        for key, revised in (tracker.hindsight(states[name]) if protocol.hindsight else {}).items():
-            for index, found in revised.items():
-                revision = found.mask(video.size).cpu().numpy()
-                rows[name][key].add(index, found, revision, _Truth.of(video, index))
+    for name, tracker in revising.items():
+        _revise(rows[name], tracker.hindsight(states[name]), video)
     lockstep = uuid.uuid4().hex
     return {
         name: SequenceRecord(
@@ -169,3 +170,13 @@ def track(
         )
         for name in trackers
     }
+
+
+def _revise(
+    rows: Mapping[int, _Rows], past: Mapping[int, Mapping[int, Track]], video: VideoSequence, only: int | None = None
+) -> None:
+    """Answers again what the past says otherwise now: on all its frames, or on one."""
+    for key, revised in past.items():
+        for index, found in revised.items():
+            if only is None or index == only:
+                rows[key].add(index, found, found.mask(video.size).cpu().numpy(), _Truth.of(video, index))

@@ -76,11 +76,13 @@ def _shot(image: UInt8[np.ndarray, "Hv Wv 3"], result: Result, past: Mapping[int
 class TrackFolder:
     """An output folder that takes everything at once or nothing.
 
-    Raises InputError when it holds results of another configuration, or files that are none of ours, and `overwrite`
-    does not allow to replace them.
+    Raises InputError when it holds results of another configuration, some that are not among `outputs`, or files that
+    are none of ours, and `overwrite` does not allow to replace them.
     """
 
-    def __init__(self, path: Path, configuration: Mapping[str, Any], overwrite: bool = False) -> None:
+    def __init__(
+        self, path: Path, configuration: Mapping[str, Any], outputs: Sequence[str], overwrite: bool = False
+    ) -> None:
         self.path = path
         self.partial = path / ".partial"
         self._configuration = json.loads(json.dumps(configuration))
@@ -88,7 +90,7 @@ class TrackFolder:
         if path.exists() and not path.is_dir():
             raise InputError(f"output={path} is a file: give a folder")
         if path.exists() and not overwrite:
-            self._refuse_others()
+            self._refuse_others(outputs)
 
     def __enter__(self) -> "TrackFolder":
         self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
@@ -124,7 +126,7 @@ class TrackFolder:
             with suppress(OSError):
                 folder.rmdir()
 
-    def _refuse_others(self) -> None:
+    def _refuse_others(self, outputs: Sequence[str]) -> None:
         fix = "choose another output=, or overwrite=true"
         try:
             there = json.loads((self.path / ABOUT).read_text())["configuration"]
@@ -137,6 +139,9 @@ class TrackFolder:
         if there != self._configuration:
             what = "; ".join(_differences(there, self._configuration)[:2])
             raise InputError(f"{self.path} holds results of another configuration ({what}): {fix}")
+        lost = [name for name in OUTPUTS if name not in outputs and (self.path / name).exists()]
+        if lost:
+            raise InputError(f"{self.path} holds {', '.join(lost)} too: add to outputs=, {fix}")
 
 
 def record(

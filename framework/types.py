@@ -192,6 +192,16 @@ class Read:
     bias: Float[Tensor, " items"] | None = None
     """Added to an item's attention logits; None leaves them untouched."""
 
+    def __post_init__(self) -> None:
+        items = len(self.spatial) + len(self.pointers)
+        for name, weights in (("gain", self.gain), ("bias", self.bias)):
+            if weights is not None and len(weights) != items:
+                raise ValueError(f"a read of {items} memories and pointers has a {name} for {len(weights)}")
+
+    def biased(self, bias: Float[Tensor, " items"]) -> "Read":
+        """With `bias` on top of its own."""
+        return replace(self, bias=bias if self.bias is None else self.bias + bias.to(self.bias))
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

@@ -109,7 +109,7 @@ def _cotracker3(clone: str | None, checkpoint: str | None, device: str) -> torch
         else:
             weights = torch.load(checkpoint, map_location="cpu", weights_only=True)
         predictor.model.load_state_dict(weights.get("model", weights))
-    except (OSError, ImportError, RuntimeError, UnpicklingError) as error:
+    except (OSError, EOFError, ImportError, RuntimeError, UnpicklingError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"CoTracker3 could not be loaded ({reason}); set clone to a checkout of facebookresearch/co-tracker and "

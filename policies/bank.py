@@ -36,13 +36,13 @@ class Bank:
 
 
 def span(query: Query, pointers: int = POINTERS) -> int:
-    """Frames that SAM2 divides pointer distances by: min(video length, 16) - 1."""
-    return max(1, pointers if query.length is None else min(query.length - 1, pointers))
+    """How far back SAM2 reads pointers, by which it divides their distances: min(video length, 16) - 1."""
+    return pointers if query.length is None else min(max(query.length - 1, 1), pointers)
 
 
 def seen_span(query: Query, pointers: int = POINTERS) -> int:
     """The same where the video is taken to end with the current frame, as published online wrappers do."""
-    return max(1, min(query.frame, pointers))
+    return min(max(query.frame, 1), pointers)
 
 
 def anchored(anchors: Sequence[Entry]) -> tuple[tuple[Entry, int], ...]:
@@ -67,6 +67,11 @@ def pointers_by_age(recent: Sequence[Entry], query: Query, reach: int) -> tuple[
     )
 
 
+def pointers_by_rank(recent: Sequence[Entry], reach: int) -> tuple[tuple[Entry, int], ...]:
+    """Pointers of the last `reach` memories, newest first, with their rank as distance."""
+    return tuple((entry, rank) for rank, entry in enumerate(reversed(newest(recent, reach)), start=1))
+
+
 def vouched(scores: Scores, min_iou: float, min_presence: float, min_motion: float | None) -> bool:
     """Whether mask, object score and, where it was asked and spoke, the motion model are above their thresholds."""
     moved_well = min_motion is None or scores.motion is None or scores.motion > min_motion
@@ -80,7 +85,7 @@ def newest(recent: Sequence[Entry], count: int) -> Sequence[Entry]:
 
 def thin(recent: Sequence[Entry], spatial: int, pointers: int) -> tuple[Entry, ...]:
     """The last `pointers` entries, of which the last `spatial` keep their spatial memory."""
-    kept = recent[-max(spatial, pointers) :]
+    kept = newest(recent, max(spatial, pointers))
     whole = len(kept) - spatial
     return tuple(
         entry.pointer_only() if index < whole and entry.features is not None else entry

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_of_anchors, ranked, reduced, span
+from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_by_rank, pointers_of_anchors, ranked, reduced, span
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,10 @@ class EvictOldest(MemoryPolicy[Evictions]):
 
     def read(self, state: Evictions, query: Query) -> Read:
         reach = span(query, self.pointers)
-        ranks = tuple((entry, rank) for rank, entry in enumerate(reversed(state.bank.recent), start=1) if rank <= reach)
         return Read(
             spatial=(*anchored(state.bank.anchors), *ranked(state.held)),
-            pointers=(*pointers_of_anchors(state.bank.anchors, query), *ranks),
-            pointer_span=reach,
+            pointers=(*pointers_of_anchors(state.bank.anchors, query), *pointers_by_rank(state.bank.recent, reach)),
+            pointer_span=max(reach, 1),
         )
 
     def write(self, state: Evictions, entry: Entry, outcome: Outcome) -> Evictions:

@@ -15,7 +15,7 @@ from framework import trained
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
 from policies.attention import ATTENTION, Heed, heeded
-from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_of_anchors, ranked, span, thin
+from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_by_rank, pointers_of_anchors, ranked, span, thin
 from policies.evidence import FEATURES, GROUPS, Row, Trail
 from policies.kept import HEEDED, HELD, Kept, elements
 from policies.prompt_bias import with_prompt_bias
@@ -55,7 +55,8 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
     """Recent and lasting memories, both quality-gated, with deferred commit.
 
     A frame is trusted, and enters the `recent` tier, if the first head gives its mask more than `threshold` to be right
-    (IoU >= .7 in the shipped weights), seeing the evidence of this frame and of the last ten (`policies/evidence.py`).
+    (IoU >= .7 in the shipped weights), seeing the evidence of the last ten frames, its own the newest
+    (`policies/evidence.py`).
     With a long tier, the newest trusted frame is nominated for it every `every` frames, and `every` frames later,
     when what followed is known, competes with those in it. The oldest leaves, unless the second head finds that giving
     up another one is better by more than `margin`.
@@ -106,11 +107,10 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
         bank, reach = state.bank, span(query, self.pointers)
         whole_ = {kept.entry.frame: kept.entry for kept in state.lasting}
         whole_ |= {entry.frame: entry for entry in bank.recent if entry.features is not None}
-        ranks = tuple((entry, rank) for rank, entry in enumerate(reversed(bank.recent), start=1) if rank <= reach)
         read = Read(
             spatial=(*anchored(bank.anchors), *ranked([whole_[frame] for frame in sorted(whole_)])),
-            pointers=(*pointers_of_anchors(bank.anchors, query), *ranks),
-            pointer_span=reach,
+            pointers=(*pointers_of_anchors(bank.anchors, query), *pointers_by_rank(bank.recent, reach)),
+            pointer_span=max(reach, 1),
         )
         return with_prompt_bias(read, self.prompt_bias)
 
@@ -194,6 +194,7 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
     def _worst(self, choice: Sequence[Kept], now: int) -> Kept:
         if self.margin == float("inf"):
             return choice[0]
-        worth = self.scorer.rate(torch.tensor(elements(choice, now, self.measures))).tolist()
+        rows = elements(choice, now, self.measures)
+        worth = self.scorer.rate(torch.tensor(rows, device=self.scorer.centre.device)).tolist()
         least = min(range(len(choice)), key=worth.__getitem__)
         return choice[least] if worth[0] - worth[least] > self.margin else choice[0]

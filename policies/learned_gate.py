@@ -94,8 +94,9 @@ class GateState:
 class LearnedGate(MemoryPolicy[GateState]):
     """Reads the memories of `policy`, and the pointers of their frames, with the bias that `gate` gives them.
 
-    With a `budget` only so many memories are read, without bias: the prompts, then those that the gate puts first (the
-    newer one of equals, so that over `Spread` an untrained gate reads what `SkipAbsent` does).
+    It comes on top of the policy's own. With a `budget` only so many memories are read, without it: the prompts, then
+    those that the gate puts first (the newer one of equals, so that over `Spread` an untrained gate reads what
+    `SkipAbsent` does).
     """
 
     gate: Gate
@@ -121,7 +122,7 @@ class LearnedGate(MemoryPolicy[GateState]):
             return read  # what zeros would do, by the network's own attention
         at = {entry.frame: index for index, (entry, _) in enumerate(read.spatial)}
         pointed = [at.get(entry.frame, len(at)) for entry, _ in read.pointers]
-        return replace(read, bias=torch.cat([bias, F.pad(bias, (0, 1))[pointed]]))
+        return read.biased(torch.cat([bias, F.pad(bias, (0, 1))[pointed]]))
 
     def write(self, state: GateState, entry: Entry, outcome: Outcome) -> GateState:
         kept = self.policy.write(state.kept, entry, outcome)
@@ -135,8 +136,10 @@ class LearnedGate(MemoryPolicy[GateState]):
         return self.policy.entries(state.kept)
 
     @staticmethod
-    def _best(read: Read, bias: Sequence[float], budget: int) -> Read:
-        """The read cut down to its first memories, which keep their order and slots."""
-        worth = [(e.scores.prompted, value, e.frame) for (e, _), value in zip(read.spatial, bias, strict=True)]
-        chosen = sorted(range(len(worth)), key=worth.__getitem__, reverse=True)[:budget]
-        return replace(read, spatial=tuple(read.spatial[index] for index in sorted(chosen)))
+    def _best(read: Read, order: Sequence[float], budget: int) -> Read:
+        """The read cut down to its first memories, which keep their order, slots and the policy's own weights."""
+        worth = [(e.scores.prompted, value, e.frame) for (e, _), value in zip(read.spatial, order, strict=True)]
+        chosen = sorted(sorted(range(len(worth)), key=worth.__getitem__, reverse=True)[:budget])
+        items = [*chosen, *range(len(worth), len(worth) + len(read.pointers))]
+        gain, bias = (None if weights is None else weights[items] for weights in (read.gain, read.bias))
+        return replace(read, spatial=tuple(read.spatial[index] for index in chosen), gain=gain, bias=bias)

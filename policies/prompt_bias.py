@@ -1,6 +1,6 @@
 """Another policy's memories, read with more or less weight on the prompts."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ def with_prompt_bias(read: Read, bias: float) -> Read:
     if not bias:
         return read
     own = torch.tensor([bias if entry.scores.prompted else 0.0 for entry, _ in (*read.spatial, *read.pointers)])
-    return replace(read, bias=own if read.bias is None else read.bias + own.to(read.bias))
+    return read.biased(own)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,10 @@ class Random(MemoryPolicy[Reservoir]):
     pointers: int = POINTERS
     seed: int = 0
 
+    def __post_init__(self) -> None:
+        if self.slots < 0 or self.pointers < 0 or self.seed < 0:
+            raise ValueError("random needs slots >= 0, pointers >= 0 and seed >= 0")
+
     def init(self) -> Reservoir:
         return Reservoir()
 
@@ -39,7 +43,7 @@ class Random(MemoryPolicy[Reservoir]):
                 *pointers_of_anchors(bank.anchors, query),
                 *pointers_by_age(bank.recent, query, reach),
             ),
-            pointer_span=reach,
+            pointer_span=max(reach, 1),
         )
 
     def write(self, state: Reservoir, entry: Entry, outcome: Outcome) -> Reservoir:

@@ -9,7 +9,18 @@ from torch import Tensor
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import POINTERS, SLOTS, Bank, anchored, newest, pointers_of_anchors, ranked, reduced, span
+from policies.bank import (
+    POINTERS,
+    SLOTS,
+    Bank,
+    anchored,
+    newest,
+    pointers_by_rank,
+    pointers_of_anchors,
+    ranked,
+    reduced,
+    span,
+)
 
 
 @dataclass(frozen=True)
@@ -42,13 +53,12 @@ class Sam2Long(MemoryPolicy[Bank]):
     def read(self, state: Bank, query: Query) -> Read:
         recent = self._listed(state, query)
         spatial = (*anchored(state.anchors), *ranked(newest(recent, self.slots)))
-        ranks = tuple((entry, rank) for rank, entry in enumerate(reversed(recent), start=1))
         reach = min(self.pointers, len(recent) - 1 if self.quirks else len(recent))
-        pointers = (*pointers_of_anchors(state.anchors, query), *ranks[: max(reach, 0)])
+        pointers = (*pointers_of_anchors(state.anchors, query), *pointers_by_rank(recent, reach))
         gain = None
         if len(spatial) > 1:
             gain = torch.cat([self._gain([entry for entry, _ in items]) for items in (spatial, pointers)])
-        return Read(spatial, pointers, span(query, self.pointers), gain)
+        return Read(spatial, pointers, max(span(query, self.pointers), 1), gain)
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
         if entry.scores.prompted:

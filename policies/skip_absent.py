@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import Bank, anchored, pointers_of_anchors, ranked, span, thin
+from policies.bank import Bank, anchored, pointers_by_rank, pointers_of_anchors, ranked, span, thin
 from policies.sam2 import Sam2
 
 
@@ -19,11 +19,10 @@ class SkipAbsent(Sam2):
     def read(self, state: Bank, query: Query) -> Read:
         seen = state.recent[-self.slots :] if self.slots else ()
         reach = span(query, self.pointers)
-        ranks = tuple((entry, rank) for rank, entry in enumerate(reversed(state.recent), start=1) if rank <= reach)
         return Read(
             spatial=(*anchored(state.anchors), *ranked(seen)),
-            pointers=(*pointers_of_anchors(state.anchors, query), *ranks),
-            pointer_span=reach,
+            pointers=(*pointers_of_anchors(state.anchors, query), *pointers_by_rank(state.recent, reach)),
+            pointer_span=max(reach, 1),
         )
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:

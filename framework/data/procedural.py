@@ -200,6 +200,7 @@ class Procedural:
         """Part of every result's identity."""
         base = f"procedural-v{self.version}-{self.level}-{self.split}-{self.duration}x{self.size}"
         base = base if self.rate == 1 else f"{base}-rate{float(self.rate)}"
+        base = base if self.targets == 1 else f"{base}-targets{self.targets}"
         numbers = {name: np.ravel(getattr(self.scenes, name)) for name in sorted(self.altered)}
         return base + "".join(f"-{name}{'to'.join(map(str, ends))}" for name, ends in numbers.items())
 

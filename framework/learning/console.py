@@ -1,6 +1,7 @@
 """What a training shows: its steps, every validation, and no advice against what is meant."""
 
 import logging
+import math
 import warnings
 from typing import Any
 
@@ -44,7 +45,8 @@ class StepProgress(pl.Callback):
         shown = self._console.is_terminal and trainer.is_global_zero
         columns = (TextColumn("steps"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
         self._progress = Progress(*columns, console=self._console, transient=True, disable=not shown)
-        total = trainer.max_steps if trainer.max_steps > 0 else None
+        steps = trainer.estimated_stepping_batches
+        total = steps if 0 < steps < math.inf else None
         self._task = self._progress.add_task("", total=total, completed=trainer.global_step)
         self._progress.start()
 

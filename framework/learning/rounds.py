@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import pytorch_lightning as pl
+import torch
 from rich.progress import track as progress
 from torch.utils.data import DataLoader, Dataset
 
+from framework.errors import InputError
 from framework.learning.recorded import Recorded
 
 R = TypeVar("R")
@@ -20,10 +22,17 @@ class Rounds(pl.LightningDataModule, ABC, Generic[R]):
     Args:
         videos: per round; round r takes those from r * `videos` on.
         held_out: videos from the end of the first round that are validated on instead.
-        workers: processes that track videos.
+        workers: processes that track videos; where a GPU tracks them, it is this one.
+
+    Raises:
+        InputError: nothing to learn from, or nothing held out.
     """
 
     def __init__(self, videos: int, held_out: int, workers: int) -> None:
+        if not 1 <= held_out < videos or workers < 0:
+            raise InputError(
+                f"learning needs 1 <= held_out < videos and workers >= 0, not {held_out}, {videos} and {workers}"
+            )
         super().__init__()
         self.videos, self.held_out, self.workers = videos, held_out, workers
         self.rounds: list[list[R]] = []
@@ -59,7 +68,8 @@ class Rounds(pl.LightningDataModule, ABC, Generic[R]):
         for turn in range(len(self.rounds), epoch + 1):
             known = self.folders[turn] if turn < len(self.folders) else None
             records = self.recorded(turn, range(turn * self.videos, (turn + 1) * self.videos), known)
-            loader = DataLoader(records, batch_size=None, num_workers=self.workers)
+            workers = 0 if torch.cuda.is_initialized() else self.workers  # a process that holds a GPU cannot be forked
+            loader = DataLoader(records, batch_size=None, num_workers=workers)
             found = list(progress(loader, f"rollouts, round {turn + 1}", total=len(records)))
             learned = len(found) - (0 if turn else self.held_out)
             self.kept_back += found[learned:]

@@ -1,8 +1,9 @@
 """What a comparison leaves behind: table (Markdown, CSV), figures, overlay pictures and one HTML page."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 from rich.console import Console
@@ -38,8 +39,14 @@ class Report:
 
     @property
     def name(self) -> str:
-        """The same for the same runs in the same order, of the same table."""
-        about = {"runs": [run.hash for run in self.comparison.runs], "metric": self.layout.metric}
+        """The same for the same tables of the same runs, in the same order, over the same sequences."""
+        about: dict[str, Any] = {
+            "runs": [run.hash for run in self.comparison.runs],
+            "sequences": self.comparison.sequences,
+            "layout": astuple(self.layout),
+        }
+        if self.attributes is not None:
+            about["attributes"] = list(self.attributes.videos)
         if self.reproduction is not None:
             about["paper"] = self.reproduction.table.source
         return run_hash(about)[:8]

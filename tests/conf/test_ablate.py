@@ -9,6 +9,7 @@ import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from experiments import ablate, evaluate
+from policies import no_memory
 
 QUICK = ("backbone.checkpoint=random", "data.limit=2", "data.length=5", "logger=none", "pictures=1", "threads=1")
 
@@ -55,6 +56,29 @@ def test_a_comparison_prints_a_table_and_says_where_the_rest_is(tmp_path, capsys
     # One of them alone finds its results too: identity does not depend on how a variant was asked for.
     assert call(evaluate.main, f"output={tmp_path}", "policy=every_nth", "policy.interval=2", *QUICK) == 0
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.json.gz")} == stamps
+
+
+def test_a_sweep_goes_on_after_a_job_with_a_failed_sequence(tmp_path, capsys, monkeypatch):
+    write = no_memory.NoMemory.write
+
+    def failing(policy, state, entry, outcome):
+        if entry.scores.prompted:
+            raise RuntimeError("out of luck")
+        return write(policy, state, entry, outcome)
+
+    monkeypatch.setattr(no_memory.NoMemory, "write", failing)
+    options = ("-m", f"output={tmp_path}", "variants=[sam2,no_memory],[keep_first]", *QUICK)
+    assert call(ablate.main, *options) == 1
+    shown = capsys.readouterr().out
+    assert "no_memory failed on every sequence: RuntimeError: out of luck" in " ".join(shown.split())
+    assert "keep_first" in shown
+
+
+def test_a_baseline_that_fails_everywhere_is_not_replaced_by_another(tmp_path, capfd, monkeypatch):
+    monkeypatch.delattr(no_memory.NoMemory, "read")
+    assert call(ablate.main, f"output={tmp_path}", "variants=[no_memory,sam2]", *QUICK) == 2
+    line = capfd.readouterr().err.splitlines()[-1]
+    assert line.startswith("no_memory, with which the others are compared, failed on every sequence: ")
 
 
 def test_multirun_tracks_every_choice(tmp_path, capsys):

@@ -35,6 +35,17 @@ BAD = {
     "describe never": ("describe", ["every=0"], "every=0 must be 1 or more"),
     "draw no video": ("describe", ["rows=0"], "rows=0 must be 1 or more"),
     "draw a text": ("describe", ["output=sheet.txt"], "output=sheet.txt is no picture: give a name that ends in .png"),
+    "train on what is held out": (
+        "train",
+        ["learner=keep", "learner.data.held_out=450", "backbone.checkpoint=random"],
+        "learning needs 1 <= held_out < videos and workers >= 0, not 450, 450 and 2",
+    ),
+    "a policy that is not there": (
+        "evaluate",
+        ["policy._target_=policies.sam2.Sma2", *LITTLE],
+        "_target_=policies.sam2.Sma2: Are you sure that 'Sma2' is importable from module 'policies.sam2'? (give",
+    ),
+    "a seed below 0": ("evaluate", ["policy=random", "policy.seed=-1", *LITTLE], "random needs slots >= 0, pointers"),
     "train for no step": ("train", ["steps=0"], "steps=0 must be 1 or more"),
     "train on nothing": ("train", ["backbone.checkpoint=nope.pt"], "checkpoint nope.pt does not exist: train it"),
     "train in a file": ("train", ["folder=file", "backbone.checkpoint=random"], "file: File exists; choose a folder"),

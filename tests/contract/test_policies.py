@@ -69,6 +69,18 @@ def test_bounded_and_readable_over_2000_frames(policy):
     assert max(weight[20:]) <= allowed, "the state grows beside its entries"
 
 
+@pytest.mark.parametrize(
+    "name", [path.stem for path in sorted(CONF.glob("*.yaml")) if "\npointers:" in path.read_text()]
+)
+def test_without_pointers_no_tracked_frame_lends_its_pointer(name):
+    policy = instantiate(OmegaConf.load(CONF / f"{name}.yaml"), pointers=0)
+    for step in live(policy, Video(1, 60, lost=20, found=30)):
+        check(step.read, step.frame)
+        anchors = {entry.frame for entry, slot in step.read.spatial if slot == ANCHOR}
+        assert {entry.frame for entry, _ in step.read.pointers} <= anchors, f"frame {step.frame}"
+        assert len(policy.entries(step.state)) <= 3 * SLOTS
+
+
 @pytest.mark.slow
 def test_bounded_over_10000_frames_without_the_target(policy):
     held = [len(policy.entries(step.state)) for step in live(policy, Video(2, 10_000, lost=1))]

@@ -248,9 +248,12 @@ def test_a_policy_that_breaks_does_not_take_the_others_down(tmp_path):
 
 
 def test_a_variant_without_a_result_is_left_out_of_the_comparison(tmp_path):
-    comparison = evaluate(trackers(broken=Latest(fails_on=1), latest=Latest()), Squares(), tmp_path)
+    broken, latest = Latest(fails_on=1), Latest()
+    comparison = evaluate(trackers(latest=latest, broken=broken), Squares(), tmp_path)
     assert [run.name for run in comparison.runs] == ["latest"] and len(comparison.sequences) == 3
     assert comparison.lost == {"broken": "RuntimeError: the policy broke"} and not comparison.failures
+    with pytest.raises(InputError, match=r"^broken, with which the others are compared, failed on every sequence: "):
+        evaluate(trackers(broken=broken, latest=latest), Squares(), tmp_path)
 
 
 def test_truth_reaches_privileged_policies_only(tmp_path):

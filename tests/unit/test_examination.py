@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from framework.data.any_folder import AnyFolder
 from framework.data.procedural import Procedural
@@ -15,7 +16,7 @@ from framework.tracker import Tracker
 from policies.oracle_masks import OracleMasks
 from policies.sam2 import Sam2
 from policies.skip_absent import SkipAbsent
-from tests.miniatures import write_frames, write_text
+from tests.miniatures import write_frames, write_labels, write_text
 
 
 def test_every_frame_is_counted_once():
@@ -39,6 +40,18 @@ def test_a_bound_sees_the_truth():
     with torch.no_grad():
         plain, bound = (examine(Tracker(net, policy), data, 1) for policy in (SkipAbsent(), OracleMasks()))
     assert len(bound.overlap) == len(plain.overlap) and bound.overlap != plain.overlap
+
+
+def test_frames_without_annotation_are_passed_over(tmp_path):
+    video = Procedural("val", "distractors", length=7).sequence(0)
+    (tmp_path / "clip/frames").mkdir(parents=True)
+    for t in range(video.length):
+        Image.fromarray(video.frame(t)).save(tmp_path / f"clip/frames/{t}.png")
+        if t % 3 == 0:
+            write_labels(tmp_path / f"clip/masks/{t}.png", video.truth(t)[1])
+    with torch.no_grad():
+        findings = examine(Tracker(network("random"), OracleMasks()), AnyFolder(str(tmp_path)), 1)
+    assert len(findings.found) + len(findings.missed) == 2
 
 
 def test_data_without_masks_are_refused(tmp_path):

@@ -21,6 +21,7 @@ from policies.oracle_gate import OracleGate
 from policies.prompt_bias import PromptBias
 from policies.rmem import RMem
 from policies.sam2 import Sam2
+from policies.sam2long import Sam2Long
 from policies.skip_absent import SkipAbsent
 from policies.spread import Spread
 from tests.synthetic import Video, live
@@ -159,6 +160,27 @@ def test_any_policy_is_read_through_the_gate():
     *_, step = live(LearnedGate(opinionated(), Sam2()), Video(1, 30))
     assert [e.frame for e, _ in step.read.spatial] == [e.frame for e, _ in plain.read.spatial]
     assert len(set(step.read.bias[: len(step.read.spatial)].tolist())) == len(step.read.spatial) == 7
+
+
+def test_the_weights_of_the_policy_beneath_stay_with_their_items():
+    *_, plain = live(LearnedGate(opinionated(), Spread()), Video(1, 30))
+    *_, soft = live(LearnedGate(opinionated(), PromptBias(Spread(), -5.0)), Video(1, 30))
+    prompted = [entry.scores.prompted for entry, _ in (*plain.read.spatial, *plain.read.pointers)]
+    torch.testing.assert_close(soft.read.bias - plain.read.bias, -5.0 * torch.tensor(prompted).float())
+    for policy, name in ((PromptBias(Spread(), -5.0), "bias"), (Sam2Long(), "gain")):
+        *_, whole = live(policy, Video(1, 30))
+        *_, hard = live(LearnedGate(opinionated(), policy, budget=3), Video(1, 30))
+        own = zip((*whole.read.spatial, *whole.read.pointers), getattr(whole.read, name).tolist(), strict=True)
+        spatial = {entry.frame for entry, _ in hard.read.spatial}
+        count = len(whole.read.spatial)
+        kept = [value for index, ((e, _), value) in enumerate(own) if index >= count or e.frame in spatial]
+        assert len(spatial) == 3 and getattr(hard.read, name).tolist() == kept
+
+
+def test_weights_of_another_number_of_items_are_refused():
+    *_, step = live(PromptBias(Spread(), -5.0), Video(1, 30))
+    with pytest.raises(ValueError, match="a read of 27 memories and pointers has a bias for 28"):
+        replace(step.read, spatial=step.read.spatial[1:])
 
 
 def test_attention_is_counted_for_what_the_budget_lets_through():

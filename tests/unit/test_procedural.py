@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+from dataclasses import fields
 
 import numpy as np
 import pytest
@@ -89,6 +90,23 @@ def test_what_is_altered_is_in_the_name():
     videos = Procedural(altered={"covers": 3, "look_alikes": [2, 3]})
     assert videos.name == "procedural-v1-distractors-val-60x128-covers3.0-look_alikes2to3"
     assert Mixed(videos, levels=["calm", "hard"]).name == videos.name.replace("distractors", "calm+hard")
+
+
+def test_all_that_decides_the_videos_is_in_the_name():
+    changed = {
+        "split": "test",
+        "level": "hard",
+        "length": 61,
+        "size": 64,
+        "targets": 2,
+        "rate": 0.5,
+        "altered": {"covers": 3},
+    }
+    assert changed.keys() == {field.name for field in fields(Procedural)} - {"limit", "version"}
+    names = {Procedural(**{key: value}).name for key, value in changed.items()}
+    assert len(names | {Procedural().name}) == len(changed) + 1
+    del changed["level"]  # a mixture has its own
+    assert len({Mixed(Procedural(**{key: value})).name for key, value in changed.items()}) == len(changed)
 
 
 @pytest.mark.parametrize(

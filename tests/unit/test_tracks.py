@@ -20,12 +20,15 @@ from framework.data.sources import Looped, Source, open_source
 from framework.errors import InputError
 from framework.interfaces import Selector
 from framework.outputs import OUTPUTS, Shot, Writer, open_writers
+from framework.protocol import EvaluationProtocol
 from framework.report.overlay import colour
+from framework.sequence_tracking import Watch, track
 from framework.tracker import Tracker
 from framework.tracks import TrackFolder, follow, record
 from framework.types import Candidates, Cue, Pick, Prompt
 from policies.sam2 import Sam2
 from tests.colour import BLUE, RED, ColourNetwork, square, square_mask, write_folder
+from tests.squares import Square
 
 
 def plan_for(source: Source, *placed: Placed) -> Schedule:
@@ -42,7 +45,7 @@ def save(
     shots: Iterator[Shot] | None = None,
     extra: Writer | None = None,
 ) -> list[Path]:
-    with TrackFolder(output, configuration, overwrite) as folder:
+    with TrackFolder(output, configuration, outputs, overwrite) as folder:
         writers = open_writers(folder.partial, outputs, source, plan)
         shots = shots or follow(Tracker(ColourNetwork(), Sam2()), source, plan)
         return record(shots, folder, [*writers, extra] if extra else writers, source.length is None)
@@ -157,7 +160,14 @@ def test_results_of_another_configuration_are_not_replaced_unless_told(tmp_path:
     with pytest.raises(InputError, match=r"another configuration \(policy.slots: 6, now 3\): choose .* overwrite=true"):
         save(output, source, plan_for(source), ("boxes.csv",), {"policy": {"slots": 3}})
     assert names(output) == before
-    save(output, source, plan_for(source), ("boxes.csv",))  # the same configuration once more
+    with pytest.raises(
+        InputError, match=r"holds masks.json, .* too: add to outputs=, choose another output=, or overw"
+    ):
+        save(output, source, plan_for(source), ("boxes.csv",))
+    assert names(output) == before
+    save(output, source, plan_for(source))  # the same once more
+    assert names(output) == before
+    save(output, source, plan_for(source), ("boxes.csv",), overwrite=True)
     assert names(output) == ["boxes.csv", "run.json"]
     save(output, source, plan_for(source), ("memory.json",), {"policy": {"slots": 3}}, overwrite=True)
     assert names(output) == ["memory.json", "run.json"]
@@ -213,7 +223,7 @@ def test_a_killed_run_leaves_only_the_hidden_folder_which_the_next_run_takes_awa
     source = open_source(write_folder(tmp_path / "clip", 20))
     output = tmp_path / "out"
     plan = plan_for(source)
-    killed = TrackFolder(output, {}).__enter__()  # as far as a process gets that is killed
+    killed = TrackFolder(output, {}, OUTPUTS).__enter__()  # as far as a process gets that is killed
     for writer in open_writers(killed.partial, OUTPUTS, source, plan):
         for shot in follow(Tracker(ColourNetwork(), Sam2()), source, plan):
             writer.write(shot)
@@ -295,6 +305,15 @@ def test_hindsight_revises_as_many_frames_as_the_lag_allows(tmp_path: Path, lag:
     for index, shot in enumerate(shots):
         np.testing.assert_array_equal(shot.image, square(index))
         assert (shot.masks[1] & square_mask(index)).any()
+
+
+@pytest.mark.parametrize(("lag", "turn"), [(None, 1), (0, 4), (1, 3), (2, 2), (20, 1)])
+def test_an_evaluation_revises_what_following_revises(lag: int | None, turn: int) -> None:
+    tracker = Tracker(ColourNetwork(), Sam2(), selector=Turncoat(lag))
+    for hindsight, expected in ((True, turn), (False, 4)):
+        protocol = EvaluationProtocol(hindsight=hindsight)
+        found = track({"turncoat": tracker}, Square("alpha", 8, 0), protocol, Watch())["turncoat"].objects[1]
+        assert found.frame == list(range(8)) and found.choice == [0] * expected + [1] * (8 - expected)
 
 
 def test_red_is_followed(tmp_path: Path) -> None:
