@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from framework.learning.mask_losses import iou
 from framework.state import State
 from framework.tracker import Tracker, advance
 from framework.types import Features, Frame, Result
@@ -81,5 +82,4 @@ def _overlap(results: Sequence[Result], truth: Mapping[int, Bool[Tensor, "Hv Wv"
     found = [result.masks() for result in results]
     masks = torch.stack([torch.stack([each[key] for key in keys]) for each in found])
     true = torch.stack([truth[key].to(masks.device) for key in keys])
-    shared, union = (masks & true).sum(dim=(-2, -1)), (masks | true).sum(dim=(-2, -1))
-    return torch.where(union > 0, shared / union.clamp_min(1), 1.0).mean(dim=1)
+    return iou(masks, true.expand_as(masks)).mean(dim=1)

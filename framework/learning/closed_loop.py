@@ -1,6 +1,7 @@
 """Training of a small part of a tracker on records, judged by how well the tracker does with it."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -8,10 +9,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from framework.data.sequence import DataSet
+from framework.data.sequence import DataSet, VideoSequence
 from framework.interfaces import Network
-from framework.learning.read_gate import track
 from framework.learning.recorded import Pairing
+from framework.metrics.tracking import mask_iou
+from framework.tracker import Tracker, lockstep
+from framework.types import Frame
 
 
 class ClosedLoop(pl.LightningModule, ABC):
@@ -54,8 +57,7 @@ class ClosedLoop(pl.LightningModule, ABC):
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        norms = [p.grad.norm() for p in self.part.parameters() if p.grad is not None]
-        self.log("train/gradient", torch.stack(norms).norm(), batch_size=1)
+        self.log("train/gradient", gradient_norm(self.part), batch_size=1)
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         if dataloader_idx == 0:
@@ -66,3 +68,22 @@ class ClosedLoop(pl.LightningModule, ABC):
         with torch.inference_mode():
             reached = [track(self._trackers, video)[""] for video in videos]
         self.log("val/J", float(np.mean(reached)), batch_size=1, add_dataloader_idx=False)
+
+
+def gradient_norm(part: nn.Module) -> Tensor:
+    """Of all its parameters together."""
+    return torch.stack([p.grad.norm() for p in part.parameters() if p.grad is not None]).norm()
+
+
+def track(trackers: Mapping[str, Tracker], video: VideoSequence) -> dict[str, float]:
+    """Mean IoU of each tracker over the tracked frames of a video, 0..1; absent frames count as in `jaccard`."""
+    prompts = video.prompts()
+    frames = (Frame(video.frame(index), prompts.get(index, {})) for index in range(video.length))
+    scores: dict[str, list[float]] = {name: [] for name in trackers}
+    for index, results in enumerate(lockstep(trackers, frames, video.length)):
+        truth = video.truth(index)
+        for name, result in results.items():
+            for key, mask in result.masks().items():
+                if key in truth and key not in prompts.get(index, {}):
+                    scores[name].append(mask_iou(mask.cpu().numpy(), truth[key]))
+    return {name: float(np.mean(values)) for name, values in scores.items()}

@@ -27,8 +27,8 @@ from framework.learning.unroll import (
     decode,
     memorise,
     point_to,
-    upsample,
 )
+from framework.types import upsample
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +328,7 @@ class Pretraining(pl.LightningModule):
             past.append(remember(self.network, clip, t, decoded, own=True))
             del past[:-POINTERS]
             token = decoded.best()
-            shown = upsample(decoded.logit(token), clip.masks.shape[-1]) > 0
+            shown = upsample(decoded.logit(token), (clip.masks.shape[-2], clip.masks.shape[-1])) > 0
             shown = shown & (decoded.presence > 0)[:, None, None]
             picked = decoded.iou.gather(1, token[:, None])[:, 0]
             visible = clip.visible(t)

@@ -1,7 +1,6 @@
 """Training of a read gate through the tracking loop itself, by way of the memory attention of a frozen network."""
 
 import copy
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, cast
 
@@ -16,12 +15,13 @@ from framework.data.sequence import VideoSequence
 from framework.defaults import NoMotion
 from framework.errors import InputError
 from framework.interfaces import MemoryPolicy, MotionModel, Network
+from framework.learning.closed_loop import gradient_norm, track
 from framework.learning.excerpts import Excerpt
 from framework.learning.graph import detached
 from framework.learning.mask_losses import Terms, mask_loss, quality_loss
 from framework.metrics.tracking import mask_iou
-from framework.tracker import Tracker, lockstep
-from framework.types import Features, Frame, Track
+from framework.tracker import Tracker
+from framework.types import Features, Track
 
 CLEAR = 3.0
 """Mask cells from which an object counts as visible; a sliver is neither visible nor absent."""
@@ -181,8 +181,7 @@ class ReadGate(pl.LightningModule):
             terms.add("iou", quality_loss(found.iou, found.logits, covered)[0, track.choice])
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        parts = [p.grad.norm() for p in self.learned.parameters() if p.grad is not None]
-        self.log("train/gradient", torch.stack(parts).norm(), batch_size=1)
+        self.log("train/gradient", gradient_norm(self.learned), batch_size=1)
 
     # ------------------------------------------------------------------ whole videos, closed loop
 
@@ -196,17 +195,3 @@ class ReadGate(pl.LightningModule):
             gain = quality[name] - quality[f"{name} at start"]
             self.log(f"val/{name}_gain", gain, batch_size=1, sync_dist=True)
         self.log("val/J", float(np.mean([quality[name] for name in ways])), batch_size=1, sync_dist=True)
-
-
-def track(trackers: Mapping[str, Tracker], video: VideoSequence) -> dict[str, float]:
-    """Mean IoU of each tracker over the tracked frames of a video, 0..1; absent frames count as in `jaccard`."""
-    prompts = video.prompts()
-    frames = (Frame(video.frame(index), prompts.get(index, {})) for index in range(video.length))
-    scores: dict[str, list[float]] = {name: [] for name in trackers}
-    for index, results in enumerate(lockstep(trackers, frames, video.length)):
-        truth = video.truth(index)
-        for name, result in results.items():
-            for key, mask in result.masks().items():
-                if key in truth and key not in prompts.get(index, {}):
-                    scores[name].append(mask_iou(mask.cpu().numpy(), truth[key]))
-    return {name: float(np.mean(values)) for name, values in scores.items()}

@@ -1,11 +1,12 @@
 """Records of videos: made once, by worker processes, and kept on disk under all that decides them."""
 
-import os
+import io
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Generic, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch.utils.data import Dataset
 from framework import identity
 from framework.data.sequence import DataSet, VideoSequence
 from framework.defaults import NoMotion
+from framework.files import write_atomic
 from framework.interfaces import MemoryPolicy, MotionModel, Network
 from framework.tracker import Tracker
 
@@ -68,9 +70,14 @@ class Recorded(Dataset, ABC, Generic[R]):
     def __getitem__(self, index: int) -> R:
         video = self.data.sequence(self.videos[index])
         path = self.folder / f"{video.name}.npz"
-        if not path.exists():
+        try:
+            return self._load(path)
+        except (FileNotFoundError, EOFError, ValueError, BadZipFile):  # not recorded yet, or damaged since
             with torch.inference_mode():
                 _save(self.record(video, self.videos[index]), path)
+            return self._load(path)
+
+    def _load(self, path: Path) -> R:
         with np.load(path, allow_pickle=False) as stored:
             return self.kind(**{name: stored[name] for name in stored.files})
 
@@ -80,8 +87,7 @@ def _trackers(parts: Mapping[str, Any]) -> list[Any]:
 
 
 def _save(record: Any, path: Path) -> None:
+    content = io.BytesIO()
+    np.savez_compressed(content, **{field.name: getattr(record, field.name) for field in fields(record)})
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    with draft.open("wb") as file:
-        np.savez_compressed(file, **{field.name: getattr(record, field.name) for field in fields(record)})
-    draft.replace(path)
+    write_atomic(path, content.getvalue())

@@ -13,7 +13,8 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from framework.learning.clip_rows import ClipRows
-from framework.learning.unroll import POINTERS, PROMPTED_SLOT, SURE, Decoded, Memory, memorise, point_to, upsample
+from framework.learning.unroll import POINTERS, PROMPTED_SLOT, SURE, Decoded, Memory, memorise, point_to
+from framework.types import ABSENT_LOGIT, upsample
 
 Slotted = tuple[Memory, Int[Tensor, " R"]]
 """A memory and the row of the temporal code that it uses in every row."""
@@ -35,8 +36,8 @@ def remember(
     token, visible = decoded.best(), clip.visible(t)
     if own:
         visible = decoded.presence > 0
-        logits = upsample(decoded.logit(token), clip.masks.shape[-1])
-        logits = torch.where(visible[:, None, None], logits, -1024.0)
+        logits = upsample(decoded.logit(token), (clip.masks.shape[-2], clip.masks.shape[-1]))
+        logits = torch.where(visible[:, None, None], logits, ABSENT_LOGIT)
     else:
         logits = _sure(clip.masks[:, t])
     if wrong is not None:
@@ -54,7 +55,7 @@ def _sure(mask: Bool[Tensor, "R H W"]) -> Tensor:
 def nothing(network: SAM2Base, clip: ClipRows, t: int) -> Memory:
     """Memory of frame `t` if no object was seen in it."""
     unseen = torch.zeros_like(clip.masks[:, t])
-    features = memorise(network, clip.at(t), unseen.float() - 1024.0, unseen[:, 0, 0])
+    features = memorise(network, clip.at(t), unseen.float() + ABSENT_LOGIT, unseen[:, 0, 0])
     pointer = network.no_obj_ptr.expand(clip.count, -1)
     return Memory(features, pointer, torch.zeros_like(clip.covered[:, t]), clip.times[:, t])
 

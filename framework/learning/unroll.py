@@ -201,7 +201,3 @@ def _read(
     space = weight[..., :turning]
     mass = (space @ coverage[..., None])[..., 0] / space.sum(dim=-1).clamp_min(1e-6)
     return attention.out_proj(weight @ v), mass
-
-
-def upsample(logits: Float[Tensor, "R h w"], size: int) -> Float[Tensor, "R H W"]:
-    return F.interpolate(logits[:, None], size=(size, size), mode="bilinear", align_corners=False)[:, 0]
