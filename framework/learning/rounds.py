@@ -53,7 +53,7 @@ class Rounds(pl.LightningDataModule, ABC, Generic[R]):
         """All of these records as one validation step."""
 
     def state_dict(self) -> dict[str, Any]:
-        return {"folders": self.folders}
+        return {"folders": [*self.folders]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.folders = state_dict["folders"]
@@ -74,7 +74,7 @@ class Rounds(pl.LightningDataModule, ABC, Generic[R]):
             learned = len(found) - (0 if turn else self.held_out)
             self.kept_back += found[learned:]
             self.rounds.append(found[:learned])
-            self.folders = [*self.folders[:turn], str(records.folder)]
+            self.folders[turn:] = [str(records.folder), *self.folders[turn + 1 :]]
 
     def train_dataloader(self) -> DataLoader:
         epoch = self.learning.current_epoch

@@ -10,6 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from experiments.train import train
 from framework.data.procedural import Procedural
 from framework.errors import InputError
+from framework.learning.choice import ChoiceLearning
 from framework.learning.excerpts import Cut, ExcerptStream
 from framework.learning.folder import claim
 from framework.learning.graph import detached
@@ -182,6 +183,35 @@ def test_training_repeats_and_goes_on_bit_for_bit(config, monkeypatch, capsys):
     assert torch.equal(load(cut.weights)(features), load(whole.weights)(features))
     curves = (Path(whole.folder) / "log/version_0/metrics.csv").read_text().splitlines()[0].split(",")
     assert {"train/loss", "train/gradient", "train/bias/spread", "val/soft", "val/hard_gain", "val/J"} <= set(curves)
+
+
+def test_rounds_go_on_with_the_one_that_was_broken_off(config, tmp_path, monkeypatch):
+    def rounds(name):
+        options = [
+            *("learner=choice", "steps=2", "trainer.max_epochs=3", "threads=1", "curves=csv"),
+            *(f"folder={tmp_path / name}", f"learner.data.cache={tmp_path / 'cache'}", "backbone.checkpoint=random"),
+            *("trainer.accelerator=cpu", "backbone.device=cpu", "learner.data.workers=0", "learner.data.videos=2"),
+            *("learner.data.held_out=1", "learner.data.data.videos.length=6", "learner.module.validation.limit=1"),
+        ]
+        return as_from_the_command_line("train", options)
+
+    whole, cut = rounds("whole"), rounds("cut")
+    train(whole)
+    step = ChoiceLearning.training_step
+
+    def failing(module, batch, index):
+        if module.global_step == 5:
+            raise RuntimeError("power cut")
+        return step(module, batch, index)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ChoiceLearning, "training_step", failing)
+        with pytest.raises(RuntimeError, match="power cut"):
+            train(cut)
+    assert weights(cut)[0] == 4
+    train(cut)
+    (reached, expected), (steps, resumed) = weights(whole), weights(cut)
+    assert reached == steps == 6 and torch.equal(resumed, expected)
 
 
 def test_a_folder_belongs_to_one_configuration(tmp_path):
