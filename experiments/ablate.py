@@ -20,7 +20,7 @@ def compare(config: DictConfig) -> None:
     limit_threads(config.threads)
     console, output, chosen, table = Console(), Path(config.output), variants(config), paper_table(config)
     data, protocol, reporter, logger = (build(config[part]) for part in ("data", "protocol", "report", "logger"))
-    reporter.check([variant.name for variant in chosen])
+    reporter.check([variant.name for variant in chosen], data)
     logger.check()
     if table is not None:
         table.check(data)

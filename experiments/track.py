@@ -9,6 +9,7 @@ from framework import identity
 from framework.cli import build, check, command, limit_threads, unknown
 from framework.data.prompts import schedule
 from framework.data.sources import open_source
+from framework.errors import InputError
 from framework.outputs import OUTPUTS, open_writers
 from framework.report.progress import frame_meter
 from framework.tracks import TrackFolder, follow, record
@@ -28,6 +29,8 @@ def main(config: DictConfig) -> None:
     plan = schedule(build(config.prompt), source.size, source.length)
     (variant,) = variants(config)
     tracker = variant.tracker(build(config.backbone))
+    if tracker.policy.privileged:
+        raise InputError(f"{variant.name} decides by true masks, which {source.name} has none of: give another policy=")
 
     configuration = {
         "source": str(Path(f"{config.source}").resolve()) if Path(f"{config.source}").exists() else config.source,

@@ -8,6 +8,7 @@ from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from framework.cli import build, check, command, limit_threads, positive
+from framework.errors import InputError
 from framework.learning.console import without_advice
 from framework.learning.folder import claim, write_best
 
@@ -16,6 +17,8 @@ def train(config: DictConfig) -> None:
     """Goes on from the folder's last validation when there was one; writes the weights that were best at any."""
     check(config, seed=int, steps=int, threads=int | None, folder=str, weights=str)
     positive("steps", config.steps)
+    if config.seed < 0:
+        raise InputError(f"seed={config.seed} must be 0 or more")
     limit_threads(config.threads)
     without_advice()
     pl.seed_everything(config.seed, verbose=False)

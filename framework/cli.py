@@ -21,6 +21,7 @@ from typing import Any, Literal, NoReturn
 import cv2
 import hydra
 import torch
+import yaml
 from hydra._internal.utils import _locate, get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -111,6 +112,8 @@ def explain(error: BaseException) -> str | None:
             line = _explain_option(error)
         case HydraException():
             line = str(error)
+        case yaml.YAMLError():
+            line = f"a configuration file is not valid YAML: {error}"
         case OSError():
             reason = error.strerror or str(error) or type(error).__name__
             line = f"{error.filename}: {reason}" if error.filename else reason
@@ -133,6 +136,8 @@ def build(config: Any, *refusals: type[Exception]) -> Any:
         return hydra.utils.instantiate(config, _convert_="all")
     except InstantiationException as error:
         cause = error.__cause__  # it would be lost on the way back from another process
+        if isinstance(cause, TypeError) and "abstract class" in str(cause):
+            raise InputError(str(cause)) from error
         if cause and isinstance(cause, (InputError, ValueError, OSError, *refusals)):
             key = _field(str(error), "full_key")
             raise InputError(f"{key}: {explain(cause) or cause}".removeprefix(": ")) from error
@@ -174,6 +179,8 @@ def _check_arguments() -> None:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
+        if {"-m", "--multirun"} & {*sys.argv[2:]}:
+            message += " (-m stands before all options)"
         raise InputError(f"{message}: options are written key=value, and --help lists them")
 
     parser.error = refuse  # type: ignore[method-assign]

@@ -82,8 +82,8 @@ def evaluate(
         if names and all(folder.finished(name) for folder in by_run.values() for name in names):
             paths = ", ".join(str(folder.path) for folder in by_run.values())
             raise InputError(
-                f"{data.name} is tracked and kept in {paths}, but its truth is secret: python -m experiments.export "
-                "writes what its server takes"
+                f"{data.name} is tracked and kept in {paths}, but there is no truth beyond its prompts to "
+                "score it by; where a server has it, python -m experiments.export writes what that takes"
             )
         reasons = {**comparison.lost, **comparison.failures}
         reason = next(iter(reasons.values()), "the data set has no sequence")

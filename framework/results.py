@@ -122,8 +122,8 @@ class RunFolder:
         try:
             there = json.loads(about.read_text())
             same = there["format"] == FORMAT and there["identity"] == json.loads(json.dumps(identity))
-        except (OSError, ValueError, KeyError):
-            same = False
+        except (OSError, ValueError, KeyError) as error:
+            raise InputError(f"{about} is damaged: restore it, or choose another output=") from error
         if not same:
             raise InputError(
                 f"{folder.path} holds another configuration's results: remove it or choose another output="

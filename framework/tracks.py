@@ -11,7 +11,9 @@ Everything is written to a hidden folder inside the output and moved to its name
 absent, and what is held in memory does not grow with the video.
 """
 
+import fcntl
 import json
+import os
 import shutil
 import signal
 import threading
@@ -87,6 +89,7 @@ class TrackFolder:
         self.partial = path / ".partial"
         self._configuration = json.loads(json.dumps(configuration))
         self._made: list[Path] = []
+        self._handle: int | None = None
         if path.exists() and not path.is_dir():
             raise InputError(f"output={path} is a file: give a folder")
         if path.exists() and not overwrite:
@@ -95,13 +98,24 @@ class TrackFolder:
     def __enter__(self) -> "TrackFolder":
         self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(self.partial, ignore_errors=True)
-            self.partial.mkdir()
+            self.partial.mkdir(parents=True, exist_ok=True)
+            self._lock()
+            for left in self.partial.iterdir():  # by a process that was killed
+                _remove(left)
         except OSError:
             self._vanish()
             raise
         return self
+
+    def _lock(self) -> None:
+        """Claims the folder for as long as this process lives or is in the context."""
+        handle = os.open(self.partial, os.O_RDONLY)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise InputError(f"another process is writing to {self.path}: choose another output=") from None
+        self._handle = handle
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -122,6 +136,9 @@ class TrackFolder:
     def _vanish(self) -> None:
         """Takes away what is not finished, and the folders made for it if nothing else is in them."""
         shutil.rmtree(self.partial, ignore_errors=True)
+        if self._handle is not None:
+            os.close(self._handle)
+            self._handle = None
         for folder in self._made:
             with suppress(OSError):
                 folder.rmdir()

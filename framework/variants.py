@@ -17,7 +17,7 @@ from omegaconf import DictConfig, ListConfig
 
 from framework.cli import build, explain, unknown
 from framework.errors import InputError
-from framework.interfaces import Network
+from framework.interfaces import MemoryPolicy, Network
 from framework.papers import PaperTable, paper_table
 from framework.tracker import Tracker
 
@@ -39,6 +39,8 @@ class Variant:
             policy, motion, selector, make = (
                 build(self.config[group]) for group in ("policy", "motion", "selector", "tracker")
             )
+            if not isinstance(policy, MemoryPolicy):
+                raise InputError("policy is no MemoryPolicy: name one by policy._target_ in its file")
             return make(network=network, policy=policy, motion=motion, selector=selector)
         except InputError as error:
             raise InputError(f"variant '{self.name}': {error}") from error
@@ -53,8 +55,10 @@ def variants(config: DictConfig) -> list[Variant]:
     if table is not None:
         return _rows(table, config)
     if "variants" not in config:
-        choices = HydraConfig.get().runtime.choices
-        return [Variant(str(choices.get("method") or choices["policy"]), config)]
+        choices, given = HydraConfig.get().runtime.choices, HydraConfig.get().overrides.task
+        method = choices.get("method")
+        changed = [str(option) for option in given if method and _key(option) in ("policy", "motion", "selector")]
+        return [Variant(" ".join([str(method or choices["policy"]), *changed]), config)]
     listed = [config.variants] if isinstance(config.variants, str) else config.variants
     if not isinstance(listed, list | ListConfig) or not listed or not all(isinstance(item, str) for item in listed):
         raise InputError("variants is a list of names, the baseline first: variants=[sam2,skip_absent]")
@@ -103,7 +107,10 @@ def swept(text: str) -> list[str]:
         else [given]
         for option, given in zip(options, own, strict=True)
     ]
-    return [shlex.join([name, *chosen]) for chosen in product(*choices)]
+    found = [shlex.join([name, *chosen]) for chosen in product(*choices)]
+    if not found:
+        raise InputError(f"variant '{text}' stands for no variant: a range leaves nothing")
+    return found
 
 
 def _variant(text: str, shared: Sequence[str]) -> Variant:

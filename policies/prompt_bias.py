@@ -1,6 +1,7 @@
 """Another policy's memories, read with more or less weight on the prompts."""
 
 from dataclasses import dataclass
+from math import isnan
 from typing import Any
 
 import torch
@@ -27,6 +28,11 @@ class PromptBias(Wrapped[Any]):
 
     policy: MemoryPolicy = SkipAbsent()
     bias: float = -0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isnan(self.bias):
+            raise ValueError("prompt_bias needs a number as bias, or -inf to leave prompts unread")
 
     def read(self, state: Any, query: Query) -> Read:
         return with_prompt_bias(super().read(state, query), self.bias)

@@ -139,6 +139,8 @@ def read_masks(path: Path) -> dict[int, Bool[np.ndarray, "Hv Wv"]]:
 def _read_ids(path: Path) -> tuple[Integer[np.ndarray, "Hv Wv"], bool]:
     try:
         with Image.open(path) as image:
+            if image.format == "JPEG":
+                raise InputError(f"{path}: JPEG blurs masks into more objects; save it as a palette or greyscale PNG")
             palette = image.mode == "P"
             values = np.array(image.convert("RGB") if image.mode in ("RGBA", "CMYK", "YCbCr") else image)
     except FileNotFoundError:

@@ -1,5 +1,6 @@
 """Training of a small part of a tracker on records, judged by how well the tracker does with it."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from framework.data.sequence import DataSet, VideoSequence
+from framework.errors import InputError
 from framework.interfaces import Network
 from framework.learning.recorded import Pairing
 from framework.metrics.tracking import mask_iou
@@ -27,9 +29,14 @@ class ClosedLoop(pl.LightningModule, ABC):
         validation: videos that are tracked.
         rate: highest learning rate, falling to 0 over the training.
         decay: of the weights.
+
+    Raises:
+        InputError: a rate or decay that nothing can be learned with.
     """
 
     def __init__(self, pairing: Pairing, network: Network, validation: DataSet, rate: float, decay: float) -> None:
+        if not 0 < rate < math.inf or not 0 <= decay < math.inf:
+            raise InputError(f"learning needs a rate above 0 and a decay of 0 or more, not {rate} and {decay}")
         super().__init__()
         self._trackers = {"": pairing.on(network)}  # in a mapping, or their weights would become part of this module
         self.validation, self.rate, self.decay = validation, rate, decay

@@ -36,7 +36,7 @@ def claim(folder: Path, configuration: str) -> Path | None:
     """The state that a training of this configuration has reached in its folder; None when it begins.
 
     Raises:
-        InputError: the folder is another training's.
+        InputError: the folder is another training's, or its state is damaged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     record, last = folder / CONFIGURATION, folder / LAST
@@ -45,7 +45,13 @@ def claim(folder: Path, configuration: str) -> Path | None:
     if not record.exists() and last.exists():
         raise InputError(f"{folder} holds a training without its {CONFIGURATION}: give another folder=, or remove it")
     write_atomic(record, configuration.encode())
-    return last if last.exists() else None
+    if not last.exists():
+        return None
+    try:
+        torch.load(last, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise InputError(f"{last} is damaged: remove it to begin again") from error
+    return last
 
 
 def write_best(module: Learner, best: str, path: Path) -> None:

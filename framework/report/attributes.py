@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from framework.comparison import Comparison, Run
+from framework.data.levels import LEVELS
 from framework.data.procedural import Attributes
 from framework.data.sequence import DataSet, VideoSequence
 from framework.errors import InputError
@@ -74,6 +75,18 @@ class AttributeTable:
         return terminal.tables(titles, lines, width, together=3)
 
 
+def check(wanted: Sequence[str], data: DataSet) -> None:
+    """Raises InputError for an attribute that no frame of the data can have."""
+    known = {*SIGHT, *LEVELS, *(field.name for field in fields(Attributes))}
+    if not {*wanted} - known:
+        return
+    for video in map(data.sequence, range(len(data))):
+        known |= {name for frame in range(video.length) for name in video.attributes(frame)}
+    for name in wanted:
+        if name not in known:
+            raise InputError(f"attribute '{name}' is unknown: choose among {', '.join(sorted(known))}")
+
+
 def by_attribute(
     comparison: Comparison, data: DataSet, wanted: Sequence[str] | None = None, seed: int = 0
 ) -> AttributeTable:
@@ -82,17 +95,11 @@ def by_attribute(
     `wanted` names attributes; None takes all that occur. Attributes are asked of the data again, which draws or reads
     frames where that is how they are known. Of several objects, all count on a frame that has the attribute. Every data
     set has two more: `visible` and `absent`, which hold for each object by itself.
-
-    Raises InputError for an unknown attribute.
     """
     videos = {video.name: video for video in map(data.sequence, range(len(data)))}
     holding = [_holding(videos[name], comparison.runs[0], name) for name in comparison.sequences]
     occurring = sorted({name for frames in holding for names in frames.values() for name in names})
     names = [*occurring, *SIGHT] if wanted is None else list(wanted)
-    known = sorted({*occurring, *SIGHT, *(field.name for field in fields(Attributes))})
-    for name in names:
-        if name not in known:
-            raise InputError(f"attribute '{name}' is unknown: choose among {', '.join(known)}")
     values = [_values(run, comparison.sequences, holding, names) for run in comparison.runs]
     counts = {name: int((~np.isnan(column)).sum()) for name, column in zip(names, values[0].T, strict=True)}
     if wanted is None:

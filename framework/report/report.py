@@ -132,14 +132,17 @@ class Reporter:
         if self.pictures < 0 or self.seed < 0:
             raise InputError("seed and pictures are whole numbers, 0 or more")
 
-    def check(self, variants: Sequence[str]) -> None:
-        """Raises InputError, before hours of tracking, for options that do not fit the variants, the baseline first."""
+    def check(self, variants: Sequence[str], data: DataSet) -> None:
+        """Raises InputError, before hours of tracking, for options that fit neither the variants, the baseline first,
+        nor the data."""
         check_bests(self.bests or {}, variants)
         others = [*variants[1:], *(self.bests or {})]
         if self.oracle is not None and self.oracle not in others:
             raise InputError(
-                f"oracle={self.oracle} is not a row beside the baseline: choose one of {', '.join(others)}"
+                f"oracle={self.oracle} is not a row beside the baseline: choose one of {', '.join(others) or 'none'}"
             )
+        if not isinstance(self.attributes, bool):
+            attributes.check(self.attributes, data)
 
     def report(
         self, comparison: Comparison, data: DataSet, configuration: str, reproduction: Reproduction | None = None

@@ -167,3 +167,6 @@ def test_results_of_another_configuration(tmp_path, capsys):
     assert call(evaluate.main, f"output={tmp_path}", "policy=sam2", *QUICK) == 2
     line = capsys.readouterr().err.strip()
     assert line == f"{about.parent} holds another configuration's results: remove it or choose another output="
+    about.write_bytes(b"")
+    assert call(evaluate.main, f"output={tmp_path}", "policy=sam2", *QUICK) == 2
+    assert capsys.readouterr().err.strip() == f"{about} is damaged: restore it, or choose another output="

@@ -39,6 +39,11 @@ BAD: dict[str, tuple[list[str], str]] = {
     "mask of another size": ([CLIP, "prompt.mask=small.png"], "the mask is 32x24 but the video is 64x48; resize"),
     "empty mask": ([CLIP, "prompt.mask=black.png"], "black.png: the mask is empty; paint the object"),
     "corrupt mask": ([CLIP, "prompt.mask=text.mp4"], "text.mp4: cannot be read as an image"),
+    "bound without truth": (
+        [CLIP, BOX, "policy=oracle_gate"],
+        "oracle_gate decides by true masks, which clip has none",
+    ),
+    "blurred mask": ([CLIP, "prompt.mask=mask.jpg"], "mask.jpg: JPEG blurs masks into more objects; save it as a"),
     "coloured mask": ([CLIP, "prompt.mask=frames/frame0.png"], "the mask is a colour image"),
     "box outside": ([CLIP, "prompt.box=[70,0,90,20]"], "box=[70,0,90,20] is outside the 64x48 video"),
     "box partly outside": ([CLIP, "prompt.box=[50,0,90,20]"], "partly outside the 64x48 video; give [50,0,64,20]"),
@@ -117,6 +122,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (root / "rubbish").mkdir()
     (root / "rubbish" / "frame0.png").write_bytes(b"rubbish")
     Image.fromarray(square_mask(0)).save(root / "mask.png")
+    Image.fromarray(255 * square_mask(0).astype(np.uint8)).save(root / "mask.jpg")
     Image.fromarray(square_mask(0)[::2, ::2]).save(root / "small.png")
     Image.fromarray(np.zeros((48, 64), np.uint8)).save(root / "black.png")
     (root / "broken.json").write_text('[{"box": [1, 2')

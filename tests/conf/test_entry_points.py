@@ -45,6 +45,38 @@ BAD = {
         ["policy._target_=policies.sam2.Sma2", *LITTLE],
         "_target_=policies.sam2.Sma2: Are you sure that 'Sma2' is importable from module 'policies.sam2'? (give",
     ),
+    "train from a seed below 0": ("train", ["seed=-1"], "seed=-1 must be 0 or more"),
+    "train at no rate": (
+        "train",
+        ["learner=choice", "learner.module.rate=nan", "backbone.checkpoint=random"],
+        "learning needs a rate above 0 and a decay of 0 or more, not nan and 0.1",
+    ),
+    "an attribute that is not there": (
+        "ablate",
+        ["variants=[sam2,skip_absent]", "attributes=[nosuch]", *LITTLE],
+        "attribute 'nosuch' is unknown: choose among absent, appearance_change",
+    ),
+    "a bias that is no number": (
+        "evaluate",
+        ["policy=prompt_bias", "policy.bias=nan", *LITTLE],
+        "prompt_bias needs a number as bias",
+    ),
+    "a range of nothing": (
+        "ablate",
+        ['variants=[sam2,"random policy.seed=range(0)"]', *LITTLE],
+        "variant 'random policy.seed=range(0)' stands for no variant",
+    ),
+    "a policy that is none": (
+        "evaluate",
+        ["policy=no_memory", "policy._target_=framework.defaults.NoMotion", *LITTLE],
+        "policy is no MemoryPolicy: name one by policy._target_",
+    ),
+    "a policy that is not finished": (
+        "evaluate",
+        ["policy=no_memory", "policy._target_=framework.interfaces.MemoryPolicy", *LITTLE],
+        "Can't instantiate abstract class MemoryPolicy",
+    ),
+    "a sweep told late": ("evaluate", [*LITTLE, "-m", "policy=sam2,no_memory"], "(-m stands before all options)"),
     "a seed below 0": ("evaluate", ["policy=random", "policy.seed=-1", *LITTLE], "random needs slots >= 0, pointers"),
     "train for no step": ("train", ["steps=0"], "steps=0 must be 1 or more"),
     "train on nothing": ("train", ["backbone.checkpoint=nope.pt"], "checkpoint nope.pt does not exist: train it"),

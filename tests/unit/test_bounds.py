@@ -99,7 +99,7 @@ def test_without_a_clear_gap_there_is_a_dash_and_a_reason(comparison):
     same = replace(comparison, runs=(first, replace(first, name="same"), comparison.runs[2]))
     rows, _, below = shown(same, Layout(oracle="same"))
     assert rows[2].gap is None and table.cells(rows[2], Layout(oracle="same"))[5] == "-"
-    assert "gap closed: - as the gap itself (same - first, +0.000 [+0.000, +0.000]) is not clear of zero" in below
+    assert "gap closed: - as the gap itself (same - first, +0.000 [+0.000, +0.000]) is not above zero" in below
 
 
 def test_columns_are_chosen(comparison):
@@ -126,4 +126,4 @@ def with_first_two(comparison):
 )
 def test_wrong_bests_are_one_line(bests, message):
     with pytest.raises(InputError, match=message):
-        Reporter(bests=bests).check(list(POLICIES))
+        Reporter(bests=bests).check(list(POLICIES), VIDEOS)

@@ -189,6 +189,17 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
         save(output / "thesis.txt", source, plan_for(source))
 
 
+def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
+    source, output = open_source(write_folder(tmp_path / "clip", 2)), tmp_path / "out"
+    with TrackFolder(output, {}, OUTPUTS) as first:
+        (first.partial / "boxes.csv").write_text("half")
+        with pytest.raises(InputError, match=r"another process is writing to .*out: choose another output="):
+            save(output, source, plan_for(source))
+        assert names(first.partial) == ["boxes.csv"]
+    save(output, source, plan_for(source))
+    assert sorted(item.name for item in output.iterdir()) == sorted([*OUTPUTS, "run.json"])
+
+
 class Failing:
     """A writer whose disk is full at the third frame."""
 
@@ -228,6 +239,8 @@ def test_a_killed_run_leaves_only_the_hidden_folder_which_the_next_run_takes_awa
         for shot in follow(Tracker(ColourNetwork(), Sam2()), source, plan):
             writer.write(shot)
     assert [item.name for item in output.iterdir()] == [".partial"]
+    assert killed._handle is not None
+    os.close(killed._handle)  # the system does that
     save(output, source, plan_for(source))
     assert ".partial" not in names(output) and len(json.loads((output / "masks.json").read_text())) == 20
 

@@ -216,10 +216,13 @@ def test_rounds_go_on_with_the_one_that_was_broken_off(config, tmp_path, monkeyp
 
 def test_a_folder_belongs_to_one_configuration(tmp_path):
     assert claim(tmp_path / "run", "rate: 1") is None
-    (tmp_path / "run" / "last.ckpt").touch()
+    torch.save({"state_dict": {}}, tmp_path / "run" / "last.ckpt")
     assert claim(tmp_path / "run", "rate: 1") == tmp_path / "run" / "last.ckpt"
     with pytest.raises(InputError, match="another configuration"):
         claim(tmp_path / "run", "rate: 2")
+    (tmp_path / "run" / "last.ckpt").write_bytes(b"")
+    with pytest.raises(InputError, match=r"last.ckpt is damaged: remove it to begin again"):
+        claim(tmp_path / "run", "rate: 1")
 
 
 def test_a_trainer_that_cannot_be_is_refused_before_anything_is_written(config, tmp_path):
