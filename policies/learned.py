@@ -105,10 +105,10 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
 
     def read(self, state: LearnedState, query: Query) -> Read:
         bank, reach = state.bank, span(query, self.pointers)
-        whole_ = {kept.entry.frame: kept.entry for kept in state.lasting}
-        whole_ |= {entry.frame: entry for entry in bank.recent if entry.features is not None}
+        held = {kept.entry.frame: kept.entry for kept in state.lasting}
+        held |= {entry.frame: entry for entry in bank.recent if entry.features is not None}
         read = Read(
-            spatial=(*anchored(bank.anchors), *ranked([whole_[frame] for frame in sorted(whole_)])),
+            spatial=(*anchored(bank.anchors), *ranked([held[frame] for frame in sorted(held)])),
             pointers=(*pointers_of_anchors(bank.anchors, query), *pointers_by_rank(bank.recent, reach)),
             pointer_span=max(reach, 1),
         )

@@ -1,4 +1,4 @@
-"""What the embedded network is trained towards: masks, their quality, presence, and where memory is read."""
+"""What a network or a read gate is trained towards: masks, their quality, presence, and where memory is read."""
 
 from dataclasses import dataclass, field
 

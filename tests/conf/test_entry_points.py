@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from experiments import train
 from tests.conf.test_ablate import call
 
 LITTLE = ("data.limit=1", "data.length=4", "backbone.checkpoint=random")
@@ -90,6 +91,19 @@ BAD = {
     "score another's folder": ("score", ["run=used", "evaluator=davis2017"], "used holds no results: give run="),
     "export another's folder": ("export", ["run=used", "format=davis"], "used holds no results: give run="),
 }
+
+
+def test_an_interrupted_training_says_so(monkeypatch, capfd):
+    def interrupted(config):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)  # as Lightning does
+
+    monkeypatch.setattr(train, "train", interrupted)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    assert call(train.main) == 130
+    assert capfd.readouterr().err == "interrupted\n"
 
 
 @pytest.mark.parametrize("case", BAD)
