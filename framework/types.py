@@ -186,7 +186,7 @@ class Read:
     pointers: tuple[tuple[Entry, int], ...] = ()
     """(entry, frames ago); the distance may be a rank where a method counts so."""
     pointer_span: int = 15
-    """Frames by which pointer distances are divided."""
+    """Frames by which pointer distances are divided; 0, where only prompts lend theirs, counts as 1."""
     gain: Float[Tensor, " items"] | None = None
     """Scales an item's keys; None leaves them untouched."""
     bias: Float[Tensor, " items"] | None = None

@@ -73,7 +73,7 @@ class Dam4Sam(MemoryPolicy[DamState]):
         return Read(
             spatial=(*anchored(anchors), *ranked(recent)),
             pointers=(*((a, abs(now - a.frame)) for a in anchors), *pointers_by_age(others, query, reach)),
-            pointer_span=max(reach, 1),
+            pointer_span=reach,
         )
 
     def write(self, state: DamState, entry: Entry, outcome: Outcome) -> DamState:

@@ -43,7 +43,7 @@ class EvictOldest(MemoryPolicy[Evictions]):
         return Read(
             spatial=(*anchored(state.bank.anchors), *ranked(state.held)),
             pointers=(*pointers_of_anchors(state.bank.anchors, query), *pointers_by_rank(state.bank.recent, reach)),
-            pointer_span=max(reach, 1),
+            pointer_span=reach,
         )
 
     def write(self, state: Evictions, entry: Entry, outcome: Outcome) -> Evictions:

@@ -84,7 +84,7 @@ class Him2Sam(MemoryPolicy[HimState]):
         return Read(
             spatial=(*anchored(bank.anchors), *zip(short, slots, strict=True), *anchored(state.long)),
             pointers=(*pointers_of_anchors(bank.anchors, base), *pointers_by_age(bank.recent, base, reach)),
-            pointer_span=max(reach, 1),
+            pointer_span=reach,
         )
 
     def write(self, state: HimState, entry: Entry, outcome: Outcome) -> HimState:

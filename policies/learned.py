@@ -110,7 +110,7 @@ class Learned(nn.Module, MemoryPolicy[LearnedState]):
         read = Read(
             spatial=(*anchored(bank.anchors), *ranked([held[frame] for frame in sorted(held)])),
             pointers=(*pointers_of_anchors(bank.anchors, query), *pointers_by_rank(bank.recent, reach)),
-            pointer_span=max(reach, 1),
+            pointer_span=reach,
         )
         return with_prompt_bias(read, self.prompt_bias)
 

@@ -43,7 +43,7 @@ class Random(MemoryPolicy[Reservoir]):
                 *pointers_of_anchors(bank.anchors, query),
                 *pointers_by_age(bank.recent, query, reach),
             ),
-            pointer_span=max(reach, 1),
+            pointer_span=reach,
         )
 
     def write(self, state: Reservoir, entry: Entry, outcome: Outcome) -> Reservoir:

@@ -59,7 +59,7 @@ class RMem(MemoryPolicy[RMemState]):
         return Read(
             spatial=(*anchored(bank.anchors), *ranked([memory.entry for memory in state.tried])),
             pointers=(*pointers_of_anchors(bank.anchors, query), *pointers_by_age(bank.recent, query, reach)),
-            pointer_span=max(reach, 1),
+            pointer_span=reach,
         )
 
     def write(self, state: RMemState, entry: Entry, outcome: Outcome) -> RMemState:

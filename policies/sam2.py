@@ -39,7 +39,7 @@ class Sam2(MemoryPolicy[Bank]):
         return Read(
             spatial=(*anchored(anchors), *((at[frame], slot) for frame, slot in reversed(slots))),
             pointers=(*pointers_of_anchors(anchors, query), *pointers_by_age(others, query, reach)),
-            pointer_span=max(reach, 1),
+            pointer_span=reach,
         )
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:

@@ -58,7 +58,7 @@ class Sam2Long(MemoryPolicy[Bank]):
         gain = None
         if len(spatial) > 1:
             gain = torch.cat([self._gain([entry for entry, _ in items]) for items in (spatial, pointers)])
-        return Read(spatial, pointers, max(span(query, self.pointers), 1), gain)
+        return Read(spatial, pointers, span(query, self.pointers), gain)
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
         if entry.scores.prompted:

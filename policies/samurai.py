@@ -54,7 +54,7 @@ class Samurai(MemoryPolicy[Bank]):
                 *pointers_of_anchors(state.anchors, query),
                 *pointers_by_age(state.recent, query, reach),
             ),
-            pointer_span=max(reach, 1),
+            pointer_span=reach,
         )
 
     def recent(self, state: Bank, query: Query) -> Sequence[Entry]:

@@ -22,7 +22,7 @@ class SkipAbsent(Sam2):
         return Read(
             spatial=(*anchored(state.anchors), *ranked(seen)),
             pointers=(*pointers_of_anchors(state.anchors, query), *pointers_by_rank(state.recent, reach)),
-            pointer_span=max(reach, 1),
+            pointer_span=reach,
         )
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:

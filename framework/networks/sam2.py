@@ -142,7 +142,7 @@ class Sam2Network:
         if not model.add_tpos_enc_to_obj_ptrs:
             return torch.zeros(len(reads), count, model.mem_dim, device=self.device)
         ago = torch.tensor([[ago for _, ago in read.pointers] for read in reads], device=self.device)
-        span = torch.tensor([[read.pointer_span] for read in reads], device=self.device)
+        span = torch.tensor([[max(read.pointer_span, 1)] for read in reads], device=self.device)
         width = model.hidden_dim if model.proj_tpos_enc_in_obj_ptrs else model.mem_dim
         return model.obj_ptr_tpos_proj(get_1d_sine_pe(ago / span, dim=width))
 

@@ -46,7 +46,7 @@ def check(read: Read, frame: int) -> None:
         frames = [entry.frame for entry, _ in part]
         assert len(set(frames)) == len(frames), f"frame {frame} reads {frames}"
     assert all(isinstance(ago, int) and ago >= 0 for _, ago in read.pointers), f"frame {frame}"
-    assert read.pointer_span >= 1
+    assert read.pointer_span >= 0
     assert all(weights is None or weights.shape == (items,) for weights in (read.gain, read.bias))
 
 

@@ -12,6 +12,7 @@ from framework.learning.clips import Curriculum
 from framework.learning.pretrain import Pretraining
 from framework.networks.micro import network
 from tests.composition import as_from_the_command_line
+from tests.power import power_cut
 
 SMALL = (
     *("curves=csv", "threads=1", "minutes=55.0", "trainer.accelerator=cpu", "+trainer.max_steps=3"),
@@ -34,18 +35,9 @@ def reached(config):
     return state["global_step"], state["spent"]
 
 
-def test_a_training_that_broke_off_goes_on_and_writes_weights_that_load(config, monkeypatch):
-    step = Pretraining.training_step
-
-    def failing(module, batch, index):
-        if module.global_step == 1:
-            raise RuntimeError("power cut")
-        return step(module, batch, index)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(Pretraining, "training_step", failing)
-        with pytest.raises(RuntimeError, match="power cut"):
-            pretrain(config)
+def test_a_training_that_broke_off_goes_on_and_writes_weights_that_load(config):
+    with power_cut(Pretraining, at=1):
+        pretrain(config)
     steps, spent = reached(config)
     assert steps == 1
     pretrain(config)

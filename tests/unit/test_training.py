@@ -23,6 +23,7 @@ from policies.learned_gate import Gate, LearnedGate, load
 from policies.skip_absent import SkipAbsent
 from policies.spread import Spread
 from tests.composition import as_from_the_command_line
+from tests.power import power_cut
 
 SIZE, ALL = 64, -1e9
 DATA = Procedural("train", "distractors", length=24, size=SIZE, targets=2)
@@ -82,7 +83,8 @@ def test_the_gradient_reaches_the_gate_through_memory_attention(monkeypatch):
     assert loss.isfinite() and {"train/mask", "train/presence", "train/iou", "train/bias/spread"} <= set(logged)
     for name, parameter in module.learned.named_parameters():
         assert parameter.grad.isfinite().all(), name
-        assert parameter.grad.abs().max() > 0, name
+        if name != "layers.4.bias":  # which the mean takes away again
+            assert parameter.grad.abs().max() > 0, name
     assert not any(parameter.requires_grad for parameter in module.tracker.network.model.parameters())
 
 
@@ -156,24 +158,15 @@ def weights(config):
     return state["global_step"], torch.cat([value.flatten() for value in state["state_dict"].values()])
 
 
-def test_training_repeats_and_goes_on_bit_for_bit(config, monkeypatch, capsys):
+def test_training_repeats_and_goes_on_bit_for_bit(config, capsys):
     """A training that breaks off in its fourth step and is started again ends as one that ran through."""
     whole, cut = config("whole"), config("cut")
     train(whole)
     told = [line for line in capsys.readouterr().out.splitlines() if line]
     assert [line.split("  val/J ")[0] for line in told[:2]] == ["step 2", "step 4"]
     assert told[2].startswith("weights") and len(told) == 3
-    step = ReadGate.training_step
-
-    def failing(module, batch, index):
-        if module.global_step == 3:
-            raise RuntimeError("power cut")
-        return step(module, batch, index)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(ReadGate, "training_step", failing)
-        with pytest.raises(RuntimeError, match="power cut"):
-            train(cut)
+    with power_cut(ReadGate, at=3):
+        train(cut)
     assert weights(cut)[0] == 2 and not Path(cut.weights).exists()
     halfway = weights(cut)[1]
     train(cut)
@@ -185,7 +178,7 @@ def test_training_repeats_and_goes_on_bit_for_bit(config, monkeypatch, capsys):
     assert {"train/loss", "train/gradient", "train/bias/spread", "val/soft", "val/hard_gain", "val/J"} <= set(curves)
 
 
-def test_rounds_go_on_with_the_one_that_was_broken_off(config, tmp_path, monkeypatch):
+def test_rounds_go_on_with_the_one_that_was_broken_off(config, tmp_path):
     def rounds(name):
         options = [
             *("learner=choice", "steps=2", "trainer.max_epochs=3", "threads=1", "curves=csv"),
@@ -197,17 +190,8 @@ def test_rounds_go_on_with_the_one_that_was_broken_off(config, tmp_path, monkeyp
 
     whole, cut = rounds("whole"), rounds("cut")
     train(whole)
-    step = ChoiceLearning.training_step
-
-    def failing(module, batch, index):
-        if module.global_step == 5:
-            raise RuntimeError("power cut")
-        return step(module, batch, index)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(ChoiceLearning, "training_step", failing)
-        with pytest.raises(RuntimeError, match="power cut"):
-            train(cut)
+    with power_cut(ChoiceLearning, at=5):
+        train(cut)
     assert weights(cut)[0] == 4
     train(cut)
     (reached, expected), (steps, resumed) = weights(whole), weights(cut)
