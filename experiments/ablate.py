@@ -6,12 +6,12 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from framework.cli import build, check, command, limit_threads
-from framework.evaluation import evaluate
-from framework.files import safe_name
-from framework.papers import paper_table
+from framework.benchmarks.papers import paper_table
+from framework.config.cli import build, check, command, limit_threads
+from framework.config.variants import variants
+from framework.evaluation.evaluate import evaluate
 from framework.report.sequence_progress import SequenceProgress
-from framework.variants import variants
+from framework.storage.files import safe_name
 
 
 def compare(config: DictConfig) -> None:

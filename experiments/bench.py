@@ -6,12 +6,12 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
-from framework.benchmark import components, locksteps
-from framework.cli import build, check, command, limit_threads, positive
-from framework.decisions import decisions, in_the_loop
+from framework.config.cli import build, check, command, limit_threads, positive
+from framework.config.variants import variants
+from framework.profiling.components import components, locksteps
+from framework.profiling.decisions import decisions, in_the_loop
 from framework.report.terminal import tables
 from framework.types import Frame
-from framework.variants import variants
 
 
 def show(title: str, columns: str, rows: Sequence[Sequence[object]]) -> None:

@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from framework.cli import build, check, command, positive
+from framework.config.cli import build, check, command, positive
 from framework.data.describe import census, contact_sheet
 from framework.errors import InputError
 

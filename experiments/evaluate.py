@@ -3,7 +3,7 @@
 from omegaconf import DictConfig
 
 from experiments.ablate import compare
-from framework.cli import command
+from framework.config.cli import command
 
 
 @command("evaluate")

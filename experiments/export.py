@@ -4,9 +4,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from framework.cli import build, check, command, unknown
-from framework.exports import FORMATS, export, problems
-from framework.exports.writing import open_run
+from framework.benchmarks.export import open_run
+from framework.benchmarks.formats import FORMATS, export, problems
+from framework.config.cli import build, check, command, unknown
 
 
 def write(config: DictConfig) -> None:

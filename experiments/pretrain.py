@@ -6,9 +6,9 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from framework.cli import build, check, command, limit_threads
-from framework.learning.console import without_advice
-from framework.learning.folder import claim
+from framework.config.cli import build, check, command, limit_threads
+from framework.learning.checkpoints import claim
+from framework.learning.progress import without_advice
 from framework.networks.micro import load
 
 

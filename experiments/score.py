@@ -4,9 +4,9 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from framework.cli import build, check, command, unknown
-from framework.exports.writing import open_run
-from framework.official import EVALUATORS, answers
+from framework.benchmarks.export import open_run
+from framework.benchmarks.scores import EVALUATORS, answers
+from framework.config.cli import build, check, command, unknown
 
 
 def score(config: DictConfig) -> None:

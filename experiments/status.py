@@ -6,9 +6,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from framework.cli import build, check, command
-from framework.evaluation import status
-from framework.variants import variants
+from framework.config.cli import build, check, command
+from framework.config.variants import variants
+from framework.evaluation.evaluate import status
 
 
 @command("ablate")

@@ -5,15 +5,15 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from framework import identity
-from framework.cli import build, check, command, limit_threads, unknown
+from framework.config.cli import build, check, command, limit_threads, unknown
+from framework.config.variants import variants
 from framework.data.prompts import schedule
-from framework.data.sources import open_source
+from framework.data.sources.source import open_source
 from framework.errors import InputError
-from framework.outputs import OUTPUTS, open_writers
+from framework.inference.stream import TrackFolder, stream, write_all
+from framework.inference.writers import OUTPUTS, open_writers
 from framework.report.progress import frame_meter
-from framework.tracks import TrackFolder, follow, record
-from framework.variants import variants
+from framework.storage import identity
 
 
 @command("track")
@@ -45,8 +45,8 @@ def main(config: DictConfig) -> None:
         frame_meter(source.name, source.length) as meter,
     ):
         writers = open_writers(folder.partial, config.outputs, source, plan)
-        paths = record(
-            follow(tracker, source, plan), folder, writers, source.length is None, lambda shot: meter.advance()
+        paths = write_all(
+            stream(tracker, source, plan), folder, writers, source.length is None, lambda shot: meter.advance()
         )
     print(f"{meter.frames} frames at {meter.rate:.1f} fps -> {output}/: {', '.join(path.name for path in paths)}")
 

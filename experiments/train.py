@@ -7,10 +7,10 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from framework.cli import build, check, command, limit_threads, positive
+from framework.config.cli import build, check, command, limit_threads, positive
 from framework.errors import InputError
-from framework.learning.console import without_advice
-from framework.learning.folder import claim, write_best
+from framework.learning.checkpoints import claim, write_best
+from framework.learning.progress import without_advice
 
 
 def train(config: DictConfig) -> None:

@@ -2,7 +2,7 @@
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 HOLE_LOGIT = 0.1
@@ -57,3 +57,10 @@ def area_and_box(logits: Float[Tensor, "N h w"]) -> Float[Tensor, "N 5"]:
         dim=1,
     )
     return (edges * (area > 0)[:, None]).float()
+
+
+def iou(prediction: Bool[Tensor, "*n h w"], truth: Bool[Tensor, "*n h w"]) -> Float[Tensor, "*n"]:
+    """Intersection over union; 1 where both are empty."""
+    both = (prediction & truth).sum((-2, -1))
+    either = (prediction | truth).sum((-2, -1))
+    return torch.where(either > 0, both / either.clamp_min(1), 1.0)

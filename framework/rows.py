@@ -14,7 +14,7 @@ from torch import Tensor
 
 from framework.interfaces import Network
 from framework.masks import area_and_box, fill_holes
-from framework.types import Box, Candidates, Entry, Features, Lease, Opaque, Prompt, Read, Scores, Size
+from framework.types import Box, Candidates, Entry, Features, FrameEncoder, Opaque, Prompt, Read, Scores, Size
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +26,7 @@ class Correction:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Question:
+class RowRequest:
     """What one row asks of the network: a mask under a memory, or under a prompt."""
 
     read: Read = Read()
@@ -67,7 +67,7 @@ def _weights_identity(weights: Tensor | None) -> Hashable:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Answer:
+class RowPrediction:
     """What the network said."""
 
     candidates: Candidates
@@ -77,7 +77,7 @@ class Answer:
     attention: Float[Tensor, "items y x"] | None = None
 
 
-def _answer(network: Network, features: Features, questions: Sequence[Question]) -> list[Answer]:
+def _predict_batch(network: Network, features: Features, questions: Sequence[RowRequest]) -> list[RowPrediction]:
     """Answers to distinct questions of one shape."""
     rows = range(len(questions))
     first = questions[0]
@@ -90,7 +90,7 @@ def _answer(network: Network, features: Features, questions: Sequence[Question])
             given = network.prompt(features, prompts, conditioned, previous)
         else:
             given = network.prompt(features, prompts)
-        return [Answer(given.row(row)) for row in rows]
+        return [RowPrediction(given.row(row)) for row in rows]
     reads, attentions = [question.read for question in questions], None
     if first.measured:
         conditioned, attentions = network.measure(features, reads)
@@ -99,30 +99,32 @@ def _answer(network: Network, features: Features, questions: Sequence[Question])
     thresholds = torch.tensor([question.presence_threshold for question in questions])
     candidates = network.decode(features, conditioned, thresholds)
     return [
-        Answer(candidates.row(row), conditioned[row : row + 1], None if attentions is None else attentions[row])
+        RowPrediction(candidates.row(row), conditioned[row : row + 1], None if attentions is None else attentions[row])
         for row in rows
     ]
 
 
-def ask(network: Network, features: Features, questions: Sequence[Question]) -> tuple[list[Answer], int]:
+def predict_rows(
+    network: Network, features: Features, questions: Sequence[RowRequest]
+) -> tuple[list[RowPrediction], int]:
     """One answer per question (the same object for identical ones), and how many rows were computed."""
     identities = [question.identity() for question in questions]
     distinct = dict(zip(identities, questions, strict=True))
     batches: dict[Hashable, list[Hashable]] = {}
     for identity, question in distinct.items():
         batches.setdefault(question.shape(), []).append(identity)
-    answers: dict[Hashable, Answer] = {}
+    answers: dict[Hashable, RowPrediction] = {}
     for batch in batches.values():
-        answered = _answer(network, features, [distinct[identity] for identity in batch])
+        answered = _predict_batch(network, features, [distinct[identity] for identity in batch])
         answers.update(zip(batch, answered, strict=True))
     return [answers[identity] for identity in identities], len(distinct)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Sight:
+class HostPrediction:
     """An answer as a tracker sees it: holes filled, numbers on the host."""
 
-    answer: Answer
+    answer: RowPrediction
     shown: Float[Tensor, "M h w"]
     candidates: Candidates
     """One row; `iou` and `presence` on the host."""
@@ -132,7 +134,7 @@ class Sight:
     """Around each shown mask, in video pixels."""
 
 
-def see(answers: Iterable[tuple[Answer, int]], size: Size) -> list[Sight]:
+def to_host(answers: Iterable[tuple[RowPrediction, int]], size: Size) -> list[HostPrediction]:
     """(answer, hole area to fill) -> sight. All numbers come over in one transfer; equal pairs give one object."""
     pairs = list(answers)
     if not pairs:
@@ -145,7 +147,7 @@ def see(answers: Iterable[tuple[Answer, int]], size: Size) -> list[Sight]:
     host = torch.cat([torch.cat([iou[:, None], measured], dim=1).flatten(), presence]).cpu()
     numbers, presences = host[: 6 * len(iou)].reshape(-1, 6), host[6 * len(iou) :]
     sy, sx = size[0] / shown[0].shape[-2], size[1] / shown[0].shape[-1]
-    sights: dict[tuple[Answer, int], Sight] = {}
+    sights: dict[tuple[RowPrediction, int], HostPrediction] = {}
     for index, (pair, masks) in enumerate(zip(wanted, shown, strict=True)):
         at = sum(len(earlier) for earlier in shown[:index])
         rows = numbers[at : at + len(masks)]
@@ -153,7 +155,7 @@ def see(answers: Iterable[tuple[Answer, int]], size: Size) -> list[Sight]:
         candidates = Candidates(given.logits, rows[None, :, 0], given.pointers, presences[index : index + 1])
         boxes = [(x0 * sx, y0 * sy, x1 * sx, y1 * sy) if n else None for n, x0, y0, x1, y1 in rows[:, 1:].tolist()]
         areas = tuple(int(area) for area in rows[:, 1].tolist())
-        sights[pair] = Sight(pair[0], masks, candidates, areas, tuple(boxes))
+        sights[pair] = HostPrediction(pair[0], masks, candidates, areas, tuple(boxes))
     return [sights[pair] for pair in pairs]
 
 
@@ -161,7 +163,7 @@ def see(answers: Iterable[tuple[Answer, int]], size: Size) -> list[Sight]:
 class Observation:
     """A mask that was picked and is about to be remembered."""
 
-    sight: Sight
+    sight: HostPrediction
     mask: int
     motion: float | None
     """Agreement with the motion model."""
@@ -237,12 +239,12 @@ Show = Callable[[Tensor], tuple[Tensor, Opaque]]
 """Mask -> pointer and memory, as if it had been prompted."""
 
 
-def _lease(network: Network, features: Features, o: Observation, memory: Opaque, show: Show) -> Lease:
+def _lease(network: Network, features: Features, o: Observation, memory: Opaque, show: Show) -> FrameEncoder:
     """Re-encodes the mask as shown and binarised, which is what a prompt's memory is already."""
     if o.binarised:
-        return Lease(lambda: memory, show)
+        return FrameEncoder(lambda: memory, show)
     presence, shown = o.sight.answer.candidates.presence, o.sight.shown[o.mask][None]
-    return Lease(lambda: network.memorise(features, shown, presence, torch.tensor([True]))[0], show)
+    return FrameEncoder(lambda: network.memorise(features, shown, presence, torch.tensor([True]))[0], show)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

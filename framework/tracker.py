@@ -12,7 +12,7 @@ from torch import Tensor
 
 from framework.defaults import Greedy, NoMotion
 from framework.interfaces import MemoryPolicy, MotionModel, Network, Selector
-from framework.rows import Correction, Observation, Question, Sight, ask, memorise, see
+from framework.rows import Correction, HostPrediction, Observation, RowRequest, memorise, predict_rows, to_host
 from framework.state import Branch, Given, State, remember
 from framework.types import (
     Entry,
@@ -112,8 +112,8 @@ def advance(
     network = next(iter(trackers.values())).network
     rows = [row for name, tracker in trackers.items() for row in _rows(name, tracker, states[name], features, frame)]
 
-    answers, computed = ask(network, features, [row.question for row in rows])
-    sights = see(zip(answers, (row.tracker.fill_hole_area for row in rows), strict=True), features.video_size)
+    answers, computed = predict_rows(network, features, [row.question for row in rows])
+    sights = to_host(zip(answers, (row.tracker.fill_hole_area for row in rows), strict=True), features.video_size)
     groups = groupby(zip(rows, sights, strict=True), key=lambda pair: (pair[0].name, pair[0].key))
     chosen = [choice for _, group in groups for choice in _select(list(group), features)]
     chosen, corrected = _correct(network, chosen, features, frame)
@@ -146,8 +146,8 @@ def absorb(
         for name, tracker in trackers.items()
         for key, prompt in prompts.items()
     ]
-    answers, _ = ask(network, features, [row.question for row in rows])
-    sights = see(zip(answers, (row.tracker.fill_hole_area for row in rows), strict=True), features.video_size)
+    answers, _ = predict_rows(network, features, [row.question for row in rows])
+    sights = to_host(zip(answers, (row.tracker.fill_hole_area for row in rows), strict=True), features.video_size)
     chosen = [_take(row, sight) for row, sight in zip(rows, sights, strict=True)]
     entries, end_leases, _ = memorise(network, features, [choice.observation for choice in chosen])
     after = {name: (dict(state.objects), dict(state.given)) for name, state in states.items()}
@@ -172,7 +172,7 @@ class _Row:
     tracker: Tracker
     key: int
     branch: Branch
-    question: Question
+    question: RowRequest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,7 +195,7 @@ def _rows(name: str, tracker: Tracker, state: State, features: Features, frame: 
             continue
         for branch in branches:
             read = policy.read(branch.memory, query)
-            yield _Row(name, tracker, key, branch, Question(read, tracker.presence_threshold, policy.measures))
+            yield _Row(name, tracker, key, branch, RowRequest(read, tracker.presence_threshold, policy.measures))
     for key in fresh:
         yield _prompt_row(name, tracker, state, key, frame.prompts[key])
 
@@ -204,16 +204,16 @@ def _prompt_row(name: str, tracker: Tracker, state: State, key: int, prompt: Pro
     """A prompt joins the best branch of its object, or starts one."""
     known = state.objects.get(key)
     branch = known[0] if known else Branch(tracker.policy.init(), tracker.motion.init())
-    return _Row(name, tracker, key, branch, Question(prompt=prompt))
+    return _Row(name, tracker, key, branch, RowRequest(prompt=prompt))
 
 
-def _take(row: _Row, sight: Sight) -> _Choice:
+def _take(row: _Row, sight: HostPrediction) -> _Choice:
     """The one mask of a prompt."""
     observation = Observation(sight, mask=0, motion=None, binarised=True, prompted=True)
     return _Choice(row, observation, row.branch.total, row.branch.motion)
 
 
-def _select(group: Sequence[tuple[_Row, Sight]], features: Features) -> Iterator[_Choice]:
+def _select(group: Sequence[tuple[_Row, HostPrediction]], features: Features) -> Iterator[_Choice]:
     """The masks of one object that live on, best first."""
     (first, sight), *_ = group
     if first.question.prompt is not None:
@@ -240,11 +240,11 @@ def _correct(
         seen, mask = chosen[index].observation.sight, chosen[index].observation.mask
         assert seen.answer.conditioned is not None
         correction = Correction(seen.answer.conditioned, seen.shown[mask][None])
-        questions.append(Question(prompt=refined[chosen[index].row.key], correction=correction))
-    answers, _ = ask(network, features, questions)
+        questions.append(RowRequest(prompt=refined[chosen[index].row.key], correction=correction))
+    answers, _ = predict_rows(network, features, questions)
     holes = (chosen[index].row.tracker.fill_hole_area for index in at)
     result = list(chosen)
-    for index, sight in zip(at, see(zip(answers, holes, strict=True), features.video_size), strict=True):
+    for index, sight in zip(at, to_host(zip(answers, holes, strict=True), features.video_size), strict=True):
         anchor = chosen[index].row.tracker.anchor_corrections
         observation = Observation(sight, mask=0, motion=None, binarised=True, prompted=anchor)
         result[index] = replace(chosen[index], observation=observation)

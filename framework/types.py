@@ -110,7 +110,7 @@ class Scores:
     prompted: bool
 
 
-class Lease:
+class FrameEncoder:
     """Lets one `write` ask the network for other encodings of the entry it receives, and ends with that write."""
 
     __slots__ = ("_encode", "_made", "_show")
@@ -151,7 +151,7 @@ class Entry:
     pointer: Float[Tensor, " C"]
     features: Opaque | None
     scores: Scores
-    lease: Lease | None = field(default=None, repr=False)
+    lease: FrameEncoder | None = field(default=None, repr=False)
 
     def pointer_only(self) -> "Entry":
         """Without the spatial memory: kept for its pointer alone."""

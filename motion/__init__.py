@@ -1,0 +1,1 @@
+"""Motion models, one file each."""

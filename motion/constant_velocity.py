@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from framework.interfaces import MotionModel
 from framework.types import Candidates, Cue, Features, Outcome
-from motion.boxes import Corners, boxes, overlap
+from motion.components.boxes import Corners, boxes, overlap
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 from framework.interfaces import MotionModel
 from framework.types import Candidates, Cue, Features, Outcome
+from motion.components.point_refinement import Glimpse, PointRefinement
 from motion.kalman import Kalman, KalmanState
-from motion.refinement import Glimpse, PointRefinement
 
 
 @dataclass(frozen=True, slots=True, eq=False)

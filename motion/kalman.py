@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from framework.interfaces import MotionModel
 from framework.types import Candidates, Cue, Features, Outcome
-from motion.boxes import NOWHERE, Corners, boxes, overlap
+from motion.components.boxes import NOWHERE, Corners, boxes, overlap
 
 _STEP = np.eye(8) + np.eye(8, k=4)
 """Position += velocity, once per frame."""

@@ -5,9 +5,20 @@ from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import POINTERS, SLOTS, Bank, anchored, newest, pointers_by_age, ranked, reduced, seen_span, span
-from policies.masks import hypotheses, relative_size, remembered
-from policies.regions import foreground, rivals, told_apart
+from policies.components.bank import (
+    POINTERS,
+    SLOTS,
+    Bank,
+    at_anchor,
+    by_rank,
+    last,
+    pointers_by_age,
+    pointers_only_except,
+    seen_span,
+    span,
+)
+from policies.components.mask_sizes import hypotheses, relative_size, remembered
+from policies.components.regions import box_test, distractor_regions, foreground
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +82,7 @@ class Dam4Sam(MemoryPolicy[DamState]):
         reach = (seen_span if self.quirks else span)(query, self.pointers)
         others = sorted((*waiting, *bank.recent), key=lambda entry: entry.frame)
         return Read(
-            spatial=(*anchored(anchors), *ranked(recent)),
+            spatial=(*at_anchor(anchors), *by_rank(recent)),
             pointers=(*((a, abs(now - a.frame)) for a in anchors), *pointers_by_age(others, query, reach)),
             pointer_span=reach,
         )
@@ -100,9 +111,9 @@ class Dam4Sam(MemoryPolicy[DamState]):
     def _recent(self, known: Sequence[Entry], fresh: Sequence[Entry], count: int) -> Sequence[Entry]:
         """Oldest first: the last frame in view (`fresh` is a waiting anchor) after the spaced ones before it."""
         whole = [entry for entry in known if entry.features is not None]
-        last = [*whole, *fresh][-1:] if self.last else []
-        spaced = [e for e in whole if e.frame % self.interval == 0 and (not last or e.frame < last[0].frame)]
-        return newest([*spaced, *last], max(count, 0))
+        newest = [*whole, *fresh][-1:] if self.last else []
+        spaced = [e for e in whole if e.frame % self.interval == 0 and (not newest or e.frame < newest[0].frame)]
+        return last([*spaced, *newest], max(count, 0))
 
     def _settled(self, bank: Bank, now: int) -> Bank:
         """Without the anchors that are too old ever to be read again; they leave their pointer."""
@@ -118,8 +129,8 @@ class Dam4Sam(MemoryPolicy[DamState]):
         """Keeps the newest frame and the latest spaced ones whole, and the pointers within reach."""
         known = (*bank.recent, entry) if visible else bank.recent
         whole = [old for old in known if old.features is not None]
-        spaced = newest([old for old in whole if old.frame % self.interval == 0], self.slots)
-        return bank.keep(reduced(known, {*spaced, *whole[-1:]}, entry.frame - self.pointers + 1))
+        spaced = last([old for old in whole if old.frame % self.interval == 0], self.slots)
+        return bank.keep(pointers_only_except(known, {*spaced, *whole[-1:]}, entry.frame - self.pointers + 1))
 
     def _judge(self, state: DamState, entry: Entry, outcome: Outcome) -> tuple[tuple[int, ...], bool]:
         """Sizes with this frame's, and whether the frame becomes an anchor.
@@ -142,5 +153,5 @@ class Dam4Sam(MemoryPolicy[DamState]):
             and 1 - self.size_change <= typical <= 1 + self.size_change
             and (state.admitted is None or entry.frame - state.admitted > self.gap)
         )
-        found = rivals(logits, outcome.choice, chosen)
-        return sizes, reliable and (not self.introspection or told_apart(chosen, found, self.max_overlap))
+        found = distractor_regions(logits, outcome.choice, chosen)
+        return sizes, reliable and (not self.introspection or box_test(chosen, found, self.max_overlap))

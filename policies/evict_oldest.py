@@ -5,7 +5,17 @@ from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_by_rank, pointers_of_anchors, ranked, reduced, span
+from policies.components.bank import (
+    POINTERS,
+    SLOTS,
+    Bank,
+    at_anchor,
+    by_rank,
+    pointers_by_rank,
+    pointers_of_anchors,
+    pointers_only_except,
+    span,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +51,7 @@ class EvictOldest(MemoryPolicy[Evictions]):
     def read(self, state: Evictions, query: Query) -> Read:
         reach = span(query, self.pointers)
         return Read(
-            spatial=(*anchored(state.bank.anchors), *ranked(state.held)),
+            spatial=(*at_anchor(state.bank.anchors), *by_rank(state.held)),
             pointers=(*pointers_of_anchors(state.bank.anchors, query), *pointers_by_rank(state.bank.recent, reach)),
             pointer_span=reach,
         )
@@ -51,7 +61,7 @@ class EvictOldest(MemoryPolicy[Evictions]):
             return Evictions(state.bank.anchor(entry), tuple(e for e in state.held if e.frame != entry.frame))
         if entry.scores.presence <= self.presence:
             return replace(state, choice=())
-        recent = reduced((*state.bank.recent, entry)[-max(self.pointers, 1) :], (), 0)
+        recent = pointers_only_except((*state.bank.recent, entry)[-max(self.pointers, 1) :], (), 0)
         held = (*state.held, entry)
         return Evictions(state.bank.keep(recent), held[-self.slots :], held if len(held) > self.slots else ())
 

@@ -5,22 +5,22 @@ from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import (
+from policies.components.bank import (
     POINTERS,
     SLOTS,
     Bank,
-    anchored,
-    newest,
+    at_anchor,
+    last,
+    passes,
     pointers_by_age,
     pointers_of_anchors,
-    reduced,
+    pointers_only_except,
     seen_span,
     span,
-    vouched,
 )
-from policies.distinction import ContourDistance, Distinction
-from policies.masks import hypotheses, remembered
-from policies.regions import foreground
+from policies.components.distractor_tests import ContourTest, DistractorTest
+from policies.components.mask_sizes import hypotheses, remembered
+from policies.components.regions import foreground
 from policies.samurai import Samurai
 
 SCALE = 4
@@ -57,7 +57,7 @@ class Him2Sam(MemoryPolicy[HimState]):
     null``), the base+ file reads like `Delayed`, and box overlap counts all non-zero logits.
     """
 
-    rule: Distinction | None = ContourDistance()
+    rule: DistractorTest | None = ContourTest()
     slots: int = SLOTS
     pointers: int = POINTERS
     long: int = 1
@@ -82,7 +82,7 @@ class Him2Sam(MemoryPolicy[HimState]):
         online = self.quirks and query.length is None
         reach = (seen_span if online else span)(query, self.pointers)
         return Read(
-            spatial=(*anchored(bank.anchors), *zip(short, slots, strict=True), *anchored(state.long)),
+            spatial=(*at_anchor(bank.anchors), *zip(short, slots, strict=True), *at_anchor(state.long)),
             pointers=(*pointers_of_anchors(bank.anchors, base), *pointers_by_age(bank.recent, base, reach)),
             pointer_span=reach,
         )
@@ -91,23 +91,23 @@ class Him2Sam(MemoryPolicy[HimState]):
         if entry.scores.prompted:
             return replace(state, bank=state.bank.anchor(entry))
         sizes, admitted = self._judge(state, entry, outcome)
-        long = tuple(newest((*state.long, entry), self.long)) if admitted else state.long
+        long = tuple(last((*state.long, entry), self.long)) if admitted else state.long
         known = (*state.bank.recent, entry)
         trusted = self._trusted(known)
-        readable = {*newest(trusted, (self.slots - 1) * (self.stride + 1) + 1 + self.long)}
+        readable = {*last(trusted, (self.slots - 1) * (self.stride + 1) + 1 + self.long)}
         bases = [entry.frame + 1]
         if self.quirks:
-            bases += [base.frame for base in (*newest(trusted, self.long + 1), *long)]
+            bases += [base.frame for base in (*last(trusted, self.long + 1), *long)]
         near = {old for old in known for base in bases if 1 <= base - old.frame <= self.pointers}
         kept = [old for old in known if old in readable or old in near]
-        return HimState(state.bank.keep(reduced(kept, readable, oldest=0)), long, sizes)
+        return HimState(state.bank.keep(pointers_only_except(kept, readable, oldest=0)), long, sizes)
 
     def entries(self, state: HimState) -> Sequence[Entry]:
         return tuple(dict.fromkeys((*state.bank.entries(), *state.long)))
 
     def _trusted(self, entries: Sequence[Entry]) -> list[Entry]:
         asked = self.min_iou, self.min_presence, None if self.quirks else self.min_motion
-        return [entry for entry in entries if entry.features is not None and vouched(entry.scores, *asked)]
+        return [entry for entry in entries if entry.features is not None and passes(entry.scores, *asked)]
 
     def _short(self, state: HimState) -> list[Entry]:
         """Short-term frames, newest first."""
@@ -151,7 +151,7 @@ class Delayed(Samurai):
         if query.frame <= 2:
             return super().recent(state, query)
         older = [entry for entry in state.recent if entry.frame < query.frame - 1]
-        return newest(self.trusted(older), self.slots)
+        return last(self.trusted(older), self.slots)
 
     @property
     def held(self) -> int:

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from framework.types import Entry, Outcome
-from policies.regions import foreground
+from policies.components.regions import foreground
 from policies.skip_absent import SkipAbsent
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from framework.types import Entry, Outcome
-from policies.bank import Bank
+from policies.components.bank import Bank
 from policies.skip_absent import SkipAbsent
 
 

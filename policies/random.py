@@ -6,7 +6,16 @@ import numpy as np
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_by_age, pointers_of_anchors, ranked, span
+from policies.components.bank import (
+    POINTERS,
+    SLOTS,
+    Bank,
+    at_anchor,
+    by_rank,
+    pointers_by_age,
+    pointers_of_anchors,
+    span,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,7 @@ class Random(MemoryPolicy[Reservoir]):
     def read(self, state: Reservoir, query: Query) -> Read:
         bank, reach = state.bank, span(query, self.pointers)
         return Read(
-            spatial=(*anchored(bank.anchors), *ranked(bank.recent)),
+            spatial=(*at_anchor(bank.anchors), *by_rank(bank.recent)),
             pointers=(
                 *pointers_of_anchors(bank.anchors, query),
                 *pointers_by_age(bank.recent, query, reach),

@@ -7,7 +7,17 @@ from typing import ClassVar
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_by_age, pointers_of_anchors, ranked, reduced, span
+from policies.components.bank import (
+    POINTERS,
+    SLOTS,
+    Bank,
+    at_anchor,
+    by_rank,
+    pointers_by_age,
+    pointers_of_anchors,
+    pointers_only_except,
+    span,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +67,7 @@ class RMem(MemoryPolicy[RMemState]):
         reach = span(query, self.pointers)
         bank = state.bank
         return Read(
-            spatial=(*anchored(bank.anchors), *ranked([memory.entry for memory in state.tried])),
+            spatial=(*at_anchor(bank.anchors), *by_rank([memory.entry for memory in state.tried])),
             pointers=(*pointers_of_anchors(bank.anchors, query), *pointers_by_age(bank.recent, query, reach)),
             pointer_span=reach,
         )
@@ -66,7 +76,7 @@ class RMem(MemoryPolicy[RMemState]):
         if entry.scores.prompted:
             tried = tuple(memory for memory in state.tried if memory.entry.frame != entry.frame)
             return RMemState(state.bank.anchor(entry), tried)
-        recent = reduced((*state.bank.recent, entry), (), entry.frame - self.pointers + 1)
+        recent = pointers_only_except((*state.bank.recent, entry), (), entry.frame - self.pointers + 1)
         tried = (*self._measured(state, outcome), Tried(entry))
         return RMemState(state.bank.keep(recent), self._without_worst(tried) if len(tried) > self.slots else tried)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import POINTERS, SLOTS, Bank, anchored, pointers_by_age, pointers_of_anchors, span
+from policies.components.bank import POINTERS, SLOTS, Bank, at_anchor, pointers_by_age, pointers_of_anchors, span
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Sam2(MemoryPolicy[Bank]):
         slots = [(frame, slot) for slot, frame in enumerate(self._frames(query.frame)) if frame in at]
         reach = span(query, self.pointers)
         return Read(
-            spatial=(*anchored(anchors), *((at[frame], slot) for frame, slot in reversed(slots))),
+            spatial=(*at_anchor(anchors), *((at[frame], slot) for frame, slot in reversed(slots))),
             pointers=(*pointers_of_anchors(anchors, query), *pointers_by_age(others, query, reach)),
             pointer_span=reach,
         )

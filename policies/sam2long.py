@@ -9,23 +9,23 @@ from torch import Tensor
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import (
+from policies.components.bank import (
     POINTERS,
     SLOTS,
     Bank,
-    anchored,
-    newest,
+    at_anchor,
+    by_rank,
+    last,
     pointers_by_rank,
     pointers_of_anchors,
-    ranked,
-    reduced,
+    pointers_only_except,
     span,
 )
 
 
 @dataclass(frozen=True)
 class Sam2Long(MemoryPolicy[Bank]):
-    """Object-aware memory of one pathway (Ding et al., 2024, arXiv:2410.16268, section 3.3), for `policies.beam.Beam`.
+    """Object-aware memory of one pathway (Ding et al., 2024, arXiv:2410.16268, section 3.3), for `sam2long_beam`.
 
     Reads the prompts and the last `slots` frames with predicted IoU above `min_iou` and a positive object score;
     frame t-1 is always among them. Slots and pointer distances count ranks in that list. Keys of memories and, apart
@@ -52,7 +52,7 @@ class Sam2Long(MemoryPolicy[Bank]):
 
     def read(self, state: Bank, query: Query) -> Read:
         recent = self._listed(state, query)
-        spatial = (*anchored(state.anchors), *ranked(newest(recent, self.slots)))
+        spatial = (*at_anchor(state.anchors), *by_rank(last(recent, self.slots)))
         reach = min(self.pointers, len(recent) - 1 if self.quirks else len(recent))
         pointers = (*pointers_of_anchors(state.anchors, query), *pointers_by_rank(recent, reach))
         gain = None
@@ -64,9 +64,9 @@ class Sam2Long(MemoryPolicy[Bank]):
         if entry.scores.prompted:
             return state.anchor(entry)
         trusted = [known for known in (*state.recent, entry) if self._trusts(known)]
-        held = newest(trusted, max(self.slots, self.pointers))
-        last = () if self._trusts(entry) and held else (entry,)
-        return state.keep(reduced((*held, *last), {*newest(trusted, self.slots), entry}, oldest=0))
+        held = last(trusted, max(self.slots, self.pointers))
+        newest = () if self._trusts(entry) and held else (entry,)
+        return state.keep(pointers_only_except((*held, *newest), {*last(trusted, self.slots), entry}, oldest=0))
 
     def entries(self, state: Bank) -> Sequence[Entry]:
         return state.entries()

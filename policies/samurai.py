@@ -5,18 +5,18 @@ from dataclasses import dataclass
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import (
+from policies.components.bank import (
     POINTERS,
     SLOTS,
     Bank,
-    anchored,
-    newest,
+    at_anchor,
+    by_rank,
+    last,
+    passes,
     pointers_by_age,
     pointers_of_anchors,
-    ranked,
-    reduced,
+    pointers_only_except,
     span,
-    vouched,
 )
 
 
@@ -49,7 +49,7 @@ class Samurai(MemoryPolicy[Bank]):
     def read(self, state: Bank, query: Query) -> Read:
         reach = span(query, self.pointers)
         return Read(
-            spatial=(*anchored(state.anchors), *ranked(self.recent(state, query))),
+            spatial=(*at_anchor(state.anchors), *by_rank(self.recent(state, query))),
             pointers=(
                 *pointers_of_anchors(state.anchors, query),
                 *pointers_by_age(state.recent, query, reach),
@@ -60,15 +60,15 @@ class Samurai(MemoryPolicy[Bank]):
     def recent(self, state: Bank, query: Query) -> Sequence[Entry]:
         """Frames to read beside the prompts, oldest first."""
         trusted = self.trusted(state.recent)
-        last = [entry for entry in state.recent[-1:] if entry.frame == query.frame - 1 and entry not in trusted]
-        return newest([*trusted, *last], self.slots)
+        newest = [entry for entry in state.recent[-1:] if entry.frame == query.frame - 1 and entry not in trusted]
+        return last([*trusted, *newest], self.slots)
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
         if entry.scores.prompted:
             return state.anchor(entry)
         known = (*state.recent, entry)
-        readable = {*newest(self.trusted(known), self.held), entry}
-        return state.keep(reduced(known, readable, entry.frame - self.pointers + 1))
+        readable = {*last(self.trusted(known), self.held), entry}
+        return state.keep(pointers_only_except(known, readable, entry.frame - self.pointers + 1))
 
     def entries(self, state: Bank) -> Sequence[Entry]:
         return state.entries()
@@ -76,7 +76,7 @@ class Samurai(MemoryPolicy[Bank]):
     def trusts(self, entry: Entry) -> bool:
         """Whether the frame may stay in memory when it is no longer the last one."""
         late = not self.quirks or entry.frame >= 2
-        return late and vouched(entry.scores, self.min_iou, self.min_presence, self.min_motion)
+        return late and passes(entry.scores, self.min_iou, self.min_presence, self.min_motion)
 
     def trusted(self, entries: Sequence[Entry]) -> list[Entry]:
         """Those that are trusted and still have their spatial memory."""

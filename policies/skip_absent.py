@@ -3,7 +3,15 @@
 from dataclasses import dataclass
 
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import Bank, anchored, pointers_by_rank, pointers_of_anchors, ranked, span, thin
+from policies.components.bank import (
+    Bank,
+    at_anchor,
+    by_rank,
+    keep_pointers,
+    pointers_by_rank,
+    pointers_of_anchors,
+    span,
+)
 from policies.sam2 import Sam2
 
 
@@ -20,7 +28,7 @@ class SkipAbsent(Sam2):
         seen = state.recent[-self.slots :] if self.slots else ()
         reach = span(query, self.pointers)
         return Read(
-            spatial=(*anchored(state.anchors), *ranked(seen)),
+            spatial=(*at_anchor(state.anchors), *by_rank(seen)),
             pointers=(*pointers_of_anchors(state.anchors, query), *pointers_by_rank(state.recent, reach)),
             pointer_span=reach,
         )
@@ -30,7 +38,7 @@ class SkipAbsent(Sam2):
             return state.anchor(entry)
         if not self.keeps(entry, outcome):
             return state
-        return state.keep(thin((*state.recent, entry), self.slots, self.pointers))
+        return state.keep(keep_pointers((*state.recent, entry), self.slots, self.pointers))
 
     def keeps(self, entry: Entry, outcome: Outcome) -> bool:
         """Whether this frame is worth remembering."""

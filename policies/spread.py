@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from framework.types import Entry, Outcome, Query, Read
-from policies.bank import Bank, anchored, newest, reduced
+from policies.components.bank import Bank, at_anchor, last, pointers_only_except
 from policies.skip_absent import SkipAbsent
 
 
@@ -28,7 +28,7 @@ class Spread(SkipAbsent):
 
     def read(self, state: Bank, query: Query) -> Read:
         read, prompts = super().read(state, query), len(state.anchors)
-        older = anchored([entry for entry in self._left(state.recent) if entry.features is not None])
+        older = at_anchor([entry for entry in self._left(state.recent) if entry.features is not None])
         return replace(read, spatial=(*read.spatial[:prompts], *older, *read.spatial[prompts:]))
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
@@ -38,8 +38,8 @@ class Spread(SkipAbsent):
             return state
         seen = (*state.recent, entry)
         older = self._thinned([e for e in self._left(seen) if e.features is not None], entry.frame)
-        oldest = min((pointed.frame for pointed in newest(seen, self.pointers)), default=entry.frame)
-        return state.keep(reduced(seen, {*newest(seen, self.slots), *older}, oldest))
+        oldest = min((pointed.frame for pointed in last(seen, self.pointers)), default=entry.frame)
+        return state.keep(pointers_only_except(seen, {*last(seen, self.slots), *older}, oldest))
 
     def _left(self, seen: Sequence[Entry]) -> Sequence[Entry]:
         """Frames that are no longer among the recent ones."""

@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from framework.protocol import EvaluationProtocol
-from framework.records import ObjectRecord, SequenceRecord, encode_mask
-from framework.results import RunFolder
+from framework.evaluation.protocol import EvaluationProtocol
+from framework.evaluation.records import ObjectRecord, SequenceRecord
+from framework.evaluation.results import RunFolder
+from framework.storage.mask_rle import encode_mask
 from framework.types import MemoryUse, Work
 
 RUN = "0123456789abcdef"

@@ -13,13 +13,13 @@ from hydra.core.global_hydra import GlobalHydra
 from numpy.typing import ArrayLike
 from omegaconf import DictConfig
 
-from framework.cli import build
+from framework.config.cli import build
 from framework.interfaces import Network
 from framework.tracker import State, Tracker
 from framework.types import ANCHOR, Prompt, Track
-from motion.boxes import NOWHERE, overlap
+from motion.components.boxes import NOWHERE, overlap
 from motion.kalman import BoxFilter, Kalman, KalmanState
-from tests.scripted import Asked, Script, ScriptedMemory, ScriptedNetwork
+from tests.fakes.scripted import Asked, Script, ScriptedMemory, ScriptedNetwork
 
 ASSETS = Path(__file__).parent / "assets/traces"
 

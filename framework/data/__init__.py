@@ -1,0 +1,1 @@
+"""Frames and truth: sequences, prompts, and where they come from."""

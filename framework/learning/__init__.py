@@ -1,0 +1,1 @@
+"""Training: the network, the write gate, the judge, the read gate."""

@@ -17,7 +17,7 @@ NO_TIMES = -1.0  # speed of a tracker without a positive time
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SequencePrediction:
     """All repetitions of one tracker on one sequence."""
 
     name: str
@@ -29,7 +29,7 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class Got10kScores:
     ao: float  # mean overlap over frames, 0..1
     sr50: float
     sr75: float
@@ -38,9 +38,9 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    overall: Scores  # frames of all sequences and repetitions pooled
-    per_sequence: Mapping[str, Scores]
+class Got10kReport:
+    overall: Got10kScores  # frames of all sequences and repetitions pooled
+    per_sequence: Mapping[str, Got10kScores]
 
 
 def clip(boxes: Float[np.ndarray, "T 4"], resolution: tuple[int, int]) -> Float[np.ndarray, "T 4"]:
@@ -50,7 +50,7 @@ def clip(boxes: Float[np.ndarray, "T 4"], resolution: tuple[int, int]) -> Float[
     return np.concatenate([corners, np.clip(boxes[:, 2:], 0, bounds - corners)], axis=1)
 
 
-def overlaps(run: Run) -> Float[np.ndarray, " N"]:
+def overlaps(run: SequencePrediction) -> Float[np.ndarray, " N"]:
     """Overlap of every tracked frame with a visible target, one repetition after the other.
 
     Raises InputError without a repetition or when one has another length than the truth.
@@ -69,24 +69,24 @@ def overlaps(run: Run) -> Float[np.ndarray, " N"]:
     )
 
 
-def evaluate(runs: Sequence[Run]) -> Report:
+def evaluate(runs: Sequence[SequencePrediction]) -> Got10kReport:
     """Scores overall and per sequence. A sequence without a time file shows the speed of the sequence before it."""
     if not runs:
         raise InputError("no sequence to evaluate")
     ious = [overlaps(run) for run in runs]
     times = [None if run.times is None else run.times[run.times > 0] for run in runs]
-    per_sequence: dict[str, Scores] = {}
+    per_sequence: dict[str, Got10kScores] = {}
     latest = np.empty(0)
     for run, iou, measured in zip(runs, ious, times, strict=True):
         latest = latest if measured is None else measured
         per_sequence[run.name] = summarise(iou, latest)
     pooled = np.concatenate([np.empty(0), *(measured for measured in times if measured is not None)])
-    return Report(overall=summarise(np.concatenate(ious), pooled), per_sequence=per_sequence)
+    return Got10kReport(overall=summarise(np.concatenate(ious), pooled), per_sequence=per_sequence)
 
 
-def summarise(iou: Float[np.ndarray, " N"], times: Float[np.ndarray, " M"]) -> Scores:
+def summarise(iou: Float[np.ndarray, " N"], times: Float[np.ndarray, " M"]) -> Got10kScores:
     success = (iou[:, None] > THRESHOLDS).mean(axis=0)
-    return Scores(
+    return Got10kScores(
         ao=float(iou.mean()),
         sr50=float((iou > 0.5).mean()),
         sr75=float(success[75]),

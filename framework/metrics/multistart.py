@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from framework.errors import InputError
 from framework.metrics.regions import Region
-from framework.metrics.vots import Run
+from framework.metrics.vots import SequencePrediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class MultistartSequence:
     name: str
     size: tuple[int, int]  # width, height
     frames: int
-    runs: tuple[Run, ...]  # one per anchor, to an end of the video; a backward run is reversed
+    runs: tuple[SequencePrediction, ...]  # one per anchor, to an end of the video; a backward run is reversed
 
 
 def from_anchor(regions: Sequence[Region], frame: int, anchor: float) -> tuple[Region, ...]:

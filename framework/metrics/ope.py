@@ -1,7 +1,7 @@
 """One-pass evaluation of boxes: success, precision and normalised precision as the known tools compute them.
 
 "LaSOT AUC" is not one number. Every tool repairs predictions, treats absent frames and rounds in its own way, so
-each is a value of `Evaluator`, named in `EVALUATORS`, and its name belongs beside every score.
+each is a value of `OpeEvaluator`, named in `EVALUATORS`, and its name belongs beside every score.
 Boxes are rows x, y, w, h in pixels. Sources: Wu et al. (CVPR 2013) for the curves, Muller et al. (TrackingNet,
 ECCV 2018) for the normalised error, the behaviour of each tool for its conventions.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from framework.errors import InputError
-from framework.metrics import single
+from framework.metrics import torch_float32_sum as single
 
 Boxes = Float[np.ndarray, "T 4"]
 Rows = Bool[np.ndarray, " T"]
@@ -23,7 +23,7 @@ INF = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SequencePrediction:
     """One tracker on one sequence."""
 
     name: str
@@ -45,7 +45,7 @@ class Curves:
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class OpeScores:
     """Shares of frames, 0..1."""
 
     auc: float  # mean of the success curve
@@ -67,10 +67,10 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class OpeReport:
     sequences: tuple[Curves, ...]
-    per_sequence: Mapping[str, Scores]
-    overall: Scores  # unweighted mean of the curves over sequences
+    per_sequence: Mapping[str, OpeScores]
+    overall: OpeScores  # unweighted mean of the curves over sequences
 
 
 # ---- what the tools do to predictions
@@ -216,19 +216,19 @@ def infinite_where_empty(error: Callable[[Boxes, Boxes], np.ndarray], prediction
 Rates = tuple[Float[np.ndarray, " K"], Float[np.ndarray, " P"], Float[np.ndarray, " Q"]]
 
 
-def in_double(rates: Sequence[Rates]) -> Scores:
+def in_double(rates: Sequence[Rates]) -> OpeScores:
     """Means over sequences, then over thresholds."""
     success, precision, normalised = (np.mean(np.stack(curve), axis=0) for curve in zip(*rates, strict=True))
     return summarise(success, precision, normalised)
 
 
-def in_single(rates: Sequence[Rates]) -> Scores:
+def in_single(rates: Sequence[Rates]) -> OpeScores:
     """The same in percent and float32, so that a printed digit that hangs on rounding comes out the same."""
     tables = (np.stack(curve).astype(np.float32) for curve in zip(*rates, strict=True))
     success, precision, normalised = (np.float32(100) * single.column_means(table) for table in tables)
     percent = summarise(*(curve.astype(np.float64) for curve in (success, precision, normalised)))
     shares = {name: value / 100 for name, value in asdict(percent).items()}
-    return Scores(**shares | {"auc": float(single.mean(success)) / 100})
+    return OpeScores(**shares | {"auc": float(single.mean(success)) / 100})
 
 
 # ---- the evaluators
@@ -249,7 +249,7 @@ class FrameErrors:
 
 
 @dataclass(frozen=True, slots=True)
-class Evaluator:
+class OpeEvaluator:
     """The conventions of one tool on one benchmark; the defaults are those of the pytracking family on LaSOT.
 
     Steps, in order: prepare, cut, carry forward, fill up, frame 0 := truth, frame errors, thresholds.
@@ -271,9 +271,9 @@ class Evaluator:
     precision_thresholds: Float[np.ndarray, " P"] = field(default_factory=lambda: np.arange(51.0))
     normalised_thresholds: Float[np.ndarray, " Q"] = field(default_factory=lambda: np.arange(51) / 100)
     rate_type: type[np.floating] = np.float64  # of counts / frames
-    average: Callable[[Sequence[Rates]], Scores] = in_double
+    average: Callable[[Sequence[Rates]], OpeScores] = in_double
 
-    def curves(self, run: Run) -> Curves:
+    def curves(self, run: SequencePrediction) -> Curves:
         """Raises InputError for what the tool refuses."""
         if len(run.prediction) == 0:
             raise InputError(f"{run.name}: the prediction is empty; write one row per frame")
@@ -312,12 +312,12 @@ class Evaluator:
         boxes = self.fill(boxes[np.maximum.accumulate(rows)], len(truth))
         return np.concatenate([truth[:1], boxes[1:]])
 
-    def evaluate(self, runs: Sequence[Run]) -> Report:
+    def evaluate(self, runs: Sequence[SequencePrediction]) -> OpeReport:
         if not runs:
             raise InputError("no sequence to evaluate")
         sequences = tuple(self.curves(run) for run in runs)
         rates = [self.rates(curves) for curves in sequences]
-        return Report(
+        return OpeReport(
             sequences=sequences,
             per_sequence={c.name: summarise(*rate) for c, rate in zip(sequences, rates, strict=True)},
             overall=self.average(rates),
@@ -333,8 +333,8 @@ class Evaluator:
         return success, precision, normalised
 
 
-def summarise(success: np.ndarray, precision: np.ndarray, normalised: np.ndarray) -> Scores:
-    return Scores(
+def summarise(success: np.ndarray, precision: np.ndarray, normalised: np.ndarray) -> OpeScores:
+    return OpeScores(
         auc=float(success.mean()),
         op50=float(success[10]),
         op75=float(success[15]),
@@ -344,18 +344,18 @@ def summarise(success: np.ndarray, precision: np.ndarray, normalised: np.ndarray
     )
 
 
-PYTRACKING = Evaluator(cut=drop_filled_tail, valid=all_positive, rate_type=np.float32, average=in_single)
-SAMURAI = Evaluator(rate_type=np.float32, average=in_single)
+PYTRACKING = OpeEvaluator(cut=drop_filled_tail, valid=all_positive, rate_type=np.float32, average=in_single)
+SAMURAI = OpeEvaluator(rate_type=np.float32, average=in_single)
 HIM2SAM = replace(SAMURAI, prepare=zero_negatives)
 HIM2SAM_ENLARGED = replace(SAMURAI, prepare=enlarge_then_zero_negatives)  # result paths with "rvcot_nfs"
 
 # The Matlab toolkit of LaSOT: any unusable box is carried over, and an unusable true box is a hit for precision.
-LASOT_OFFICIAL = Evaluator(
+LASOT_OFFICIAL = OpeEvaluator(
     prepare=as_given, carried=where_not_positive, valid=all_positive, invalid=FrameErrors(-1.0, -1.0)
 )
 
 # The got-10k toolkit on other benchmarks: no repair, no notion of absence.
-GOT10K_GIT = Evaluator(
+GOT10K_GIT = OpeEvaluator(
     prepare=as_given,
     carried=never,
     fill=leave_short,
@@ -369,7 +369,7 @@ GOT10K_GIT = Evaluator(
 )
 
 # What the scores should mean: visible frames only, and an empty prediction is a miss.
-STRICT = Evaluator(
+STRICT = OpeEvaluator(
     prepare=partial(np.nan_to_num, nan=0.0),
     carried=never,
     fill=pad_with_zeros,
@@ -381,27 +381,27 @@ STRICT = Evaluator(
 )
 
 
-def under_lasot(evaluator: Evaluator) -> Evaluator:
+def under_lasot(evaluator: OpeEvaluator) -> OpeEvaluator:
     return evaluator
 
 
-def under_lasot_extension(evaluator: Evaluator) -> Evaluator:
+def under_lasot_extension(evaluator: OpeEvaluator) -> OpeEvaluator:
     """The pytracking family knows absence only by the data set name "lasot": elsewhere it is a normalised hit."""
     return replace(evaluator, fill=pad_with_zeros, absent=evaluator.invalid)
 
 
-def under_otb(evaluator: Evaluator) -> Evaluator:
+def under_otb(evaluator: OpeEvaluator) -> OpeEvaluator:
     """OTB, NfS and every other benchmark without a rule of its own."""
     return under_lasot_extension(evaluator)
 
 
-def under_uav(evaluator: Evaluator) -> Evaluator:
+def under_uav(evaluator: OpeEvaluator) -> OpeEvaluator:
     """UAV123 has NaN truth; such a frame is a hit for both precisions."""
     hit = FrameErrors(centre=-1.0, normalised=-1.0)
     return replace(evaluator, fill=pad_with_zeros, allows_unknown_truth=True, invalid=hit, absent=hit)
 
 
-EVALUATORS: Mapping[str, Evaluator] = {
+EVALUATORS: Mapping[str, OpeEvaluator] = {
     f"{tool}/{benchmark}": rule(evaluator)
     for tool, evaluator in {
         "pytracking": PYTRACKING,

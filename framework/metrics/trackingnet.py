@@ -18,7 +18,7 @@ BOXES = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class TrackingNetScores:
     """All 0..100."""
 
     coverage: float  # frames with a box
@@ -28,9 +28,9 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    overall: Scores  # mean over sequences; coverage is a mean over frames
-    per_sequence: Mapping[str, Scores]
+class TrackingNetReport:
+    overall: TrackingNetScores  # mean over sequences; coverage is a mean over frames
+    per_sequence: Mapping[str, TrackingNetScores]
 
 
 def find(name: str, submission: Mapping[str, np.ndarray]) -> np.ndarray | None:
@@ -55,8 +55,8 @@ def centres(boxes: Float[np.ndarray, "T 4"]) -> Float[np.ndarray, "T 2"]:
     return boxes[:, :2] + (boxes[:, 2:] + 1) / 2
 
 
-def score(prediction: np.ndarray | None, truth: Float[np.ndarray, "T 4"]) -> Scores:
-    """Scores of one sequence; None means that nothing was submitted for it."""
+def score(prediction: np.ndarray | None, truth: Float[np.ndarray, "T 4"]) -> TrackingNetScores:
+    """TrackingNetScores of one sequence; None means that nothing was submitted for it."""
     truth = np.round(truth)  # half to even
     boxes = aligned(None if prediction is None else np.round(prediction), truth)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -64,7 +64,7 @@ def score(prediction: np.ndarray | None, truth: Float[np.ndarray, "T 4"]) -> Sco
         difference = centres(boxes) - centres(truth)
         normalised = np.sqrt(((difference / truth[:, 2:]) ** 2).sum(axis=1))
     error = np.sqrt((difference**2).sum(axis=1))
-    return Scores(
+    return TrackingNetScores(
         coverage=100 * float((boxes.sum(axis=1) > 0).mean()),
         success=area((iou[:, None] >= SHARES).mean(axis=0)),
         precision=area((error[:, None] <= PIXELS * SHARES).mean(axis=0)),
@@ -76,8 +76,8 @@ def area(curve: Float[np.ndarray, " 21"]) -> float:
     return 100 * float(np.trapezoid(curve, SHARES))
 
 
-def evaluate(truth: Mapping[str, np.ndarray], submission: Mapping[str, np.ndarray]) -> Report:
-    """Scores of a submission; both map a path inside the archive to its boxes [T 4].
+def evaluate(truth: Mapping[str, np.ndarray], submission: Mapping[str, np.ndarray]) -> TrackingNetReport:
+    """TrackingNetScores of a submission; both map a path inside the archive to its boxes [T 4].
 
     A zero-sized true box is a miss for precision and normalised precision unless it is hit exactly.
     """
@@ -85,10 +85,10 @@ def evaluate(truth: Mapping[str, np.ndarray], submission: Mapping[str, np.ndarra
         raise InputError("no ground-truth file to evaluate against")
     per_sequence = {name: score(find(name, submission), boxes) for name, boxes in truth.items()}
     scores, frames = list(per_sequence.values()), [len(boxes) for boxes in truth.values()]
-    overall = Scores(
+    overall = TrackingNetScores(
         coverage=float(np.average([s.coverage for s in scores], weights=frames)),
         success=float(np.mean([s.success for s in scores])),
         precision=float(np.mean([s.precision for s in scores])),
         normalised=float(np.mean([s.normalised for s in scores])),
     )
-    return Report(overall=overall, per_sequence=per_sequence)
+    return TrackingNetReport(overall=overall, per_sequence=per_sequence)

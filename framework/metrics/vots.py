@@ -15,7 +15,7 @@ from framework.metrics.regions import FAILED, PROMPTED, UNKNOWN, Region, overlap
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class SequencePrediction:
     """One tracker on one object from its prompt on."""
 
     truth: tuple[Region, ...]  # one per frame
@@ -34,10 +34,10 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class SequenceRun:
+class SequencePredictions:
     name: str
     size: tuple[int, int]  # width, height
-    objects: Mapping[str, Run]
+    objects: Mapping[str, SequencePrediction]
 
 
 def padded(truth: Sequence[Region], frames: int) -> tuple[Region, ...]:
@@ -54,7 +54,7 @@ class Averaged:
     invisible: bool = True  # frames where the truth is empty
     above: float = -1.0  # frames up to this overlap are left out
 
-    def frames(self, run: Run, overlap: Float[np.ndarray, " T"]) -> Bool[np.ndarray, " T"]:
+    def frames(self, run: SequencePrediction, overlap: Float[np.ndarray, " T"]) -> Bool[np.ndarray, " T"]:
         kept = np.ones(len(overlap), dtype=bool)
         for i, (result, truth) in enumerate(zip(run.result, run.truth, strict=True)):
             if result == PROMPTED:
@@ -95,7 +95,7 @@ class FrameCounts:
         return self.hallucinated + self.noticed
 
 
-def count_frames(run: Run, overlap: Float[np.ndarray, " T"]) -> FrameCounts:
+def count_frames(run: SequencePrediction, overlap: Float[np.ndarray, " T"]) -> FrameCounts:
     tracked = drifted = missed = hallucinated = noticed = 0
     for result, truth, value in zip(run.result, run.truth, overlap.tolist(), strict=True):
         if truth == UNKNOWN:
@@ -145,7 +145,7 @@ class VotsReport:
 ABSENT_FRAMES = 10  # absence detection is measured on objects with more absent frames
 
 
-def score_object(run: Run, size: tuple[int, int]) -> ObjectScores:
+def score_object(run: SequencePrediction, size: tuple[int, int]) -> ObjectScores:
     overlap = run.overlaps(size)
 
     def mean(rule: Averaged) -> tuple[float, int]:
@@ -178,7 +178,7 @@ def score_sequence(objects: Sequence[ObjectScores]) -> VotsScores:
     )
 
 
-def evaluate(sequences: Sequence[SequenceRun]) -> VotsReport:
+def evaluate(sequences: Sequence[SequencePredictions]) -> VotsReport:
     """Unweighted means over sequences of the means over objects."""
     if not sequences or not all(sequence.objects for sequence in sequences):
         raise InputError("no sequence, or a sequence without objects, to evaluate")
@@ -198,7 +198,7 @@ def evaluate(sequences: Sequence[SequenceRun]) -> VotsReport:
     return VotsReport(overall, per_sequence, objects)
 
 
-def quality_plot(sequences: Sequence[SequenceRun], report: VotsReport) -> Float[np.ndarray, "100 2"]:
+def quality_plot(sequences: Sequence[SequencePredictions], report: VotsReport) -> Float[np.ndarray, "100 2"]:
     """Rows (threshold, share of the quality frames with a greater overlap): mean over objects, then over sequences.
 
     At threshold 1, where no overlap is greater, an equal one counts.

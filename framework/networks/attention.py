@@ -1,4 +1,4 @@
-"""Memory attention of several rows, whose read items may carry a gain on their keys or a bias on their logits.
+"""MemoryTokens attention of several rows, whose read items may carry a gain on their keys or a bias on their logits.
 
 The layers, weights and rotary codes are the network's own. Its cross-attention is spelled out only where a per-item
 weight has to reach the keys or the attention is measured.
@@ -68,7 +68,7 @@ class KeyWeights:
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryTokens:
     """The tokens of several rows, equally many in each. Without weights every key is taken as it is."""
 
     tokens: Float[Tensor, "R K D"]
@@ -78,7 +78,11 @@ class Memory:
 
 
 def _cross_attend(
-    layer: MemoryAttentionLayer, x: Float[Tensor, "R N C"], position: Float[Tensor, "1 N C"], memory: Memory, items: int
+    layer: MemoryAttentionLayer,
+    x: Float[Tensor, "R N C"],
+    position: Float[Tensor, "1 N C"],
+    memory: MemoryTokens,
+    items: int,
 ) -> tuple[Float[Tensor, "R N C"], Float[Tensor, "R N items"] | None]:
     """One cross-attention; with `items` > 0 also the share of each query's attention that each item received."""
     key = memory.tokens + memory.positions if layer.pos_enc_at_cross_attn_keys else memory.tokens
@@ -108,7 +112,11 @@ def _cross_attend(
 
 
 def attend(
-    module: MemoryAttention, x: Float[Tensor, "1 N C"], position: Float[Tensor, "1 N C"], memory: Memory, items: int = 0
+    module: MemoryAttention,
+    x: Float[Tensor, "1 N C"],
+    position: Float[Tensor, "1 N C"],
+    memory: MemoryTokens,
+    items: int = 0,
 ) -> tuple[Float[Tensor, "R N C"], Float[Tensor, "R N items"] | None]:
     """`MemoryAttention.forward` in evaluation mode, for several rows that look at one frame.
 

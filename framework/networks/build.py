@@ -26,7 +26,7 @@ SAM2 = tuple(f"{family}_hiera_{size}" for family in ("sam2", "sam2.1") for size 
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
+class EfficientTamSize:
     """One published EfficientTAM: trunk width and heads, input size in pixels, kind of cross-attention."""
 
     width: int
@@ -37,7 +37,7 @@ class Variant:
 
 
 EFFICIENTTAM = {
-    f"efficienttam_{size}{suffix}": Variant(width, heads, **options)
+    f"efficienttam_{size}{suffix}": EfficientTamSize(width, heads, **options)
     for size, width, heads in (("s", 384, 6), ("ti", 192, 3))
     for suffix, options in (
         ("", {}),

@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 from framework.errors import InputError
 
-Layout = dict[str, tuple[int, ...]]
+StateLayout = dict[str, tuple[int, ...]]
 """Name and shape of every entry of a state."""
 
 SHOWN = 3  # differing entries named in a message
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CheckpointSource:
     """Where a checkpoint is published: its file name, the page that lists it, and its repository if on the hub."""
 
     file: str
@@ -33,8 +33,8 @@ class Source:
     repository: str | None = None
 
 
-def _on_hub(file: str, repository: str) -> Source:
-    return Source(file, f"https://huggingface.co/{repository}", repository)
+def _on_hub(file: str, repository: str) -> CheckpointSource:
+    return CheckpointSource(file, f"https://huggingface.co/{repository}", repository)
 
 
 _SIZES = {"t": "tiny", "s": "small", "b+": "base-plus", "l": "large"}
@@ -51,7 +51,7 @@ SOURCES = {
         for size in ("s", "ti")
         for suffix in ("", "_1", "_2", "_512x512")
     },
-    "edgetam": Source("edgetam.pt", "https://github.com/facebookresearch/EdgeTAM/tree/main/checkpoints"),
+    "edgetam": CheckpointSource("edgetam.pt", "https://github.com/facebookresearch/EdgeTAM/tree/main/checkpoints"),
 }
 
 
@@ -63,7 +63,7 @@ def load(
     model: nn.Module,
     name: str,
     checkpoint: str | Path | None,
-    layout: Callable[[str], Layout],
+    layout: Callable[[str], StateLayout],
     cache: Path | None = None,
 ) -> Path:
     """Loads a backbone's weights in place and returns the file they came from.
@@ -135,11 +135,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _remedy(source: Source, cache: Path) -> str:
+def _remedy(source: CheckpointSource, cache: Path) -> str:
     return f"fetch {source.file} from {source.page} and put it at {cache / source.file}, or set backbone.checkpoint"
 
 
-def _fetch(name: str, source: Source, cache: Path) -> Path:
+def _fetch(name: str, source: CheckpointSource, cache: Path) -> Path:
     """Downloads an official file into the cache; interrupted hub downloads resume."""
     path = cache / source.file
     try:
@@ -161,7 +161,7 @@ def _fetch(name: str, source: Source, cache: Path) -> Path:
     return path
 
 
-def _difference(expected: Layout, found: Layout) -> str:
+def _difference(expected: StateLayout, found: StateLayout) -> str:
     """The first few entries that are missing, unexpected or of another shape."""
     reshaped = [key for key in expected if key in found and found[key] != expected[key]]
     groups = {
@@ -176,7 +176,7 @@ def _difference(expected: Layout, found: Layout) -> str:
     )
 
 
-def _owner(found: Layout, layout: Callable[[str], Layout]) -> str:
+def _owner(found: StateLayout, layout: Callable[[str], StateLayout]) -> str:
     names = [name for name in SOURCES if layout(name) == found]
     return f"it fits backbone={' or '.join(names)}" if names else "it fits no known backbone"
 

@@ -99,7 +99,7 @@ def _sine(width: int) -> PositionEmbeddingSine:
 
 
 @dataclass(frozen=True)
-class Size:
+class MicroSize:
     """How large the network is; the embedded weights have the defaults.
 
     Args:
@@ -136,7 +136,7 @@ class Size:
             )
 
 
-def micro(image_size: int = 128, size: Size = Size()) -> SAM2Base:
+def micro(image_size: int = 128, size: MicroSize = MicroSize()) -> SAM2Base:
     """The network without its weights, flags as in sam2.1 (configs/sam2.1/sam2.1_hiera_t.yaml).
 
     `image_size` is height and width of its input in pixels. Raises InputError unless it is a multiple of 8 from 32 on.
@@ -216,7 +216,7 @@ def network(
     compile: bool = False,
     seed: int = 0,
     image_size: int = 128,
-    size: Size = Size(),
+    size: MicroSize = MicroSize(),
 ) -> Sam2Network:
     """The embedded network with its weights, frozen, behind the facade.
 

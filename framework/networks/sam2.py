@@ -19,7 +19,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
-from framework.networks.attention import KeyWeights, Memory, attend
+from framework.networks.attention import KeyWeights, MemoryTokens, attend
 from framework.networks.neck import fuse
 from framework.types import (
     ABSENT_LOGIT,
@@ -49,7 +49,7 @@ plain or antialiased (DAM4SAM and HiM2SAM's VOT wrapper: torchvision's, which an
 
 
 @dataclass(frozen=True, slots=True)
-class Pyramid:
+class FeaturePyramid:
     """What the decoder and the memory attention need of a frame."""
 
     fine: tuple[Float[Tensor, "1 _ _ _"], ...]
@@ -121,7 +121,7 @@ class Sam2Network:
             sharp = (decoder.conv_s0, decoder.conv_s1) if self.model.use_high_res_features_in_sam else ()
             projected = tuple(project(level) for project, level in zip(sharp, fine, strict=False))
         height, width = image.shape[:2] if isinstance(image, np.ndarray) else prepared.shape[1:]
-        private = Pyramid(projected, top, position)
+        private = FeaturePyramid(projected, top, position)
         return Features(Query(frame, top[0], length), prepared, private, (height, width))
 
     # --------------------------------------------------------------- condition
@@ -146,7 +146,7 @@ class Sam2Network:
         width = model.hidden_dim if model.proj_tpos_enc_in_obj_ptrs else model.mem_dim
         return model.obj_ptr_tpos_proj(get_1d_sine_pe(ago / span, dim=width))
 
-    def _memory(self, reads: Sequence[Read], weighted: bool) -> Memory:
+    def _memory(self, reads: Sequence[Read], weighted: bool) -> MemoryTokens:
         """The tokens of all reads: spatial memories in order, then pointers split into memory-wide tokens.
 
         Without `weighted` the reads' gain and bias are left out.
@@ -168,7 +168,7 @@ class Sam2Network:
             tokens.append(stacked.reshape(rows, pointers * split, model.mem_dim))
             positions.append(self._pointer_positions(reads).repeat_interleave(split, dim=1))
             lengths += [split] * pointers
-        return Memory(
+        return MemoryTokens(
             tokens=torch.cat(tokens, dim=1),
             positions=torch.cat(positions, dim=1),
             pointer_tokens=sum(lengths[spatial:]),
@@ -201,9 +201,9 @@ class Sam2Network:
         return conditioned, masses
 
     def _attend(
-        self, features: Features, memory: Memory, items: int = 0
+        self, features: Features, memory: MemoryTokens, items: int = 0
     ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items y x"] | None]:
-        pyramid: Pyramid = features.private
+        pyramid: FeaturePyramid = features.private
         # Row-major tokens once, or every normalisation would make its own.
         top, position = _tokens(pyramid.top).contiguous(), _tokens(pyramid.position)
         with self._computing():
@@ -211,7 +211,7 @@ class Sam2Network:
         grid = pyramid.top.shape[2:]
         return x.mT.unflatten(2, grid), None if masses is None else masses.mT.unflatten(2, grid)
 
-    def _without_memory(self, pyramid: Pyramid, rows: int) -> Float[Tensor, "R C y x"]:
+    def _without_memory(self, pyramid: FeaturePyramid, rows: int) -> Float[Tensor, "R C y x"]:
         return (pyramid.top + self.model.no_mem_embed.reshape(1, -1, 1, 1)).expand(rows, -1, -1, -1)
 
     # ------------------------------------------------------------------ decode
@@ -241,7 +241,7 @@ class Sam2Network:
             labels = -torch.ones(rows, 1, dtype=torch.int32, device=self.device)
         if mask is not None and tuple(mask.shape[-2:]) != self.logit_size:
             mask = F.interpolate(mask, size=self.logit_size, mode="bilinear", align_corners=False, antialias=True)
-        pyramid: Pyramid = features.private
+        pyramid: FeaturePyramid = features.private
         with self._computing():
             sparse, dense = model.sam_prompt_encoder(points=(points, labels), boxes=None, masks=mask)
             logits, iou, tokens, presence = model.sam_mask_decoder(
@@ -345,7 +345,7 @@ class Sam2Network:
     def _encode_memory(
         self, top: Float[Tensor, "R C y x"], logits: Float[Tensor, "R 1 H W"], presence: Float[Tensor, " R"]
     ) -> tuple[Float[Tensor, "R D _ _"], Float[Tensor, "R D _ _"]]:
-        """Memory features and their spatial code."""
+        """MemoryTokens features and their spatial code."""
         features, positions = self.model._encode_new_memory(
             current_vision_feats=[_tokens(top).transpose(0, 1)],
             feat_sizes=[tuple(top.shape[-2:])],

@@ -11,14 +11,14 @@ from jaxtyping import Float
 from rich.table import Table
 from rich.text import Text
 
-from framework.comparison import Comparison, Run
-from framework.data.levels import LEVELS
-from framework.data.procedural import Attributes
+from framework.data.procedural.dataset import Attributes
+from framework.data.procedural.levels import LEVELS
 from framework.data.sequence import DataSet, VideoSequence
 from framework.errors import InputError
+from framework.evaluation.comparison import Comparison, Run
+from framework.metrics.statistics import Difference, paired_difference
 from framework.report import terminal
 from framework.report.table import interval, number
-from framework.statistics import Difference, paired_difference
 
 SIGHT = ("visible", "absent")
 """Whether an object is in a frame."""

@@ -4,8 +4,8 @@ import base64
 import html
 from collections.abc import Mapping, Sequence
 
-from framework.comparison import Comparison
-from framework.papers import Reproduction
+from framework.benchmarks.papers import Reproduction
+from framework.evaluation.comparison import Comparison
 from framework.report import paper
 from framework.report.table import METRICS, TITLES, Layout, Row, caption, cells, header, number
 

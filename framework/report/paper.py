@@ -6,7 +6,7 @@ import io
 from rich.table import Table
 from rich.text import Text
 
-from framework.papers import PaperNumber, Reproduction
+from framework.benchmarks.papers import PaperNumber, Reproduction
 from framework.report import terminal
 
 TITLES = ("row", "measure", "measured", "published", "difference", "within")

@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from framework.comparison import Comparison
 from framework.data.sequence import VideoSequence
-from framework.records import SequenceRecord
+from framework.evaluation.comparison import Comparison
+from framework.evaluation.records import SequenceRecord
 from framework.report.overlay import GROUND, INK, overlay
 
 Picture = UInt8[np.ndarray, "Hp Wp 3"]

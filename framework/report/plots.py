@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from framework.comparison import Comparison
-from framework.records import RANGES
+from framework.evaluation.comparison import Comparison
+from framework.evaluation.records import RANGES
 from framework.report.table import TITLES
 
 INK = "#444444"

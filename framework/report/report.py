@@ -8,20 +8,20 @@ from typing import Any
 import cv2
 from rich.console import Console
 
-from framework.bounds import check_bests, with_bests
-from framework.comparison import Comparison
+from framework.benchmarks.papers import Reproduction
 from framework.data.sequence import DataSet
 from framework.errors import InputError
-from framework.files import safe_name, write_atomic
-from framework.identity import run_hash
-from framework.papers import Reproduction
+from framework.evaluation.best_of import check_best_of, with_best_of
+from framework.evaluation.comparison import Comparison
 from framework.report import attributes, html, paper, pictures, plots, table
 from framework.report.attributes import AttributeTable
 from framework.report.table import Layout, Row
+from framework.storage.files import safe_name, write_atomic
+from framework.storage.identity import run_hash
 
 
 @dataclass(frozen=True)
-class Report:
+class ComparisonReport:
     """A comparison, drawn and counted."""
 
     comparison: Comparison
@@ -109,7 +109,7 @@ class Reporter:
         metric: a field of `TrackingScores`.
         seed: of the bootstrap.
         pictures: how many of the sequences on which variants differ most are drawn.
-        bests: rows that are, on every sequence, the best of several variants (`framework.bounds.with_bests`).
+        bests: rows that are the best of several variants on every sequence (`framework.evaluation.best_of`).
         oracle: the row by whose gain over the first one the others' gains are measured.
         columns: what follows the comparison (`framework.report.table.SHORT`).
         attributes: a second table, of accuracy by what makes a frame hard; a list names the attributes, true takes all.
@@ -135,7 +135,7 @@ class Reporter:
     def check(self, variants: Sequence[str], data: DataSet) -> None:
         """Raises InputError, before hours of tracking, for options that fit neither the variants, the baseline first,
         nor the data."""
-        check_bests(self.bests or {}, variants)
+        check_best_of(self.bests or {}, variants)
         others = [*variants[1:], *(self.bests or {})]
         if self.oracle is not None and self.oracle not in others:
             raise InputError(
@@ -146,9 +146,9 @@ class Reporter:
 
     def report(
         self, comparison: Comparison, data: DataSet, configuration: str, reproduction: Reproduction | None = None
-    ) -> Report:
+    ) -> ComparisonReport:
         """The report of a comparison; `data` gives the frames to draw on."""
-        comparison = with_bests(comparison, self.bests or {}, self.metric)
+        comparison = with_best_of(comparison, self.bests or {}, self.metric)
         layout = Layout(self.metric, tuple(self.columns), self.oracle)
         rows = tuple(table.rows(comparison, layout, self.seed))
         chosen = pictures.most_different(comparison, self.metric, self.pictures)
@@ -163,7 +163,7 @@ class Reporter:
         if self.attributes:
             wanted = None if isinstance(self.attributes, bool) else self.attributes
             by = attributes.by_attribute(comparison, data, wanted, self.seed)
-        return Report(comparison, layout, rows, figures, grids, configuration, by, reproduction)
+        return ComparisonReport(comparison, layout, rows, figures, grids, configuration, by, reproduction)
 
 
 def jpeg(picture: pictures.Picture) -> bytes:

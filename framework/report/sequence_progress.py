@@ -6,10 +6,10 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from framework.sequence_tracking import Watch
+from framework.evaluation.sequence import ProgressListener
 
 
-class SequenceProgress(Watch):
+class SequenceProgress(ProgressListener):
     """Use as a context manager around `evaluate`. Failures are printed above the bar as they happen."""
 
     def __init__(self, console: Console) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass, fields, replace
 from rich.table import Table
 from rich.text import Text
 
-from framework.bounds import BestRun
-from framework.comparison import Comparison
+from framework.evaluation.best_of import BestRun
+from framework.evaluation.comparison import Comparison
+from framework.metrics.statistics import Difference, GapClosed, gap_closed, holm, paired_difference
 from framework.metrics.tracking import TrackingScores
 from framework.report import terminal
-from framework.statistics import Difference, GapClosed, gap_closed, holm, paired_difference
 
 TITLES = {
     "jaccard": "mean J",

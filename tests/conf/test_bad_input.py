@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 from experiments import track
-from framework import outputs, tracks
-from tests.colour import square, square_mask, write_folder, write_video
+from framework.inference import stream as tracks
+from framework.inference import writers as outputs
 from tests.conf.test_ablate import call
+from tests.fakes.colour import square, square_mask, write_folder, write_video
 
 CLIP = "source=clip.mp4"
 BOX = "prompt.box=[0,16,16,32]"

@@ -12,14 +12,14 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
-from framework.cli import build
+from framework.config.cli import build
+from framework.config.variants import expand_sweep, variants
 from framework.data.sequence import DataSet, VideoSequence
+from framework.evaluation.protocol import EvaluationProtocol
 from framework.interfaces import MemoryPolicy, MotionModel, Selector
-from framework.protocol import EvaluationProtocol
 from framework.report.report import Reporter
+from framework.report.wandb_log import NoLog
 from framework.tracker import Tracker
-from framework.variants import swept, variants
-from framework.wandb_log import NoLog
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -115,20 +115,21 @@ def test_learners(name):
 def test_what_learns_is_swept_from_the_top():
     """`-m policy.long_tier=2,3,4`: each has a folder of its own, and decides over six memories."""
     two, four = (
-        composed("train", "learner=keep", f"policy.long_tier={tier}", "backbone.checkpoint=random") for tier in (2, 4)
+        composed("train", "learner=write_gate", f"policy.long_tier={tier}", "backbone.checkpoint=random")
+        for tier in (2, 4)
     )
     assert two.folder != four.folder
     assert [build(config.learner.module.policy).recent for config in (two, four)] == [4, 2]
-    seeing = composed("train", "learner=keep", "policy.attention=true", "backbone.checkpoint=random").learner
+    seeing = composed("train", "learner=write_gate", "policy.attention=true", "backbone.checkpoint=random").learner
     assert build(seeing.module.policy).measures and all(
         build(one).policy.measures for one in seeing.data.watched.values()
     )
-    assert build(composed("train", "learner=choice", "motion.weight=0.5").learner.module.motion).weight == 0.5
+    assert build(composed("train", "learner=judge", "motion.weight=0.5").learner.module.motion).weight == 0.5
 
 
-@pytest.mark.parametrize("name", choices("curves"))
-def test_curves(name):
-    node = composed("train", f"curves={name}").curves
+@pytest.mark.parametrize("name", choices("train_logger"))
+def test_train_loggers(name):
+    node = composed("train", f"train_logger={name}").train_logger
     assert issubclass(hydra.utils.get_object(node._target_), Logger)
     assert OmegaConf.to_container(node, resolve=True)
 
@@ -136,7 +137,7 @@ def test_curves(name):
 @pytest.mark.parametrize("name", choices("experiment"))
 def test_experiments_can_be_made(name):
     config = composed("ablate", f"+experiment={name}", "backbone=micro", "backbone.checkpoint=random")
-    config.variants = [swept(text)[0] for text in config.variants]
+    config.variants = [expand_sweep(text)[0] for text in config.variants]
     trackers = made(config)
     assert list(trackers) == list(config.variants)
     assert len({id(tracker.network) for tracker in trackers.values()}) == 1

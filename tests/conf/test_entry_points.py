@@ -16,7 +16,7 @@ BAD = {
     "no threads to train with": ("train", ["threads=0"], "threads=0 must be 1 or more"),
     "no threads to pretrain with": ("pretrain", ["threads=0"], "threads=0 must be 1 or more"),
     "no threads to measure with": ("bench", ["threads=0", *LITTLE], "threads=0 must be 1 or more"),
-    "no threads to examine with": ("examine", ["threads=0", *LITTLE], "threads=0 must be 1 or more"),
+    "no threads to examine with": ("diagnose", ["threads=0", *LITTLE], "threads=0 must be 1 or more"),
     "no video": ("ablate", ["data.limit=0"], "a limit of 1 or more, or null for all videos"),
     "fewer videos than none": ("status", ["data.limit=-1"], "a limit of 1 or more, or null for all videos"),
     "no video of a mixture": ("evaluate", ["data=mixed", "data.limit=0"], "a limit of 1 or more"),
@@ -29,7 +29,7 @@ BAD = {
     "results in a file": ("evaluate", ["output=file", *LITTLE], "cannot write results to file/"),
     "results in a list": ("status", ["output=[1]", *LITTLE], "output=[1] is of a wrong type: give text"),
     "progress of nothing": ("status", ["output=nowhere", "variants=[sma2]"], "unknown variant 'sma2'"),
-    "examine nothing": ("examine", ["videos=0", *LITTLE], "videos=0 must be 1 or more"),
+    "examine nothing": ("diagnose", ["videos=0", *LITTLE], "videos=0 must be 1 or more"),
     "measure no frame": ("bench", ["frames=0", *LITTLE], "frames=0 must be 1 or more"),
     "measure never": ("bench", ["repeats=0", *LITTLE], "repeats=0 must be 1 or more"),
     "describe no video": ("describe", ["videos=0"], "videos=0 must be 1 or more"),
@@ -38,7 +38,7 @@ BAD = {
     "draw a text": ("describe", ["output=sheet.txt"], "output=sheet.txt is no picture: give a name that ends in .png"),
     "train on what is held out": (
         "train",
-        ["learner=keep", "learner.data.held_out=450", "backbone.checkpoint=random"],
+        ["learner=write_gate", "learner.data.held_out=450", "backbone.checkpoint=random"],
         "learning needs 1 <= held_out < videos and workers >= 0, not 450, 450 and 2",
     ),
     "a policy that is not there": (
@@ -49,7 +49,7 @@ BAD = {
     "train from a seed below 0": ("train", ["seed=-1"], "seed=-1 must be 0 or more"),
     "train at no rate": (
         "train",
-        ["learner=choice", "learner.module.rate=nan", "backbone.checkpoint=random"],
+        ["learner=judge", "learner.module.rate=nan", "backbone.checkpoint=random"],
         "learning needs a rate above 0 and a decay of 0 or more, not nan and 0.1",
     ),
     "an attribute that is not there": (

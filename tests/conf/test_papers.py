@@ -9,16 +9,16 @@ import huggingface_hub
 import pytest
 
 from experiments import ablate, status
-from framework.cli import build
-from framework.data.vot import Didi
-from framework.identity import describe, run_hash
+from framework.benchmarks.papers import PaperNumber, PaperRow, PaperTable, Reproduction
+from framework.benchmarks.scores import EVALUATORS, answers
+from framework.config.cli import build
+from framework.config.variants import variants
+from framework.data.readers.vot import Didi
+from framework.evaluation.results import RunFolder
 from framework.metrics.regions import Mask
 from framework.networks.micro import network
-from framework.official import EVALUATORS, answers
-from framework.papers import PaperNumber, PaperRow, PaperTable, Reproduction
 from framework.report.paper import cells, markdown
-from framework.results import RunFolder
-from framework.variants import variants
+from framework.storage.identity import describe, run_hash
 from tests.conf.test_ablate import call
 from tests.conf.test_conf import assert_options_exist, choices, composed, composition
 from tests.miniatures import square, write_vot
@@ -64,7 +64,8 @@ def didi(tmp_path):
 
 
 def test_measured_and_published_stand_side_by_side(didi, tmp_path, capsys):
-    other = "{_target_: framework.papers.PaperRow, variant: sam2, backbone: micro, published: {Q: 0.649, Rob: 0.887}}"
+    target = "framework.benchmarks.papers.PaperRow"
+    other = f"{{_target_: {target}, variant: sam2, backbone: micro, published: {{Q: 0.649, Rob: 0.887}}}}"
     rows = ("backbone=micro", "paper.rows.DAM4SAM.backbone=micro", f"+paper.rows.SAM={other}")
     options = (ABLATION, f"data.root={didi}", f"output={tmp_path / 'out'}", *rows, *QUICK, "protocol.autocast=float32")
     assert call(ablate.main, *options) == 0

@@ -13,8 +13,8 @@ from hydra.core.global_hydra import GlobalHydra
 from pycocotools import mask as rle
 
 from experiments import track
-from tests.colour import square_mask, write_folder, write_video
 from tests.conf.test_ablate import call
+from tests.fakes.colour import square_mask, write_folder, write_video
 
 MICRO = "backbone.checkpoint=random"
 

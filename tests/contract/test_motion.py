@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from framework.interfaces import MotionModel
 from framework.tracker import Tracker
 from policies.sam2 import Sam2
-from tests.synthetic import Video, outcome, scripted, seen, tracked
+from tests.fakes.synthetic import Video, outcome, scripted, seen, tracked
 
 CONF = Path(__file__).parents[2] / "conf/motion"
 

@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from framework.interfaces import MemoryPolicy
 from framework.tracker import Tracker
 from framework.types import ANCHOR, Read
-from tests.synthetic import Video, live, scripted, seen, tracked
+from tests.fakes.synthetic import Video, live, scripted, seen, tracked
 
 CONF = Path(__file__).parents[2] / "conf/policy"
 SLOTS = 7

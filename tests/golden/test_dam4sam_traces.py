@@ -9,9 +9,9 @@ import pytest
 
 from framework.tracker import Tracker
 from framework.types import ANCHOR, Size, Track
+from policies.components.mask_sizes import relative_size
+from policies.components.regions import distractor_regions, foreground
 from policies.dam4sam import Dam4Sam
-from policies.masks import relative_size
-from policies.regions import foreground, rivals
 from tests.traces import Trace, check_encodings, check_read, preset, replay, scripted, traces
 
 
@@ -19,7 +19,7 @@ def overlaps(track: Track, size: Size) -> list[float]:
     """Of the chosen mask's box with the one around it and the largest component that each other hypothesis adds."""
     logits = track.candidates.logits[0].numpy()
     chosen = foreground(logits[track.choice], size)
-    joint = [chosen.corners.joined(rival.corners).area for rival in rivals(logits, track.choice, chosen)]
+    joint = [chosen.corners.joined(rival.corners).area for rival in distractor_regions(logits, track.choice, chosen)]
     return [chosen.corners.area / area if area else 1.0 for area in joint]
 
 

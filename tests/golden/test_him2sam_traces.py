@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 from scipy.spatial import KDTree
 
-from framework.runs import contour
+from framework.ops.rle import contour
 from framework.tracker import Tracker
 from framework.types import upsample
+from motion.components.point_refinement import PointRefinement, _density
+from motion.components.point_trackers import CoTracker3, PointTracker, PointTracks
 from motion.hierarchical import Hierarchical
 from motion.kalman import Kalman
-from motion.points import CoTracker3, PointTracker, Trails
-from motion.refinement import PointRefinement, _density
-from policies.distinction import BoxOverlap, ContourDistance, Distinction
+from policies.components.distractor_tests import BoxTest, ContourTest, DistractorTest
+from policies.components.mask_sizes import relative_size
+from policies.components.regions import Region, distractor_regions, foreground
 from policies.him2sam import Delayed, Him2Sam
-from policies.masks import relative_size
-from policies.regions import Region, foreground, rivals
 from tests.traces import Replayed, Trace, check_encodings, check_filter, check_read, preset, replay, scripted, traces
 
 
@@ -28,7 +28,7 @@ class ScriptedPoints(PointTracker):
     """Answers each call as recorded and checks what was asked; says nothing where the trace has no answers."""
 
     trace: Trace
-    answered: list[Trails] = field(default_factory=list)
+    answered: list[PointTracks] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.left: Iterator[int] = iter(np.flatnonzero(self.trace["rv_status"] == SCORED))
@@ -36,12 +36,14 @@ class ScriptedPoints(PointTracker):
     def track(self, clip, queries):
         call = next(self.left, None)
         if call is None:
-            return Trails(np.zeros((len(clip), len(queries), 2)), np.zeros((len(clip), len(queries)), dtype=bool))
+            return PointTracks(np.zeros((len(clip), len(queries), 2)), np.zeros((len(clip), len(queries)), dtype=bool))
         np.testing.assert_array_equal(queries, self.trace["rv_query"][call, :, 1:])
         assert not self.trace["rv_query"][call, :, 0].any()
         assert len(clip) == int((self.trace["rv_window"][call] >= 0).sum())
         visible = np.unpackbits(self.trace["rv_vis"][call], axis=-1)[:, : len(queries)].astype(bool)
-        self.answered.append(Trails(self.trace["rv_tracks"][call, : len(clip)].astype(float), visible[: len(clip)]))
+        self.answered.append(
+            PointTracks(self.trace["rv_tracks"][call, : len(clip)].astype(float), visible[: len(clip)])
+        )
         return self.answered[-1]
 
 
@@ -49,10 +51,10 @@ class ScriptedPoints(PointTracker):
 class Again(PointTracker):
     """The same trails for a shorter clip."""
 
-    trails: Trails
+    trails: PointTracks
 
     def track(self, clip, queries):
-        return Trails(self.trails.positions[: len(clip)], self.trails.visible[: len(clip)])
+        return PointTracks(self.trails.positions[: len(clip)], self.trails.visible[: len(clip)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class LoggedRefinement(PointRefinement):
 
         known = len(points.answered)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("motion.refinement._density", density)
+            patch.setattr("motion.components.point_refinement._density", density)
             result = super().scores(logits, image, past)
         each = [result]
         if len(points.answered) > known:
@@ -121,21 +123,21 @@ def check_refinements(trace: Trace, log: list[Call], tracked: int) -> None:
             np.testing.assert_array_equal(landed, trace["rv_tracks"][call, oldest][member & seen].astype(float))
 
 
-def check_admission(trace: Trace, frame: int, step: Replayed, sizes: list[int], rule: Distinction | None) -> None:
+def check_admission(trace: Trace, frame: int, step: Replayed, sizes: list[int], rule: DistractorTest | None) -> None:
     """Relative size, and how far the rivals' contours reach from the chosen one's where that was asked."""
     where, grid = f"frame {frame}", step.network.input_size
     ratio = relative_size(sizes)
     if not np.isnan(trace["size_ratio"][frame]):
         assert (-1 if ratio is None else ratio) == pytest.approx(float(trace["size_ratio"][frame])), where
     furthest = float(trace["hausdorff_max"][frame])
-    if np.isnan(furthest) or not isinstance(rule, ContourDistance):
+    if np.isnan(furthest) or not isinstance(rule, ContourTest):
         assert np.isnan(furthest)
         return
     assert ratio is not None and 0.75 <= ratio <= 1.25 and step.track.scores.iou > 0.8, where
     logits, choice = step.track.candidates.logits[0].numpy(), step.track.choice
     chosen = foreground(logits[choice], grid)
     own = KDTree(points(chosen))
-    reach = [own.query(points(rival))[0].max() for rival in rivals(logits, choice, chosen)]
+    reach = [own.query(points(rival))[0].max() for rival in distractor_regions(logits, choice, chosen)]
     assert max(reach, default=0.0) == pytest.approx(furthest, abs=1e-3), where
 
 
@@ -153,12 +155,12 @@ def memory(config) -> Him2Sam | Delayed:
     }
     if not config["rvcot_mem_selection"]:
         return Delayed(**thresholds)
-    contour = ContourDistance(
+    contour = ContourTest(
         distance=config["rvcot_mem_sel_hsf_thred_ratio"],
         lead=config["rvcot_siou_ratio_threshold"],
         min_motion=config["rvcot_ious_threshold"],
     )
-    overlap = BoxOverlap(max_overlap=config["rvcot_mem_sel_intioutred"], quirks=True)
+    overlap = BoxTest(max_overlap=config["rvcot_mem_sel_intioutred"], quirks=True)
     return Him2Sam(
         rule={"hsdf_dist": contour, "default": overlap}.get(config["rvcot_mem_selection_method"]),
         long=config["rvcot_mem_long_len"],

@@ -13,24 +13,24 @@ import numpy as np
 import pytest
 
 from framework.errors import InputError
-from framework.metrics.got10k import Run, Scores, evaluate
+from framework.metrics.got10k import Got10kScores, SequencePrediction, evaluate
 
 ASSETS = Path(__file__).parents[1] / "assets/metrics/got10k"
 
 
-def runs(prefix: str) -> list[Run]:
+def runs(prefix: str) -> list[SequencePrediction]:
     archive = zipfile.ZipFile(ASSETS / "inputs.zip")
 
     def text(path: str) -> io.StringIO:
         return io.StringIO(archive.read(path).decode())
 
-    def one(name: str) -> Run:
+    def one(name: str) -> SequencePrediction:
         meta = configparser.ConfigParser()
         meta.read_file(text(f"{prefix}val/{name}/meta_info.ini"))
         results = f"{prefix}results/GOT-10k/trk/{name}/{name}"
         repetitions = sorted(p for p in archive.namelist() if re.fullmatch(rf"{re.escape(results)}_\d+\.txt", p))
         timed = f"{results}_time.txt" in archive.namelist()
-        return Run(
+        return SequencePrediction(
             name=name,
             truth=np.loadtxt(text(f"{prefix}val/{name}/groundtruth.txt"), delimiter=","),
             cover=np.loadtxt(text(f"{prefix}val/{name}/cover.label"), dtype=np.int64),
@@ -42,7 +42,7 @@ def runs(prefix: str) -> list[Run]:
     return [one(name) for name in text(f"{prefix}val/list.txt").read().split()]
 
 
-def check(got: Scores, want: dict, where: str) -> None:
+def check(got: Got10kScores, want: dict, where: str) -> None:
     for key, value in (("ao", got.ao), ("sr50", got.sr50), ("sr75", got.sr75), ("speed_fps", got.speed)):
         assert value == pytest.approx(want[key], rel=1e-14), f"{where} {key}"
     np.testing.assert_array_equal(got.success, want["succ_curve"], err_msg=where)

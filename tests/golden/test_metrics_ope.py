@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from framework.errors import InputError
-from framework.metrics.ope import EVALUATORS, Report, Run
+from framework.metrics.ope import EVALUATORS, OpeReport, SequencePrediction
 
 ASSETS = Path(__file__).parents[1] / "assets/metrics/ope"
 RENAMED = {"him2sam/lasot+path_rvcot_nfs": "him2sam_enlarged/lasot"}
@@ -33,7 +33,7 @@ def modes(name: str) -> list[str]:
 LASOT_INPUTS = arrays("lasot12_inputs.npz")
 
 
-def lasot_runs(prediction: str, mode: str) -> list[Run]:
+def lasot_runs(prediction: str, mode: str) -> list[SequencePrediction]:
     runs = []
     for name in expected("lasot12")["_sequences"]:
         truth = LASOT_INPUTS[f"{name}/gt"].astype(np.float64)
@@ -44,21 +44,23 @@ def lasot_runs(prediction: str, mode: str) -> list[Run]:
             boxes = LASOT_INPUTS[f"{name}/{prediction}"].astype(np.float64)
         else:
             boxes = LASOT_INPUTS[f"{name}/{prediction}"] / 100
-        runs.append(Run(name, truth, boxes, None if mode.startswith("got10k_git") else ~absent))
+        runs.append(SequencePrediction(name, truth, boxes, None if mode.startswith("got10k_git") else ~absent))
     return runs
 
 
-def otb_runs(file: str, prediction: str, mode: str) -> list[Run]:
+def otb_runs(file: str, prediction: str, mode: str) -> list[SequencePrediction]:
     data = arrays(file)
     names = sorted({key.split("/")[0] for key in data})
     return [
-        Run(name, truth, data[f"{name}/{prediction}"], np.ones(len(truth), bool) if "lasot" in mode else None)
+        SequencePrediction(
+            name, truth, data[f"{name}/{prediction}"], np.ones(len(truth), bool) if "lasot" in mode else None
+        )
         for name in names
         for truth in [data[f"{name}/gt"]]
     ]
 
 
-def check(report: Report, want: dict, where: str) -> None:
+def check(report: OpeReport, want: dict, where: str) -> None:
     if "printed_2dp" not in want:
         check_got10k(report, want, where)
         return
@@ -73,7 +75,7 @@ def check(report: Report, want: dict, where: str) -> None:
         assert got == pytest.approx([there[key] for key in KEYS], abs=2e-5), here
 
 
-def check_got10k(report: Report, want: dict, where: str) -> None:
+def check_got10k(report: OpeReport, want: dict, where: str) -> None:
     scores = {"overall": report.overall, **report.per_sequence}
     for name, there in {"overall": want["overall"], **want["per_seq"]}.items():
         values = {
@@ -86,7 +88,7 @@ def check_got10k(report: Report, want: dict, where: str) -> None:
             assert float(values[key]) == pytest.approx(value, abs=1e-12), f"{where} {name} {key}"
 
 
-def check_counts(report: Report, counts: Mapping[str, np.ndarray], prefix: str) -> None:
+def check_counts(report: OpeReport, counts: Mapping[str, np.ndarray], prefix: str) -> None:
     for kind, field in (("succ", "success"), ("prec", "precision"), ("nprec", "normalised")):
         key = f"{prefix}|{kind}"
         if key in counts:
@@ -139,7 +141,9 @@ def test_unknown_truth(mode):
 @pytest.mark.parametrize("mode", modes("ties"))
 def test_exact_threshold_hits(mode):
     data, want = arrays("ties_inputs.npz"), expected("ties")[mode]
-    report = EVALUATORS[mode].evaluate([Run("ties", data["gt"], data["pred"], np.ones(len(data["gt"]), bool))])
+    report = EVALUATORS[mode].evaluate(
+        [SequencePrediction("ties", data["gt"], data["pred"], np.ones(len(data["gt"]), bool))]
+    )
     check(report, want, mode)
     for kind, field in (("succ", "success"), ("prec", "precision"), ("nprec", "normalised")):
         if "counts" in want:

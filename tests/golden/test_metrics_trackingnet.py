@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framework.metrics.trackingnet import Scores, evaluate
+from framework.metrics.trackingnet import TrackingNetScores, evaluate
 
 ASSETS = Path(__file__).parents[1] / "assets/metrics/trackingnet"
 EXPECTED = json.loads((ASSETS / "expected.json").read_text())
@@ -19,7 +19,7 @@ def boxes(path: Path) -> dict[str, np.ndarray]:
     return {name: np.loadtxt(io.BytesIO(archive.read(name)), delimiter=",", ndmin=2) for name in archive.namelist()}
 
 
-def check(got: Scores, want: dict, where: str) -> None:
+def check(got: TrackingNetScores, want: dict, where: str) -> None:
     values = (got.coverage, got.success, got.precision, got.normalised)
     keys = ("coverage", "success", "precision", "normalized_precision")
     assert values == pytest.approx([want[key] for key in keys], rel=1e-14), where

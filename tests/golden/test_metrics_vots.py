@@ -24,7 +24,7 @@ from framework.metrics.regions import (
     write_binary,
     write_text,
 )
-from framework.metrics.vots import FrameCounts, Run, SequenceRun, evaluate, padded, quality_plot
+from framework.metrics.vots import FrameCounts, SequencePrediction, SequencePredictions, evaluate, padded, quality_plot
 
 ASSETS = Path(__file__).parents[1] / "assets/metrics/vots"
 
@@ -62,18 +62,18 @@ class Workspace:
             return tuple(read_binary(self.archive.read(f"{stem}.bin")))
         return tuple(read_text(self.text(f"{stem}.txt")))
 
-    def sequence(self, tracker: str, name: str) -> SequenceRun:
+    def sequence(self, tracker: str, name: str) -> SequencePredictions:
         objects = {}
         for key, truth in self.truths(name).items():
             suffix = "001" if key == "object" else f"{key}_001"
-            objects[key] = Run(truth, self.result(tracker, name, suffix))
-        return SequenceRun(name, self.size_and_length(name)[0], objects)
+            objects[key] = SequencePrediction(truth, self.result(tracker, name, suffix))
+        return SequencePredictions(name, self.size_and_length(name)[0], objects)
 
     def multistart(self, tracker: str, name: str) -> MultistartSequence:
         (truth,), (size, length) = self.truths(name).values(), self.size_and_length(name)
         anchors = [float(v) for v in self.text(f"sequences/{name}/anchor.value").split()]
         runs = tuple(
-            Run(from_anchor(truth, frame, anchor), self.result(tracker, name, f"{frame:08d}"))
+            SequencePrediction(from_anchor(truth, frame, anchor), self.result(tracker, name, f"{frame:08d}"))
             for frame, anchor in enumerate(anchors)
             if anchor != 0
         )

@@ -8,11 +8,11 @@ from hydra import compose, initialize_config_module
 from PIL import Image
 
 from experiments.score import score
-from framework.data.boxes import Got10k, TrackingNet
-from framework.data.vos import Davis, Lvos, Mose, SaV
-from framework.data.vot import Vots, VotSt
+from framework.benchmarks.scores import EVALUATORS, answers, score_multistart
+from framework.data.readers.boxes import Got10k, TrackingNet
+from framework.data.readers.vos import Davis, Lvos, Mose, SaV
+from framework.data.readers.vot import Vots, VotSt
 from framework.errors import InputError
-from framework.official import EVALUATORS, answers, score_multistart
 from tests.miniatures import object_record, write_black_frames
 from tests.workspaces import ASSETS, stored, trajectories, unpacked, workspace
 

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from framework.data.boxes import Got10k
-from framework.data.vot import Vots, VotSt
-from framework.exports import FORMATS, export
-from framework.official import EVALUATORS, answers, score_multistart
+from framework.benchmarks.formats import FORMATS, export
+from framework.benchmarks.scores import EVALUATORS, answers, score_multistart
+from framework.data.readers.boxes import Got10k
+from framework.data.readers.vot import Vots, VotSt
 from tests.miniatures import object_record, write_black_frames
 from tests.workspaces import stored, trajectories, unpacked, workspace
 

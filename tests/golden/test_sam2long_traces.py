@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from framework.tracker import Tracker
-from policies.beam import Beam
 from policies.sam2long import Sam2Long
-from tests.scripted import InPasses
+from policies.sam2long_beam import Beam
+from tests.fakes.scripted import InPasses
 from tests.traces import Trace, check_encodings, check_read, preset, replay, row, scripted, traces
 
 

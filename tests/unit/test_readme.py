@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from framework.data.procedural import Procedural
+from framework.data.procedural.dataset import Procedural
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text()

@@ -10,12 +10,12 @@ import torch
 
 from framework.tracker import Tracker, lockstep
 from framework.types import Entry, Frame, Outcome, Prompt, Result
-from policies.bank import Bank
+from policies.components.bank import Bank
 from policies.every_nth import EveryNth
 from policies.keep_first import KeepFirst
 from policies.sam2 import Sam2
 from policies.skip_absent import SkipAbsent
-from tests.scripted import PROMPT_HYPOTHESIS, Script, ScriptedNetwork
+from tests.fakes.scripted import PROMPT_HYPOTHESIS, Script, ScriptedNetwork
 
 LENGTH, SIDE = 24, 32
 

@@ -1,0 +1,1 @@
+"""Public benchmarks: official scores, published tables, exports."""

@@ -1,0 +1,1 @@
+"""Hydra and nothing else: entry points, checks of options, variants by name."""

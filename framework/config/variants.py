@@ -1,0 +1,140 @@
+"""Trackers by name from the configuration groups: `sam2`, `samurai`, `every_nth policy.interval=10`.
+
+Options may be swept as on Hydra's command line: `random policy.seed=range(64)` stands for 64 variants.
+"""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, ListConfig
+
+from framework.benchmarks.papers import PaperTable, paper_table
+from framework.config.cli import build, explain, unknown
+from framework.errors import InputError
+from framework.interfaces import MemoryPolicy, Network
+from framework.tracker import Tracker
+
+OWN = ("policy", "motion", "selector", "tracker", "method")
+"""Groups in which variants may differ; network, data and protocol are shared."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of a comparison."""
+
+    name: str
+    config: DictConfig
+    """Holds at least policy, motion, selector and tracker."""
+
+    def tracker(self, network: Network) -> Tracker:
+        """Raises InputError for an option of a wrong name, type or value."""
+        try:
+            policy, motion, selector, make = (
+                build(self.config[group]) for group in ("policy", "motion", "selector", "tracker")
+            )
+            if not isinstance(policy, MemoryPolicy):
+                raise InputError("policy is no MemoryPolicy: name one by policy._target_ in its file")
+            return make(network=network, policy=policy, motion=motion, selector=selector)
+        except InputError as error:
+            raise InputError(f"variant '{self.name}': {error}") from error
+
+
+def variants(config: DictConfig) -> list[Variant]:
+    """The variants a configuration asks for: a published table's rows, those it lists, or the one it is.
+
+    Inside `@command` only.
+    """
+    table = paper_table(config)
+    if table is not None:
+        return _rows(table, config)
+    if "variants" not in config:
+        choices, given = HydraConfig.get().runtime.choices, HydraConfig.get().overrides.task
+        method = choices.get("method")
+        changed = [str(option) for option in given if method and _key(option) in ("policy", "motion", "selector")]
+        return [Variant(" ".join([str(method or choices["policy"]), *changed]), config)]
+    listed = [config.variants] if isinstance(config.variants, str) else config.variants
+    if not isinstance(listed, list | ListConfig) or not listed or not all(isinstance(item, str) for item in listed):
+        raise InputError("variants is a list of names, the baseline first: variants=[sam2,skip_absent]")
+    listed = [text for item in listed for text in expand_sweep(item)]
+    if len(set(listed)) < len(listed):
+        twice = next(text for text in listed if listed.count(text) > 1)
+        raise InputError(f"variant '{twice}' is listed twice: give each variant once")
+    shared = _shared()
+    return [_variant(str(text), shared) for text in listed]
+
+
+def _rows(table: PaperTable, config: DictConfig) -> list[Variant]:
+    """Named as in the table."""
+    if config.variants is not None:
+        raise InputError("a published table brings its own variants: choose among its rows with paper.only=[...]")
+    shared, rows = _shared(), []
+    for name, row in table.rows.items():
+        try:
+            rows.append(replace(_variant(row.variant, shared), name=name))
+        except InputError as error:
+            raise InputError(f"row '{name}': {error}") from error
+    return rows
+
+
+def _shared() -> list[str]:
+    """Command line options that hold for every variant."""
+    given = [str(override) for override in HydraConfig.get().overrides.task]
+    for override in given:
+        if _key(override) in ("policy", "method"):
+            raise InputError(f"{override} has no effect on a list of variants: name it in variants=[...] instead")
+    return [override for override in given if _key(override) != "variants"]
+
+
+def expand_sweep(text: str) -> list[str]:
+    """The variants that a text with swept options stands for; what cannot be read is left for `_variant` to refuse."""
+    try:
+        name, *own = shlex.split(text)
+        options = OverridesParser.create().parse_overrides(own)
+    except (ValueError, HydraException):
+        return [text]
+    if not any(option.is_sweep_override() for option in options):
+        return [text]
+    choices = [
+        [f"{option.get_key_element()}={value}" for value in option.sweep_string_iterator()]
+        if option.is_sweep_override()
+        else [given]
+        for option, given in zip(options, own, strict=True)
+    ]
+    found = [shlex.join([name, *chosen]) for chosen in product(*choices)]
+    if not found:
+        raise InputError(f"variant '{text}' stands for no variant: a range leaves nothing")
+    return found
+
+
+def _variant(text: str, shared: Sequence[str]) -> Variant:
+    try:
+        name, *own = shlex.split(text)
+    except ValueError as error:
+        raise InputError(f"variant '{text}': write a name and key=value options, separated by spaces") from error
+    loader = GlobalHydra.instance().config_loader()
+    methods, policies = loader.get_group_options("method"), loader.get_group_options("policy")
+    if name not in methods and name not in policies:
+        raise unknown("variant", name, {*methods, *policies})
+    for override in own:
+        if "=" not in override or _key(override).partition(".")[0] not in OWN:
+            raise InputError(f"variant '{text}': {override} is not an option of {', '.join(OWN)} (group.option=value)")
+    choice = f"method={name}" if name in methods else f"policy={name}"
+    try:
+        config = compose(HydraConfig.get().job.config_name, overrides=[*shared, choice, *own])
+    except Exception as error:
+        line = explain(error)
+        if line is None:
+            raise
+        raise InputError(f"variant '{text}': {line}") from error
+    return Variant(text, config)
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0].partition("@")[0]

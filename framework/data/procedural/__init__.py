@@ -1,0 +1,1 @@
+"""Drawn videos on which memory decides."""

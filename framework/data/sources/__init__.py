@@ -1,0 +1,1 @@
+"""One video as frames: files, folders, cameras, streams."""

@@ -1,0 +1,133 @@
+"""Where frames come from: a folder of images, a video file, a camera or stream, or one of these repeated.
+
+Every source is read lazily and in constant memory; what cannot be read is an `InputError` naming file and frame.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import UInt8
+
+from framework.data.sources.camera import Camera, LiveStream
+from framework.data.sources.image_folder import IMAGE_SUFFIXES, ImageFolder
+from framework.data.sources.video import VideoFile
+from framework.errors import InputError
+from framework.types import Size
+
+
+@runtime_checkable
+class Source(Protocol):
+    """Frames in order, all of one size."""
+
+    @property
+    def name(self) -> str:
+        """Safe as a file name."""
+
+    @property
+    def length(self) -> int | None:
+        """Number of frames as announced; None for a camera or a stream."""
+
+    @property
+    def size(self) -> Size:
+        """Height, width in pixels."""
+
+    @property
+    def rate(self) -> float:
+        """Frames per second at which to show it."""
+
+    def frames(self) -> Iterator[UInt8[np.ndarray, "Hv Wv 3"]]:
+        """RGB frames from the first one. Raises InputError at a frame that cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looped:
+    """The first `length` frames of a source repeated for ever, for measurements over long runs."""
+
+    source: Source
+    length: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.source.name}-{self.length}"
+
+    @property
+    def size(self) -> Size:
+        return self.source.size
+
+    @property
+    def rate(self) -> float:
+        return self.source.rate
+
+    def frames(self) -> Iterator[UInt8[np.ndarray, "Hv Wv 3"]]:
+        left = self.length
+        while left > 0:
+            for image in islice(self.source.frames(), left):
+                left -= 1
+                yield image
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """At most the first `limit` frames of a source."""
+
+    source: Source
+    limit: int
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    @property
+    def length(self) -> int:
+        return self.limit if self.source.length is None else min(self.limit, self.source.length)
+
+    @property
+    def size(self) -> Size:
+        return self.source.size
+
+    @property
+    def rate(self) -> float:
+        return self.source.rate
+
+    def frames(self) -> Iterator[UInt8[np.ndarray, "Hv Wv 3"]]:
+        return islice(self.source.frames(), self.limit)
+
+
+def open_source(where: str | int | Path, limit: int | None = None, loop: int | None = None) -> Source:
+    """A folder of PNG or JPEG frames, a video file, a camera number, or the URL of a stream.
+
+    `limit` cuts it after so many frames, `loop` repeats it up to so many. Raises InputError when it cannot be opened.
+    """
+    for name, value in (("frames", limit), ("loop", loop)):
+        if value is not None and value < 1:
+            raise InputError(f"{name}={value} must be 1 or more")
+    source = _open(str(where))
+    source = source if limit is None else Beginning(source, limit)
+    if loop is None:
+        return source
+    if source.length is None:
+        raise InputError(f"loop={loop}: {where} has no end to loop from; give a video or a folder, or frames=N")
+    return Looped(source, loop)
+
+
+def _open(text: str) -> Source:
+    if text.isdigit() and not Path(text).exists():
+        return Camera(int(text))
+    if "://" in text:
+        return LiveStream(text)
+    path = Path(text).expanduser()
+    if path.is_dir():
+        folder = ImageFolder(path)
+        _ = folder.size  # a first frame that cannot be read is known at once
+        return folder
+    if not path.exists():
+        raise InputError(
+            f"{path}: no such video or folder; give a video file, a folder of frames, a camera number or a URL"
+        )
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise InputError(f"{path} is a single image: give the folder that holds the frames")
+    return VideoFile(path)

@@ -1,0 +1,1 @@
+"""Sequences x trackers -> results on disk -> a comparison."""

@@ -1,0 +1,166 @@
+"""Sequences x trackers -> results on disk -> scores. All trackers run in one lockstep per sequence."""
+
+import time
+import traceback
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from framework.data.sequence import DataSet, VideoSequence
+from framework.errors import InputError
+from framework.evaluation.comparison import Comparison, Run, TrackedRun, VideoScores
+from framework.evaluation.protocol import EvaluationProtocol
+from framework.evaluation.records import SequenceRecord
+from framework.evaluation.results import RunFolder, RunProgress, claims
+from framework.evaluation.sequence import LookAheadTracker, ProgressListener, track
+from framework.storage import identity
+from framework.tracker import Tracker
+from framework.types import Work
+
+POLL = 1.0  # seconds between looks at what other processes are doing
+
+
+def run_identity(tracker: Tracker, data: DataSet, protocol: EvaluationProtocol) -> dict[str, Any]:
+    """All that decides the results of one tracker on one data set."""
+    return {
+        "tracker": identity.describe(tracker),
+        "data": data.name,
+        "protocol": identity.describe(protocol),
+        "code": identity.code_digest(__name__, tracker, data),
+    }
+
+
+def status(
+    trackers: Mapping[str, Tracker], data: DataSet, output: Path, protocol: EvaluationProtocol
+) -> dict[str, RunProgress]:
+    """How far an evaluation is, by variant; reads the disk only."""
+    names = [data.sequence(index).name for index in range(len(data))]
+    runs = {name: identity.run_hash(run_identity(tracker, data, protocol)) for name, tracker in trackers.items()}
+    return {name: RunFolder.at(output, data.name, run).progress(names) for name, run in runs.items()}
+
+
+def evaluate(
+    trackers: Mapping[str, Tracker],
+    data: DataSet,
+    output: Path,
+    protocol: EvaluationProtocol = EvaluationProtocol(),
+    watch: ProgressListener | None = None,
+) -> Comparison:
+    """Tracks whatever is not on disk yet, waits for what other processes are tracking, and reads the scores.
+
+    A sequence that fails is recorded with its reason and the others go on; it is tried again in the next run.
+    Raises InputError when the output cannot be written, holds something else, or when no sequence could be tracked, by
+    all or by the first tracker, which is the baseline.
+    """
+    watch = watch or ProgressListener()
+    names = [data.sequence(index).name for index in range(len(data))]  # before anything is written
+    began = time.time()
+    notes = {"commit": identity.commit(), "torch": torch.__version__}
+    folders: dict[str, RunFolder] = {}
+    distinct: dict[str, Tracker] = {}
+    identities: dict[str, dict[str, Any]] = {}
+    for name, tracker in trackers.items():
+        identities[name] = run_identity(tracker, data, protocol)
+        run = identity.run_hash(identities[name])
+        distinct.setdefault(run, tracker)
+        folders[name] = RunFolder.open(output, data.name, run, identities[name], {**notes, "name": name})
+    by_run = {folder.hash: folder for folder in folders.values()}
+
+    todo = [i for i, name in enumerate(names) if not all(folder.finished(name) for folder in by_run.values())]
+    watch.begin(len(names), len(names) - len(todo))
+    while todo:
+        left = [i for i in todo if not _attempt(distinct, by_run, data.sequence(i), protocol, watch, began)]
+        if len(left) == len(todo):
+            watch.waiting(len(left))
+            time.sleep(POLL)
+        todo = left
+    bounds = {name for name, t in trackers.items() if t.policy.privileged or isinstance(t, LookAheadTracker)}
+    comparison = _read(folders, identities, bounds, data.name, names)
+    if not comparison.runs or not comparison.sequences:
+        if names and all(folder.finished(name) for folder in by_run.values() for name in names):
+            paths = ", ".join(str(folder.path) for folder in by_run.values())
+            raise InputError(
+                f"{data.name} is tracked and kept in {paths}, but there is no truth beyond its prompts to "
+                "score it by; where a server has it, python -m experiments.export writes what that takes"
+            )
+        reasons = {**comparison.lost, **comparison.failures}
+        reason = next(iter(reasons.values()), "the data set has no sequence")
+        raise InputError(f"no sequence of {data.name} could be tracked by every variant: {reason}")
+    baseline = next(iter(trackers))
+    if baseline in comparison.lost:
+        reason = comparison.lost[baseline]
+        raise InputError(f"{baseline}, with which the others are compared, failed on every sequence: {reason}")
+    return comparison
+
+
+def _attempt(
+    trackers: Mapping[str, Tracker],
+    folders: Mapping[str, RunFolder],
+    video: VideoSequence,
+    protocol: EvaluationProtocol,
+    watch: ProgressListener,
+    since: float,
+) -> bool:
+    """Tracks a sequence where it is unfinished; says whether it is done with, that is finished or failed."""
+    missing = {run: f for run, f in folders.items() if not f.finished(video.name)}
+    reasons = [reason for folder in missing.values() if (reason := folder.failure(video.name, since))]
+    if not missing or len(reasons) == len(missing):
+        watch.sequence(video.name, reasons[0] if reasons else None)
+        return True
+    open_ = [folder for folder in missing.values() if not folder.failure(video.name, since)]
+    with claims(open_, video.name) as locks:
+        if not locks:
+            return False
+        failed: dict[str, Exception] = {}
+        records: dict[str, SequenceRecord] = {}
+        try:
+            records = track({run: trackers[run] for run in locks}, video, protocol, watch, locks.values())
+        except Exception as error:
+            failed = dict.fromkeys(locks, error)
+            if len(locks) > 1:  # find out which tracker it was
+                failed = {}
+                for run in locks:
+                    try:
+                        records |= track({run: trackers[run]}, video, protocol, watch, locks.values())
+                    except Exception as own:
+                        failed[run] = own
+        for run, record in records.items():
+            folders[run].save(record)
+        for run, failure in failed.items():
+            reason = f"{type(failure).__name__}: {failure}" if not isinstance(failure, InputError) else str(failure)
+            folders[run].fail(video.name, " ".join(reason.split()), "".join(traceback.format_exception(failure)))
+    watch.sequence(video.name, str(next(iter(failed.values()))) if failed else None)
+    return True
+
+
+def _read(
+    folders: Mapping[str, RunFolder],
+    identities: Mapping[str, Mapping[str, Any]],
+    bounds: Collection[str],
+    data: str,
+    names: list[str],
+) -> Comparison:
+    runs: list[Run] = []
+    locksteps: dict[str, SequenceRecord] = {}
+    for name, folder in folders.items():
+        videos: dict[str, VideoScores] = {}
+        failures: dict[str, str] = {}
+        for sequence in names:
+            if not folder.finished(sequence):
+                failures[sequence] = folder.failure(sequence) or "not tracked"
+                continue
+            record = folder.load(sequence)
+            scores = record.scores()
+            if scores is None:
+                failures[sequence] = "no annotated frame to score"
+                continue
+            locksteps[record.lockstep] = record
+            share = 1000 * record.seconds / (record.length * record.sharing)
+            videos[sequence] = VideoScores(scores, record.ranges(), share, record.read())
+        runs.append(TrackedRun(name, identities[name], videos, failures, name in bounds, folder))
+    work = sum((record.work for record in locksteps.values()), Work())
+    lost = {run.name: next(iter(run.failures.values()), "no sequence") for run in runs if not run.videos}
+    kept = tuple(run for run in runs if run.videos)
+    return Comparison(data, kept, sum(record.length for record in locksteps.values()), work, lost)

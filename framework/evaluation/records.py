@@ -1,0 +1,121 @@
+"""What tracking one sequence leaves behind, as columns, and as the JSON that is written."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool
+
+from framework.metrics.tracking import TrackingScores, mean_scores, score
+from framework.storage.mask_rle import decode_mask
+from framework.types import Box, MemoryUse, Size, Work
+
+FORMAT = 1
+RANGES = 10  # parts of a video over which accuracy is followed
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRecord:
+    """One object of one video: columns with one value per frame from its prompt on."""
+
+    prompted: list[int]
+    """Frames on which it was prompted."""
+    frame: list[int]
+    box: list[Box | None]
+    """Around the mask, edges as the protocol says; None where the mask is empty."""
+    mask: list[str]
+    """COCO run-length counts."""
+    predicted_iou: list[float]
+    presence: list[float]
+    motion: list[float | None]
+    area: list[int]
+    choice: list[int]
+    iou: list[float | None]
+    """With the true mask, or of boxes where the truth is boxes; 1 where both are empty; None on frames not scored."""
+    visible: list[bool | None]
+    """Whether the object is there; None on frames not scored."""
+    memory: list[MemoryUse]
+
+    def scored(self) -> tuple[np.ndarray, np.ndarray]:
+        """IoU and visibility on the scored frames."""
+        pairs = [(q, v) for q, v in zip(self.iou, self.visible, strict=True) if q is not None]
+        return np.array([q for q, _ in pairs], dtype=np.float64), np.array([v for _, v in pairs], dtype=bool)
+
+    def mask_at(self, frame: int, size: Size) -> Bool[np.ndarray, "H W"]:
+        """Mask on a frame; empty before the object's prompt."""
+        if frame not in self.frame:
+            return np.zeros(size, dtype=bool)
+        return decode_mask(self.mask[self.frame.index(frame)], size)
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceRecord:
+    """One tracker on one video."""
+
+    run: str
+    """Run hash."""
+    sequence: str
+    length: int
+    size: Size
+    objects: Mapping[int, ObjectRecord]
+    seconds: float
+    """Tracking time of the whole lockstep, reading frames and scoring left out."""
+    lockstep: str
+    """Names the lockstep this came from; trackers that shared it have the same name."""
+    sharing: int
+    """Trackers in that lockstep."""
+    work: Work
+    """Of the whole lockstep."""
+
+    def scores(self) -> TrackingScores | None:
+        """Mean over objects with a scored frame; None when there is none."""
+        arrays = [record.scored() for record in self.objects.values()]
+        scored = [score(iou, visible) for iou, visible in arrays if len(iou)]
+        return mean_scores(scored) if scored else None
+
+    def read(self) -> float:
+        """Spatial memories read per tracked frame and object; NaN where nothing was tracked."""
+        counts = [
+            len(use.spatial)
+            for record in self.objects.values()
+            for frame, use in zip(record.frame, record.memory, strict=True)
+            if frame not in record.prompted
+        ]
+        return float(np.mean(counts)) if counts else float("nan")
+
+    def ranges(self) -> list[float]:
+        """Mean IoU over scored frames in each tenth of the video; NaN where there is none."""
+        parts: list[list[float]] = [[] for _ in range(RANGES)]
+        for record in self.objects.values():
+            for frame, iou in zip(record.frame, record.iou, strict=True):
+                if iou is not None:
+                    parts[min(frame * RANGES // self.length, RANGES - 1)].append(iou)
+        return [float(np.mean(part)) if part else float("nan") for part in parts]
+
+
+def to_json(record: SequenceRecord) -> dict[str, Any]:
+    """The record as it is written."""
+    return {"format": FORMAT, **dataclasses.asdict(record)}
+
+
+def from_json(plain: Mapping[str, Any]) -> SequenceRecord:
+    """Inverse of `to_json`."""
+    values = dict(plain)
+    if values.pop("format") != FORMAT:
+        raise ValueError("another format")
+    objects = {}
+    for key, columns in values["objects"].items():
+        boxes = [None if box is None else tuple(box) for box in columns["box"]]
+        memory = [
+            MemoryUse(
+                tuple((frame, slot) for frame, slot in use["spatial"]),
+                tuple((frame, ago) for frame, ago in use["pointers"]),
+                tuple(use["held"]),
+            )
+            for use in columns["memory"]
+        ]
+        objects[int(key)] = ObjectRecord(**{**columns, "box": boxes, "memory": memory})
+    height, width = values["size"]
+    return SequenceRecord(**{**values, "size": (height, width), "objects": objects, "work": Work(**values["work"])})

@@ -1,0 +1,1 @@
+"""Training of an embedded network from nothing."""

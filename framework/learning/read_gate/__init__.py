@@ -1,0 +1,1 @@
+"""Training of the read gate through memory attention."""

@@ -1,0 +1,1 @@
+"""Training of the write gate and the judge on recorded rollouts."""

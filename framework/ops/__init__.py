@@ -1,0 +1,1 @@
+"""What plug-ins may import beside the types: run lengths, compiling, tokens, weights."""

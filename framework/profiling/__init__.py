@@ -1,0 +1,1 @@
+"""What components and decisions cost, and what a backbone can do."""

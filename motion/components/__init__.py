@@ -1,0 +1,1 @@
+"""What several motion models are built of."""

@@ -1,0 +1,1 @@
+"""Numbers that the learned judge looks at."""

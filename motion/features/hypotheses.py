@@ -1,0 +1,121 @@
+"""What every hypothesis of a frame shows: its mask, how it looks, its colours and the network's pointer to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import tanh
+
+import numpy as np
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+
+from framework.ops.hypotheses import ABOVE, AREA, AROUND, BOTTOM, LEFT, RIGHT, TOP, Hypotheses, counted, shared
+from framework.ops.tokens import coarse, looks, on_host
+from framework.ops.vectors import blended, unit
+from framework.types import IMAGE_DEVIATION, IMAGE_MEAN, Candidates, Features
+from motion.components.boxes import Corners
+from motion.features.kernels import colours, cover
+
+MEAN, DEVIATION = np.array((IMAGE_MEAN, IMAGE_DEVIATION), np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HypothesisAppearance:
+    """Unit vectors on the host; zero where there is nothing."""
+
+    look: Float[np.ndarray, " C"]
+    """Mean image feature under the mask, less the mean of the image."""
+    pointer: Float[np.ndarray, " D"]
+    colours: Float[np.ndarray, " colours"]
+    """Square roots of a histogram of chromaticities, so that a product is the Bhattacharyya coefficient."""
+
+    def blend(self, now: "HypothesisAppearance", share: float) -> "HypothesisAppearance":
+        """Moved by `share` towards `now`."""
+        pairs = (self.look, now.look), (self.pointer, now.pointer), (self.colours, now.colours)
+        return HypothesisAppearance(*(blended(mean, new, share) for mean, new in pairs))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskFeatures:
+    """What one mask shows, in cells of the mask-logit grid."""
+
+    mask: UInt8[np.ndarray, "h w"]
+    """0 and 1."""
+    area: int
+    box: Corners | None
+    appearance: HypothesisAppearance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HypothesisFeatures:
+    """What every hypothesis of one frame shows, in cells of the mask-logit grid."""
+
+    shown: Hypotheses
+    areas: tuple[int, ...]
+    boxes: tuple[Corners | None, ...]
+    stability: tuple[float, ...]
+    """Cells above logit 1 over those above -1."""
+    sharpness: tuple[float, ...]
+    """Mean logit inside, squashed to 0..1."""
+    overlaps: tuple[tuple[float, ...], ...]
+    """IoU of each hypothesis with each other one."""
+    looks: Float[np.ndarray, "M C"]
+    """See `HypothesisAppearance`."""
+    pointers: Float[np.ndarray, "M D"]
+    colours: Float[np.ndarray, "M colours"]
+
+    def agreement(self, others: Sequence[MaskFeatures]) -> list[list[float]]:
+        """IoU of each hypothesis with each of the masks of other frames."""
+        if not others:
+            return [[] for _ in self.areas]
+        common = shared(self.shown.masks, self.shown.counts, np.stack([other.mask for other in others]))
+        return _ious(common, self.areas, [one.area for one in others])
+
+    def likeness(self, known: HypothesisAppearance) -> tuple[list[float], list[float], list[float]]:
+        """Cosine of each hypothesis's look, pointer and colours with those that are known."""
+        return (
+            (self.looks @ known.look).tolist(),
+            (self.pointers @ known.pointer).tolist(),
+            (self.colours @ known.colours).tolist(),
+        )
+
+    def one(self, index: int) -> MaskFeatures:
+        """A hypothesis by itself."""
+        appearance = HypothesisAppearance(self.looks[index], self.pointers[index], self.colours[index])
+        return MaskFeatures(self.shown.masks[index], self.areas[index], self.boxes[index], appearance)
+
+
+def describe(candidates: Candidates, features: Features) -> HypothesisFeatures:
+    """Every hypothesis of the first row."""
+    shown, tokens = counted(candidates), coarse(features.query.embedding)
+    masks, counts = shown.masks, shown.counts
+    found, sums = counts.tolist(), shown.sums.tolist()
+    areas = [one[AREA] for one in found]
+    boxes = tuple(
+        (float(one[LEFT]), float(one[TOP]), one[RIGHT] - 1.0, one[BOTTOM] - 1.0) if one[AREA] else None for one in found
+    )
+    return HypothesisFeatures(
+        shown=shown,
+        areas=tuple(areas),
+        boxes=boxes,
+        stability=tuple(one[ABOVE] / max(one[AROUND], 1) for one in found),
+        sharpness=tuple(tanh(total / max(one[AREA], 1) / 8) for one, total in zip(found, sums, strict=True)),
+        overlaps=tuple(map(tuple, _ious(shown.common, areas, areas))),
+        looks=looks(tokens, cover(masks, counts, *tokens.shape[1:])),
+        pointers=unit(on_host(candidates.pointers[0])),
+        colours=colours(_pixels(features.image, masks.shape[1:]), masks, counts, MEAN, DEVIATION),
+    )
+
+
+def _ious(common: Int64[np.ndarray, "M N"], areas: Sequence[int], others: Sequence[int]) -> list[list[float]]:
+    """Of masks and others with these areas and cells in common."""
+    return [
+        [both / max(area + other - both, 1) for both, other in zip(row, others, strict=True)]
+        for row, area in zip(common.tolist(), areas, strict=True)
+    ]
+
+
+def _pixels(image: Float[Tensor, "3 H W"], grid: tuple[int, int]) -> Float[np.ndarray, "3 h w"]:
+    """One pixel for every cell of a grid."""
+    (down, across), (height, width) = image.shape[1:], grid
+    picked = image.detach()[:, :: max(down // height, 1), :: max(across // width, 1)]
+    return picked.float().numpy() if picked.is_cpu else on_host(picked)

@@ -1,0 +1,1 @@
+"""What several memory policies are built of."""

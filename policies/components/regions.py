@@ -1,0 +1,93 @@
+"""Mask regions at full size: what policies judge rivals of the chosen mask by."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int64
+
+from framework.ops import rle as runs
+from framework.types import Size
+
+
+class Corners(NamedTuple):
+    """First and last foreground pixel along each axis, so width = right - left (one pixel has width 0)."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def joined(self, other: "Corners") -> "Corners":
+        """Around both."""
+        return Corners(
+            min(self.left, other.left),
+            min(self.top, other.top),
+            max(self.right, other.right),
+            max(self.bottom, other.bottom),
+        )
+
+    @property
+    def area(self) -> int:
+        return (self.right - self.left) * (self.bottom - self.top)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """Some pixels of a frame, at least one."""
+
+    runs: Int64[np.ndarray, "_ 3"]
+    """See `framework.ops.rle`."""
+    size: Size
+    """Of the frame."""
+
+    @property
+    def area(self) -> int:
+        return int((self.runs[:, runs.END] - self.runs[:, runs.START]).sum())
+
+    @property
+    def corners(self) -> Corners:
+        return Corners(*runs.extent(self.runs))
+
+    def shared(self, mask: Bool[np.ndarray, "H W"]) -> int:
+        """Pixels that a mask of the frame has as well."""
+        return runs.shared(self.runs, mask)
+
+
+def foreground(logits: Float[np.ndarray, "h w"], size: Size) -> Region | None:
+    """What ``framework.types.upsample(logits, size) > 0`` says, up to rounding; None if nothing."""
+    found = runs.enlarged(logits, *size)
+    return Region(found, size) if len(found) else None
+
+
+def distractor_regions(
+    logits: Float[np.ndarray, "M h w"], choice: int, chosen: Region, loose: bool = False
+) -> Iterator[Region]:
+    """The largest 8-connected component of what each other hypothesis claims beside the chosen mask, if anything.
+
+    Of equal ones the first in the order of OpenCV's labels. `loose` counts every non-zero logit as a claim.
+    """
+    for index, other in enumerate(logits):
+        if index != choice:
+            claimed = runs.enlarged(np.abs(other) if loose else other, *chosen.size)
+            beside = runs.without(claimed, chosen.runs)
+            if len(beside):
+                yield Region(runs.largest(beside), chosen.size)
+
+
+def box_test(chosen: Region, found: Iterable[Region], max_overlap: float) -> bool:
+    """DAM4SAM's rule: the chosen mask's box overlaps the one around it and a rival's by at most this."""
+    own = chosen.corners
+    joint = (own.joined(rival.corners).area for rival in found)
+    return any(area > 0 and own.area / area <= max_overlap for area in joint)
+
+
+def contour_test(chosen: Region, found: Iterable[Region], limit: float) -> bool:
+    """HiM2SAM's rule: the contour of a rival is somewhere further than `limit` pixels from all of the chosen mask's
+    (directed Hausdorff distance > limit), and neither is empty.
+
+    A contour is all pixels on either side of a border; the border of the frame is none.
+    """
+    own = runs.contour(chosen.runs, *chosen.size)
+    return len(own) > 0 and any(runs.reaches(runs.contour(rival.runs, *rival.size), own, limit) for rival in found)

@@ -1,0 +1,1 @@
+"""Numbers that learned memory policies look at."""

@@ -1,0 +1,1 @@
+"""Networks and videos that answer from a script."""

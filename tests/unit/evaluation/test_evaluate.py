@@ -1,0 +1,488 @@
+"""Evaluation: scores by hand, resume after a kill, shared folders, failures, identity of runs."""
+
+import gzip
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from framework.errors import InputError
+from framework.evaluation.evaluate import evaluate, results, run_identity, status
+from framework.evaluation.protocol import EvaluationProtocol
+from framework.evaluation.records import from_json, to_json
+from framework.evaluation.results import RunFolder, RunProgress
+from framework.evaluation.sequence import ProgressListener
+from framework.metrics.tracking import box_iou, mask_box
+from framework.storage import identity
+from framework.storage.files import write_atomic
+from framework.storage.mask_rle import decode_mask, encode_mask
+from framework.tracker import Tracker
+from framework.types import MemoryUse, Prompt, Read, Track
+from tests.fakes.squares import First, Latest, Peeking, ScriptedNetwork, Square, Squares
+
+NETWORK = ScriptedNetwork()
+
+
+def trackers(**policies):
+    return {name: Tracker(NETWORK, policy) for name, policy in policies.items()}
+
+
+TWO = trackers(latest=Latest(), first=First())
+
+
+def table(comparison):
+    """All that may not depend on how often a run was interrupted."""
+    return [
+        (run.name, name, repr(video.scores), repr(video.ranges))  # as text: NaN is NaN
+        for run in comparison.runs
+        for name, video in run.videos.items()
+    ]
+
+
+class StopsAfter(ProgressListener):
+    """Presses Ctrl-C on a frame."""
+
+    def __init__(self, frames):
+        self.left = frames
+
+    def frame(self, sequence, index, length):
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+class Counts(ProgressListener):
+    def __init__(self):
+        self.tracked, self.failures, self.finished_before = [], {}, None
+
+    def begin(self, total, finished):
+        self.finished_before = finished
+
+    def frame(self, sequence, index, length):
+        if index == 0:
+            self.tracked.append(sequence)
+
+    def sequence(self, sequence, failure):
+        if failure:
+            self.failures[sequence] = failure
+
+
+def test_scores_are_what_the_script_says(tmp_path):
+    comparison = evaluate(TWO, Squares(), tmp_path)
+    latest, first = comparison.runs
+    assert comparison.sequences == ["alpha", "beta", "gamma"] and not comparison.failures
+    # The square moves one cell a frame: the last frame is always near enough, the first one only for so long.
+    assert latest.videos["alpha"].scores.jaccard == 1.0
+    assert first.videos["alpha"].scores.jaccard < 0.9
+    # Nothing was remembered while the square was away, so `Latest(2)` does not find it again.
+    assert latest.videos["beta"].scores.absent_accuracy == 1.0
+    assert latest.videos["beta"].scores.jaccard == pytest.approx(5 / 9)
+    record = latest.folder.load("beta")
+    assert [record.objects[1].visible[i] for i in (0, 1, 4, 5, 6)] == [None, True, False, False, True]
+    assert record.objects[1].box[1] == (3.0, 6.0, 7.0, 10.0) and record.objects[1].box[4] is None
+    assert np.array_equal(record.objects[1].mask_at(1, record.size), Squares().videos[1].mask(1))
+
+
+def test_a_result_file_reads_with_the_standard_library(tmp_path):
+    run = evaluate(TWO, Squares(), tmp_path).runs[0]
+    with gzip.open(run.folder.path / "alpha.json.gz", "rt") as file:
+        plain = json.load(file)
+    assert plain["length"] == 8 and plain["work"]["encodings"] == 8 and plain["sharing"] == 2
+    assert len(plain["objects"]["1"]["mask"]) == 8
+    assert plain["objects"]["1"]["memory"][3]["spatial"] == [[2, 0], [1, 1]]
+    about = json.loads((run.folder.path / "run.json").read_text())
+    assert about["identity"]["tracker"]["policy"]["count"] == 2
+
+
+def test_one_lockstep_encodes_every_frame_once_and_merges_equal_rows(tmp_path):
+    three = trackers(a=Latest(2), b=Latest(2, fails_on=-1), c=First())
+    comparison = evaluate(three, Squares(), tmp_path)
+    assert comparison.frames == comparison.work.encodings == 8 + 10 + 6
+    assert comparison.work.rows_asked == 3 * comparison.frames
+    assert comparison.work.rows_computed < comparison.work.rows_asked * 2 / 3 + 1
+
+
+@pytest.mark.parametrize("frames", [1, 9, 18, 23])
+def test_a_killed_run_keeps_what_is_finished_and_ends_the_same(tmp_path, frames):
+    whole = evaluate(TWO, Squares(), tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(TWO, Squares(), tmp_path / "killed", watch=StopsAfter(frames))
+    assert not list((tmp_path / "killed").rglob("*.lock")) and not list((tmp_path / "killed").rglob("*.part"))
+    watch = Counts()
+    again = evaluate(TWO, Squares(), tmp_path / "killed", watch=watch)
+    assert table(again) == table(whole) and again.work == whole.work
+    finished = sum(frames > end for end in (8, 18))
+    assert watch.finished_before == finished and len(watch.tracked) == 3 - finished
+    watch = Counts()
+    evaluate(TWO, Squares(), tmp_path / "killed", watch=watch)
+    assert watch.tracked == []
+
+
+def test_a_new_variant_leaves_finished_ones_alone(tmp_path):
+    one = evaluate(trackers(latest=Latest()), Squares(), tmp_path)
+    stamp = (one.runs[0].folder.path / "alpha.json.gz").stat().st_mtime_ns
+    both = evaluate(TWO, Squares(), tmp_path)
+    assert (both.runs[0].folder.path / "alpha.json.gz").stat().st_mtime_ns == stamp
+    assert table(both) == table(evaluate(TWO, Squares(), tmp_path / "fresh"))
+
+
+SCRIPT = textwrap.dedent(
+    """
+    import sys, time
+    from pathlib import Path
+    from tests.fakes.squares import First, Latest, ScriptedNetwork, Square, Squares
+    from framework.evaluation.sequence import Watch
+    from framework.evaluation.evaluate import evaluate
+    from framework.tracker import Tracker
+
+    class Slow(Watch):
+        def frame(self, sequence, index, length):
+            if index == 0:
+                print(sequence, flush=True)
+            time.sleep(float(sys.argv[2]))
+
+    network = ScriptedNetwork()
+    two = {"latest": Tracker(network, Latest()), "first": Tracker(network, First())}
+    videos = tuple(Square(f"video{i}", 8, i % 3) for i in range(8))
+    evaluate(two, Squares(videos), Path(sys.argv[1]), watch=Slow())
+    """
+)
+
+
+def start(folder, pause):
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(folder), str(pause)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3]), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_two_processes_share_one_folder_and_a_killed_one_is_replaced(tmp_path):
+    first, second = start(tmp_path, 0.02), start(tmp_path, 0.02)
+    done = [process.communicate(timeout=60)[0].split() for process in (first, second)]
+    assert first.returncode == second.returncode == 0
+    assert sorted(done[0] + done[1]) == [f"video{i}" for i in range(8)]
+
+    killed = start(tmp_path / "other", 0.05)
+    assert killed.stdout.readline() == "video0\n" and killed.stdout.readline() == "video1\n"
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    assert list((tmp_path / "other").rglob("*.lock"))
+    videos = tuple(Square(f"video{i}", 8, i % 3) for i in range(8))
+    watch = Counts()
+    again = evaluate(TWO, Squares(videos), tmp_path / "other", watch=watch)
+    assert watch.tracked == [f"video{i}" for i in range(1, 8)]
+    assert table(again) == table(evaluate(TWO, Squares(videos), tmp_path))
+    assert not list((tmp_path / "other").rglob("*.lock"))
+
+
+def folder_at(path):
+    return RunFolder.open(path, "data", "0" * 16, {"x": 1}, {})
+
+
+def test_a_lock_keeps_others_out_until_its_owner_is_gone(tmp_path, monkeypatch):
+    folder = folder_at(tmp_path)
+    lock = folder.claim("video")
+    assert lock is not None and folder.claim("video") is None
+    # Another host's lock counts until its heartbeat is too old.
+    lock.path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "token": "theirs"}))
+    assert folder.claim("video") is None
+    old = time.time() - results.STALE_AFTER - 1
+    os.utime(lock.path, (old, old))
+    taken = folder.claim("video")
+    assert taken is not None
+    lock.release()  # its lock was taken over: nothing to remove
+    assert folder.claim("video") is None
+    monkeypatch.setattr(results, "HEARTBEAT", 0.0)
+    os.utime(taken.path, (old, old))
+    taken.beat()
+    assert folder.claim("video") is None
+    taken.release()
+    assert not taken.path.exists()
+
+
+def test_a_failure_is_recorded_and_the_others_go_on(tmp_path):
+    videos = Squares((Square("good", 6, 0), Square("bad", 6, 0, broken_at=3), Square("fine", 6, 1)))
+    watch = Counts()
+    comparison = evaluate(TWO, videos, tmp_path, watch=watch)
+    assert comparison.sequences == ["good", "fine"]
+    assert comparison.failures == {"bad": "OSError: frame 3 cannot be read"}
+    assert watch.failures == {"bad": "frame 3 cannot be read"}
+    trace = json.loads((comparison.runs[0].folder.path / "bad.failed.json").read_text())["trace"]
+    assert "cannot be read" in trace and not list(tmp_path.rglob("*.lock"))
+    healed = replace(videos, videos=(*videos.videos[:1], Square("bad", 6, 0), *videos.videos[2:]))
+    assert not evaluate(TWO, healed, tmp_path).failures and not list(tmp_path.rglob("*.failed.json"))
+
+
+def test_status_tells_done_running_failed_and_missing(tmp_path):
+    names = ["good", "bad", "busy", "later"]
+    videos = Squares(tuple(Square(name, 6, 0, broken_at=3 if name == "bad" else None) for name in names))
+    assert status(TWO, videos, tmp_path, PROTOCOL)["latest"].missing == tuple(names)
+    assert not list(tmp_path.iterdir())
+    first = replace(videos, videos=videos.videos[:2])
+    lock = evaluate(TWO, first, tmp_path).runs[0].folder.claim("busy")
+    found = status(TWO, videos, tmp_path, PROTOCOL)
+    assert found["latest"] == RunProgress(("good",), ("busy",), {"bad": "OSError: frame 3 cannot be read"}, ("later",))
+    assert found["first"].running == () and found["first"].missing == ("busy", "later")
+    lock.release()
+    assert status(TWO, videos, tmp_path, PROTOCOL)["latest"].missing == ("busy", "later")
+
+
+def test_a_policy_that_breaks_does_not_take_the_others_down(tmp_path):
+    broken = trackers(latest=Latest(), broken=Latest(fails_on=7))
+    comparison = evaluate(broken, Squares(), tmp_path)
+    assert list(comparison.runs[0].videos) == ["alpha", "beta", "gamma"]
+    assert list(comparison.runs[1].videos) == comparison.sequences == ["gamma"]
+    assert comparison.runs[1].failures["alpha"] == "RuntimeError: the policy broke"
+    with pytest.raises(InputError, match=r"no sequence of squares-v1 could be tracked.*the policy broke"):
+        evaluate(trackers(broken=Latest(fails_on=1)), Squares(), tmp_path)
+
+
+def test_a_variant_without_a_result_is_left_out_of_the_comparison(tmp_path):
+    broken, latest = Latest(fails_on=1), Latest()
+    comparison = evaluate(trackers(latest=latest, broken=broken), Squares(), tmp_path)
+    assert [run.name for run in comparison.runs] == ["latest"] and len(comparison.sequences) == 3
+    assert comparison.lost == {"broken": "RuntimeError: the policy broke"} and not comparison.failures
+    with pytest.raises(InputError, match=r"^broken, with which the others are compared, failed on every sequence: "):
+        evaluate(trackers(broken=broken, latest=latest), Squares(), tmp_path)
+
+
+def test_truth_reaches_privileged_policies_only(tmp_path):
+    comparison = evaluate(trackers(peeking=Peeking(), latest=Latest()), Squares(), tmp_path)
+    assert not comparison.failures  # `Peeking` asserts that it is there; see the tracker's tests for the others
+
+
+def test_starting_from_a_box_and_scoring_the_prompted_frame(tmp_path):
+    protocol = EvaluationProtocol(prompt="box", box_edges="inclusive", scored="all")
+    run = evaluate(trackers(latest=Latest()), Squares(), tmp_path, protocol).runs[0]
+    record = run.folder.load("alpha").objects[1]
+    assert record.iou[0] == 1.0 and record.box[0] == (0.0, 6.0, 3.0, 9.0)
+
+
+class Revising(Tracker):
+    """Says in hindsight that the object never moved from where it was on frame 2."""
+
+    def hindsight(self, state):
+        return {1: dict.fromkeys(range(3, 6), state.objects[1][0].memory[0])}
+
+
+class Revised(First):
+    """Keeps what is shown on frame 2 as its state, for `Revising`."""
+
+    def write(self, state, entry, outcome):
+        logits = torch.where(outcome.mask(), 6.0, -6.0)
+        return (Track(logits, entry.scores, 0, None, None, MemoryUse()),) if entry.frame == 2 else state or (entry,)
+
+    def read(self, state, query):
+        return Read()
+
+    def entries(self, state):
+        return ()
+
+
+def test_a_revised_frame_replaces_the_first_answer(tmp_path):
+    revising = {"revising": Revising(NETWORK, Revised())}
+    late = evaluate(revising, Squares(), tmp_path).runs[0].folder.load("alpha").objects[1]
+    assert late.frame == list(range(8))
+    assert late.mask[3:6] == [late.mask[2]] * 3 and late.iou[2] == 1.0 and late.iou[3] == pytest.approx(3 / 5)
+    early = evaluate(revising, Squares(), tmp_path, EvaluationProtocol(hindsight=False)).runs[0]
+    assert early.folder.load("alpha").objects[1].iou[3] == 1.0
+
+
+SQUARES, PROTOCOL = Squares(), EvaluationProtocol()
+
+
+def described(tracker=TWO["latest"], data=SQUARES, protocol=PROTOCOL):
+    return identity.run_hash(run_identity(tracker, data, protocol))
+
+
+def test_the_hash_changes_when_anything_that_decides_changes(monkeypatch):
+    base = TWO["latest"]
+    hashes = [
+        described(),
+        described(replace(base, policy=Latest(3))),
+        described(replace(base, policy=First())),
+        described(replace(base, network=ScriptedNetwork(3))),
+        described(replace(base, presence_threshold=-1.0)),
+        described(replace(base, fill_hole_area=8)),
+        described(data=replace(Squares(), name="squares-v2")),
+        described(protocol=EvaluationProtocol(prompt="box")),
+        described(protocol=EvaluationProtocol(scored="all")),
+    ]
+    assert len(set(hashes)) == len(hashes)
+    assert described(replace(base, policy=Latest(2, None))) == described()
+    monkeypatch.setattr(identity, "code_digest", lambda *parts: "edited")
+    assert described() not in hashes
+
+
+def test_weights_and_settings_of_a_module_are_identity():
+    one, two = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    assert identity.describe(one) != identity.describe(two)
+    two.load_state_dict(one.state_dict())
+    assert identity.describe(one) == identity.describe(two)
+    with torch.no_grad():
+        two.bias[1] += 1e-6
+    assert identity.describe(one) != identity.describe(two)
+    relu, leaky = torch.nn.LeakyReLU(0.1), torch.nn.LeakyReLU(0.2)
+    assert identity.describe(relu) != identity.describe(leaky)
+
+
+def test_code_identity_follows_a_policy_and_its_siblings(tmp_path, monkeypatch):
+    package = tmp_path / "mypolicies"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "base.py").write_text("WIDTH = 1\n")
+    (package / "mine.py").write_text("from mypolicies.base import WIDTH\nclass Mine: ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from mypolicies.mine import Mine
+
+    before = identity.code_digest(Mine())
+    assert before != identity.code_digest() and before == identity.code_digest(Mine())
+    (package / "base.py").write_text("WIDTH = 2\n")
+    identity._source.cache_clear()
+    assert identity.code_digest(Mine()) != before
+    (package / "other.py").write_text("HEIGHT = 2\n")
+    identity._source.cache_clear()
+    assert identity.code_digest("framework.evaluation.evaluate", Mine()) == identity.code_digest(
+        Mine(), "framework.tracker", "framework.evaluation.evaluate"
+    )
+
+
+def test_code_identity_is_the_engine_without_what_only_shows_or_trains():
+    modules: set[str] = set()
+    for name in ("framework.evaluation.evaluate", "framework.networks.micro"):
+        identity._follow(name, modules)
+    assert {
+        "framework.tracker",
+        "framework.rows",
+        "framework.metrics.tracking",
+        "framework.networks.attention",
+    } <= modules
+    shown = (
+        "framework.report",
+        "framework.learning",
+        "framework.config.cli",
+        "framework.metrics.statistics",
+        "framework.report.wandb_log",
+    )
+    assert not [name for name in modules if name.startswith(shown)]
+
+
+def test_results_of_another_configuration_are_refused(tmp_path):
+    run = evaluate(TWO, Squares(), tmp_path).runs[0]
+    other = run.folder.path / "alpha.json.gz"
+    plain = json.loads(gzip.decompress(other.read_bytes()))
+    other.write_bytes(gzip.compress(json.dumps({**plain, "run": "f" * 16}).encode()))
+    with pytest.raises(InputError, match=r"alpha\.json\.gz is another configuration's result: remove it or"):
+        evaluate(TWO, Squares(), tmp_path)
+    other.write_bytes(other.read_bytes()[:100])
+    with pytest.raises(InputError, match="damaged"):
+        evaluate(TWO, Squares(), tmp_path)
+    other.unlink()
+    about = run.folder.path / "run.json"
+    about.write_text(about.read_text().replace('"count": 2', '"count": 3'))
+    with pytest.raises(InputError, match="holds another configuration's results"):
+        evaluate(TWO, Squares(), tmp_path)
+
+
+def test_an_output_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"cannot write results to .*: make room or choose another output="):
+        evaluate(TWO, Squares(), tmp_path / "file")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    folder = RunFolder(tmp_path, "0" * 16)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(folder.path / "x", b"half")
+    with pytest.raises(InputError, match="No space left on device"):
+        evaluate(TWO, Squares(), tmp_path / "full")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "file"]
+
+
+def test_records_and_masks_survive_the_file(tmp_path):
+    record = evaluate(TWO, Squares(), tmp_path).runs[0].folder.load("beta")
+    assert from_json(json.loads(json.dumps(to_json(record)))) == record
+    mask = np.random.default_rng(0).random((9, 13)) > 0.5
+    assert np.array_equal(decode_mask(encode_mask(mask), (9, 13)), mask)
+    assert mask_box(np.zeros((4, 4), dtype=bool)) is None
+
+
+@dataclass(frozen=True)
+class BoxedSquare(Square):
+    """The same square, of which only boxes are known; nothing of frame 2."""
+
+    def truth(self, index):
+        return {}
+
+    def truth_boxes(self, index):
+        return {} if index == 2 else {1: mask_box(self.mask(index))}
+
+    def prompts(self):
+        return {0: {1: Prompt(box=mask_box(self.mask(0)))}}
+
+
+@dataclass(frozen=True)
+class SecretSquare(Square):
+    """The same square, of which nothing is known but where it starts."""
+
+    def truth(self, index):
+        return {}
+
+
+@pytest.mark.parametrize("prompt", ["mask", "box", "estimated"])
+def test_boxes_are_scored_where_the_truth_is_boxes(tmp_path, prompt):
+    video = BoxedSquare("boxed", 8, 0, (4, 6))
+    data = Squares(videos=(video,))
+    comparison = evaluate(trackers(latest=Latest(8)), data, tmp_path, EvaluationProtocol(prompt=prompt))
+    record = comparison.runs[0].folder.load("boxed").objects[1]
+    assert [iou is None for iou in record.iou] == [True, False, True, *[False] * 5]
+    assert record.visible[3:7] == [True, False, False, True]
+    for frame in (1, 3, 4, 5, 6, 7):
+        assert record.iou[frame] == box_iou(record.box[frame], mask_box(video.mask(frame)))
+    assert record.iou[1] == 1.0 == record.iou[4]
+
+
+def test_an_estimated_mask_is_what_the_network_makes_of_the_box():
+    video, protocol = Square("alpha", 8, 0), EvaluationProtocol(prompt="estimated")
+    features = NETWORK.encode(video.frame(0), 0, 8)
+    ragged = video.mask(0)
+    ragged[7, 1] = False
+    started = protocol.start(Prompt(mask=ragged), NETWORK, features)
+    assert started.box is None and np.array_equal(started.mask, video.mask(0))
+    assert protocol.start(Prompt(points=((1.0, 7.0),), labels=(1,)), NETWORK, features).points
+    boxed = EvaluationProtocol(prompt="box").start(Prompt(mask=ragged), NETWORK, features)
+    assert boxed.box == mask_box(ragged)
+    nothing = Prompt(box=(3.0, 3.0, 3.0, 3.0))
+    assert protocol.start(nothing, NETWORK, features) is nothing
+
+
+def test_secret_truth_is_kept_for_the_server(tmp_path):
+    data = Squares(videos=(SecretSquare("secret", 6, 0),))
+    for _ in range(2):
+        with pytest.raises(
+            InputError, match=r"squares-v1 is tracked and kept in .*, but there is no truth beyond .*export"
+        ):
+            evaluate(trackers(latest=Latest()), data, tmp_path)
+    (path,) = tmp_path.rglob("secret.json.gz")
+    record = RunFolder(path.parent, path.parent.name).load("secret")
+    assert record.scores() is None and len(record.objects[1].mask) == 6
+
+
+def test_overlap_of_boxes():
+    box = (0.0, 0.0, 4.0, 4.0)
+    assert box_iou(None, None) == 1.0 and box_iou(box, None) == box_iou(None, box) == 0.0
+    assert box_iou(box, box) == 1.0 and box_iou(box, (2.0, 0.0, 6.0, 4.0)) == pytest.approx(1 / 3)
+    assert box_iou(box, (4.0, 0.0, 8.0, 4.0)) == 0.0 == box_iou((1.0, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 1.0))

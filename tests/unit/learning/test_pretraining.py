@@ -1,0 +1,56 @@
+"""Pretraining from the command's own configuration: weights that load, and going on where it was stopped."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+
+from experiments.pretrain import pretrain
+from framework.errors import InputError
+from framework.learning.pretraining.clips import Curriculum
+from framework.learning.pretraining.module import Pretraining
+from framework.networks.micro import network
+from tests.composition import as_from_the_command_line
+from tests.power import power_cut
+
+SMALL = (
+    *("train_logger=csv", "threads=1", "minutes=55.0", "trainer.accelerator=cpu", "+trainer.max_steps=3"),
+    *("module.curriculum.videos=1", "module.curriculum.sequence_videos=1", "module.curriculum.sequential_from=0.0"),
+    *("module.curriculum.roll_in=[1,1]", "module.curriculum.learned=2", "module.half_encoder=false"),
+    *("data.workers=0", "data.videos=1", "data.frames=3", "trainer.val_check_interval=2"),
+    *("trainer.callbacks.1.update_starting_at_step=1", "trainer.callbacks.2.every_n_train_steps=1"),
+)
+
+
+@pytest.fixture
+def config(tmp_path):
+    torch.set_num_threads(1)
+    yield as_from_the_command_line("pretrain", [*SMALL, f"folder={tmp_path}"])
+    GlobalHydra.instance().clear()
+
+
+def reached(config):
+    state = torch.load(Path(config.folder) / "last.ckpt", weights_only=True)
+    return state["global_step"], state["spent"]
+
+
+def test_a_training_that_broke_off_goes_on_and_writes_weights_that_load(config):
+    with power_cut(Pretraining, at=1):
+        pretrain(config)
+    steps, spent = reached(config)
+    assert steps == 1
+    pretrain(config)
+    assert reached(config)[0] == 3 and reached(config)[1] > spent
+    trained, fresh = network(config.weights).model.state_dict(), network("random").model.state_dict()
+    assert all(value.isfinite().all() for value in trained.values())
+    assert any(not torch.equal(trained[name], fresh[name]) for name in trained)
+    (curves,) = Path(config.folder).rglob("metrics.csv")
+    assert {"val/calm/J", "val/hard/J"} <= set(curves.read_text().splitlines()[0].split(","))
+
+
+def test_a_curriculum_that_cannot_be_is_refused():
+    with pytest.raises(InputError, match="share out the sequences"):
+        Curriculum(right=0.7, sampled=0.2, spaced=0.2)
+    with pytest.raises(InputError, match="a step has 256 videos at most, not 257"):
+        Curriculum(sequence_videos=257)

@@ -1,0 +1,323 @@
+"""The learned judge of hypotheses: what it sees, how it is trained, runs that repeat and resume exactly."""
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import torch
+import torch.nn.functional as F
+
+from framework.data.procedural.dataset import Procedural
+from framework.learning.checkpoints import write_best
+from framework.learning.supervised.judge import JudgeBatches, JudgeRounds, JudgeTraining, judge_loss
+from framework.networks.micro import network
+from framework.storage import identity
+from framework.types import Candidates, Features, Outcome, Query, Scores
+from motion.features.hypotheses import DEVIATION, MEAN, describe
+from motion.features.relative import FEATURES, KnownObject
+from motion.learned_judge import Judge, LearnedJudge
+from policies.skip_absent import SkipAbsent
+
+GRID, HERE, THERE = 16, (0, 0, 4, 4), (12, 12, 16, 16)
+
+
+def candidates(*boxes, iou=(0.9, 0.4, 0.3)):
+    """Hypotheses that are these boxes (x0, y0, x1, y1); None is an empty mask."""
+    logits = torch.full((1, len(boxes), GRID, GRID), -8.0)
+    for index, box in enumerate(boxes):
+        if box is not None:
+            x0, y0, x1, y1 = box
+            logits[0, index, y0:y1, x0:x1] = 8.0
+    pointers = torch.eye(4)[None, : len(boxes)]
+    return Candidates(logits, torch.tensor([iou[: len(boxes)]]), pointers, torch.tensor([5.0]))
+
+
+def embedding():
+    """One look at the top left, another one at the bottom right."""
+    look = torch.zeros(2, 4, 4)
+    look[0, 0, 0], look[1, 3, 3] = 1.0, 1.0
+    return look
+
+
+RED, GREEN, GREY = (0.8, 0.1, 0.1), (0.1, 0.8, 0.1), (0.5, 0.5, 0.5)
+
+
+def coloured(here=RED, there=GREEN, light=1.0):
+    """Network input of twice the grid: one colour at the top left, another one at the bottom right, grey between."""
+    image = torch.tensor(GREY)[:, None, None].repeat(1, 2 * GRID, 2 * GRID)
+    image[:, :8, :8], image[:, 24:, 24:] = (torch.tensor(colour)[:, None, None] for colour in (here, there))
+    mean, deviation = (torch.tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
+    return (image * light - mean) / deviation
+
+
+def features(frame, image=None, tokens=None):
+    image = coloured() if image is None else image
+    return Features(Query(frame, embedding() if tokens is None else tokens, None), image, None)
+
+
+def outcome(frame, found, choice=0):
+    area = int((found.logits[0, choice] > 0).sum())
+    scores = Scores(float(found.iou[0, choice]), 5.0, None, area, prompted=frame == 0)
+    return Outcome(frame, found, choice, None, scores, (GRID, GRID))
+
+
+def seen(*boxes, image=None):
+    found = candidates(*boxes)
+    return describe(found, features(1, image)), found
+
+
+def only(box):
+    """What the one mask of a frame shows."""
+    return seen(box)[0].one(0)
+
+
+def compared(known, *boxes, image=None):
+    """By name, the features of every hypothesis."""
+    return [named(row) for row in known.compare(*seen(*boxes, image=image)).rows]
+
+
+def followed(known, choice, *boxes):
+    """What is known after a frame of these hypotheses."""
+    shown, found = seen(*boxes)
+    return known.after(shown.one(choice), known.compare(shown, found).meeting.after(shown, choice))
+
+
+def named(row):
+    return dict(zip(FEATURES, row, strict=True))
+
+
+def test_traits_are_what_the_masks_say():
+    known = KnownObject.begin(only(HERE))
+    same, other, empty = compared(known, HERE, THERE, None)
+    assert same["iou"] == pytest.approx(0.9) and same["iou_related"] == pytest.approx(0.5)
+    assert same["area_prompt"] == same["jump"] == 0.0 and same["mask_last"] == same["box_last"] == 1.0
+    assert same["look_prompt"] == pytest.approx(1.0) and other["look_prompt"] < 0 == empty["look_prompt"]
+    assert same["look_prompt_related"] == pytest.approx(1.0) and other["look_prompt_related"] < -1
+    assert same["pointer_prompt"] == 1.0 and other["pointer_prompt"] == 0.0
+    assert other["jump"] == 4.0 and other["mask_last"] == 0.0 and other["agreed"] == 0.0
+    assert [row["second"] for row in compared(known, HERE, THERE, None)] == [0.0, 1.0, 0.0]
+
+
+def plain(logits, embedding):
+    """Mean feature under each mask less that of the image, of unit length, token by token."""
+    (down, across), (height, width) = embedding.shape[1:], logits.shape[1:]
+    rows, columns = torch.arange(height) * down // height, torch.arange(width) * across // width
+    spread = embedding[:, rows][:, :, columns] - embedding.mean((1, 2), keepdim=True)
+    return F.normalize(torch.einsum("mhw,chw->mc", (logits > 0).float(), spread), dim=1)
+
+
+def test_looks_are_seen_no_finer_than_by_the_embedded_network():
+    made = torch.Generator().manual_seed(0)
+    fine = torch.randn(5, 64, 96, generator=made)
+    logits, pointers = torch.randn(3, 128, 192, generator=made), torch.randn(3, 4, generator=made)
+    halved = F.avg_pool2d(fine, 8)
+    assert halved.shape == (5, 8, 12)
+    found = Candidates(logits[None], torch.zeros(1, 3), pointers[None], torch.zeros(1))
+
+    def looks(tokens, hypotheses=found):
+        return describe(hypotheses, features(1, torch.zeros(3, 128, 192), tokens)).looks
+
+    np.testing.assert_allclose(looks(fine), looks(halved), atol=1e-6)
+    odd, coarser = fine[:, :63], logits[:, ::2, ::2]
+    np.testing.assert_allclose(looks(odd), plain(coarser, odd), atol=1e-5)
+    np.testing.assert_array_equal(looks(fine), looks(fine, replace(found, logits=coarser[None])))
+
+
+def test_colours_tell_things_apart_in_any_light():
+    known = KnownObject.begin(only(HERE))
+    same, other, empty = compared(known, HERE, THERE, None)
+    assert same["colour_prompt"] == pytest.approx(1.0) and other["colour_prompt"] == empty["colour_prompt"] == 0.0
+    darker = compared(known, HERE, THERE, image=coloured(light=0.6))[0]["colour_prompt"]
+    paler = compared(known, HERE, THERE, image=coloured((0.7, 0.2, 0.15)))[0]["colour_prompt"]
+    assert darker == pytest.approx(1.0, abs=1e-3) and 0.0 < paler < 0.99
+    shown, _ = seen((0, 0, 16, 16))
+    np.testing.assert_allclose(shown.colours[0], brightness_weighted(coloured()[:, ::2, ::2]), atol=1e-3)
+
+
+def brightness_weighted(pixels):
+    """Square root of the histogram of chromaticities, pixel by pixel."""
+    histogram = np.zeros((16, 16))
+    for pixel in pixels.flatten(1).T.numpy() * DEVIATION + MEAN:
+        red, green, blue = pixel.astype(float)
+        across, down = (red - green) / pixel.sum() / 2 + 0.5, (red + green - 2 * blue) / pixel.sum() / 3 + 2 / 3
+        for row in range(16):
+            for column in range(16):
+                near = max(0, 1 - abs(15 * across - column)) * max(0, 1 - abs(15 * down - row))
+                histogram[row, column] += pixel.sum() * near
+    return np.sqrt(histogram.ravel() / histogram.sum())
+
+
+def test_a_rival_that_lasts_leaves_a_trail():
+    known = KnownObject.begin(only(HERE))
+    for _ in range(3):
+        known = followed(known, 0, HERE, THERE, None)
+    same, other, _ = compared(known, HERE, THERE, None)
+    assert (same["trail_chosen"], other["trail_chosen"]) == (1.0, 0.0)
+    assert (same["trail_length"], other["trail_length"]) == pytest.approx((np.log(5), np.log(4)))
+    assert same["trail_colour"] == pytest.approx(1.0) and other["trail_colour"] == pytest.approx(0.0)
+    assert same["trail_iou"] == pytest.approx(0.9 + 0.1 * 0.85**4) and other["trail_iou"] == pytest.approx(0.4)
+    mistaken = followed(known, 1, HERE, THERE, None)
+    same, other, _ = compared(mistaken, HERE, THERE, None)
+    assert (same["trail_chosen"], other["trail_chosen"]) == (0.0, 1.0) and same["trail_colour"] == pytest.approx(1.0)
+
+
+def test_trails_are_few_and_end():
+    known, boxes = KnownObject.begin(only(HERE)), [(x, y, x + 4, y + 4) for x in (0, 6, 12) for y in (0, 6, 12)]
+    for first, second in zip(boxes[1::2], boxes[2::2], strict=True):
+        known = followed(known, 0, HERE, first, second)
+    assert len(known.trails) == 4 and known.trails[0].chosen
+    twins = followed(known, 0, HERE, (0, 0, 4, 5), (0, 0, 1, 2))
+    assert [trail.missed for trail in twins.trails] == [0, 1, 1, 2]
+    for _ in range(13):
+        known = followed(known, 0, HERE, None, None)
+    assert [trail.last.box for trail in known.trails] == [(0.0, 0.0, 3.0, 3.0)]
+
+
+def test_a_steady_object_is_expected_where_it_moves_to():
+    known = KnownObject.begin(only((0, 0, 4, 4)))
+    for left in (2, 4):
+        known = followed(known, 0, (left, 0, left + 4, 4))
+    (row,) = compared(known, (6, 0, 10, 4))
+    assert row["surprise"] == 0.0 < row["jump"] and row["box_predicted"] == 1.0 > row["box_last"]
+    lost = followed(followed(known, 0, None), 0, None)
+    assert lost.away == 2 and lost.newest is known.newest
+    assert compared(lost, (6, 0, 10, 4))[0]["surprise"] == pytest.approx(row["jump"])
+
+
+def test_the_judge_overrules_the_network_by_its_weight():
+    judges = {weight: LearnedJudge("untrained", weight) for weight in (0.001, 1.0)}
+    place = FEATURES.index("look_prompt")
+    for judge in judges.values():
+        judge.judge = Judge(width=len(FEATURES))
+        for name, parameter in judge.judge.named_parameters():
+            parameter.data = (
+                torch.eye(len(FEATURES)) * 9 if name in ("layers.0.weight", "layers.3.weight") else parameter.data * 0
+            )
+        judge.judge.layers[6].weight.data[0, place] = 1.0
+        judge.eval()
+    found = candidates(THERE, HERE, None)
+    for weight, best in ((0.001, 0), (1.0, 1)):
+        model = judges[weight]
+        state = model.update(model.init(), features(0), outcome(0, candidates(HERE)))
+        state, cue = model.score(state, features(1), found)
+        fused = cue.fuse(tuple(found.iou[0].tolist()))
+        assert fused.index(max(fused)) == best and len(model.rows(state)) == 3
+    state, cue = model.score(state, features(2), candidates(None, None, None))
+    assert cue is None and model.rows(state) is None
+
+
+def test_a_silent_judge_describes_the_hypotheses_and_leaves_the_choice_to_the_network():
+    model = LearnedJudge("untrained").silent()
+    state = model.update(model.init(), features(0), outcome(0, candidates(HERE)))
+    state, cue = model.score(state, features(1), candidates(THERE, HERE, None))
+    assert cue is None and len(model.rows(state)) == 3
+
+
+def test_what_silent_judges_record_serves_every_seed_and_ablation():
+    torch.manual_seed(1)
+    one, other = LearnedJudge("untrained"), LearnedJudge("untrained")
+    other.ignore(["colour"])
+    assert identity.describe(one) != identity.describe(other)
+    assert identity.describe(one.silent()) == identity.describe(other.silent())
+
+
+def test_what_is_judged_is_what_was_trained_and_never_stale():
+    torch.manual_seed(3)
+    judge, rows = Judge().eval(), (3 * torch.randn(3, len(FEATURES))).numpy()
+    for _ in range(2):
+        expected = judge(torch.from_numpy(rows)).sigmoid().tolist()
+        assert judge.expect(rows) == pytest.approx(expected, abs=1e-6)
+        torch.optim.SGD(judge.parameters(), lr=0.1).zero_grad()
+        judge(torch.from_numpy(rows)).sum().backward()
+        torch.optim.SGD(judge.parameters(), lr=0.1).step()
+        judge.centre += 0.5
+        judge.used = (torch.arange(len(FEATURES)) % 3 > 0).float()
+        judge.layers[0].weight.data = judge.layers[0].weight.data * 1.5
+        assert judge.expect(rows) != pytest.approx(expected, abs=1e-3)
+    again = copy.deepcopy(judge)
+    judge.layers[6].bias.data.zero_()
+    assert again.expect(rows) == pytest.approx(again(torch.from_numpy(rows)).sigmoid().tolist(), abs=1e-6)
+
+
+def test_the_loss_asks_for_the_better_hypothesis_where_there_is_one():
+    iou = torch.tensor([[0.9, 0.1, 0.1]])
+    right, wrong = (judge_loss(torch.tensor([logits]), iou) for logits in ([2.0, -2.0, -2.0], [-2.0, 2.0, -2.0]))
+    assert right["order"] < 0.1 < wrong["order"] and right["quality"] < wrong["quality"]
+    assert judge_loss(torch.tensor([[2.0, -2.0, 0.0]]), torch.full((1, 3), 0.5))["order"] == 0
+
+
+def test_lessons_repeat_for_equal_seed_and_step():
+    rows, iou = torch.arange(30.0).reshape(10, 3, 1), torch.rand(10, 3)
+    first, again, later = (next(iter(JudgeBatches(rows, iou, 6, seed=1, step=step))) for step in (4, 4, 5))
+    assert torch.equal(first[0], again[0]) and not torch.equal(first[0], later[0])
+    index = (first[0][:, 0, 0] / 3).long()
+    assert torch.equal(first[1], iou[index])
+
+
+def test_a_group_left_out_counts_for_nothing():
+    model = LearnedJudge("untrained")
+    model.ignore(["look"])
+    rows = torch.randn(3, len(FEATURES))
+    before = model.judge(rows)
+    for name in ("look_prompt", "look_mean", "look_prompt_related"):
+        rows[:, FEATURES.index(name)] += 5
+    assert torch.equal(model.judge(rows), before)
+    with pytest.raises(ValueError, match=r"taste.*look"):
+        model.ignore(["taste"])
+
+
+def test_a_checkpoint_of_other_inputs_is_refused(tmp_path):
+    model = LearnedJudge("untrained")
+    write_best(JudgeTraining(model, SkipAbsent(), network(), Procedural()), "", tmp_path / "good.pt")
+    assert torch.equal(LearnedJudge(str(tmp_path / "good.pt")).judge.layers[0].weight, model.judge.layers[0].weight)
+    torch.save({**model.checkpoint(), "inputs": ["taste", *FEATURES[1:]]}, tmp_path / "other.pt")
+    (tmp_path / "text.pt").write_text("no weights")
+    for name, reason in (("other", "differs in iou, taste"), ("text", "not hold weights"), ("none", "not exist")):
+        with pytest.raises(ValueError, match=f"{name}.pt.*{reason}.*train"):
+            LearnedJudge(str(tmp_path / f"{name}.pt"))
+
+
+class StopAfter(pl.Callback):
+    """Ends a run early, as if it had been killed between two epochs."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
+
+
+def train(folder, epochs, resume=False):
+    pl.seed_everything(5)
+    net, model = network(), LearnedJudge("untrained", weight=0.5)
+    module = JudgeTraining(model, SkipAbsent(), net, Procedural("val", "hard", length=6, limit=1))
+    data = Procedural("train", "hard", length=12)
+    cache = str(folder / "cache")
+    rounds = JudgeRounds(net, {"skip": SkipAbsent()}, data, videos=2, held_out=1, frames=4, workers=0, cache=cache)
+    trainer = pl.Trainer(
+        max_epochs=2, limit_train_batches=2, reload_dataloaders_every_n_epochs=1, num_sanity_val_steps=0,
+        logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        accelerator="cpu", callbacks=[StopAfter(epochs)],
+    )  # fmt: skip
+    last = folder / "last.ckpt"
+    trainer.fit(module, rounds, ckpt_path=str(last) if resume else None, weights_only=True)
+    trainer.save_checkpoint(last)
+    return {name: value.clone() for name, value in model.judge.state_dict().items()}, trainer, rounds
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_training_repeats_and_resumes_exactly(tmp_path):
+    whole, trainer, rounds = train(tmp_path / "whole", 2)
+    assert trainer.global_step == 4 and 0 <= trainer.callback_metrics["val/J"] <= 1
+    assert trainer.callback_metrics["val/chosen"] <= trainer.callback_metrics["val/best"]
+    (first,), second = rounds.rounds
+    assert len(second) == 2 and first.rows.shape[1:] == (3, len(FEATURES)) == second[0].rows.shape[1:]
+    assert rounds._motion.judge.training and not rounds._motion.settled().judge.training
+    assert np.isfinite(first.rows).all() and ((first.iou >= 0) & (first.iou <= 1)).all()
+    train(tmp_path / "parts", 1)
+    resumed, trainer, _ = train(tmp_path / "parts", 2, resume=True)
+    assert trainer.global_step == 4
+    for name, value in whole.items():
+        assert torch.equal(value, resumed[name]), name
