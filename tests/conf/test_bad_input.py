@@ -216,7 +216,7 @@ def test_a_bug_keeps_its_trace(workplace: Path, monkeypatch: pytest.MonkeyPatch)
     def broken(*arguments: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(track, "follow", broken)
+    monkeypatch.setattr(track, "stream", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         call(track.main, CLIP, BOX, "output=bug", "backbone.checkpoint=random")
     assert not (workplace / "bug").exists()

@@ -16,7 +16,8 @@ import pytest
 import torch
 
 from framework.errors import InputError
-from framework.evaluation.evaluate import evaluate, results, run_identity, status
+from framework.evaluation import results
+from framework.evaluation.evaluate import evaluate, run_identity, status
 from framework.evaluation.protocol import EvaluationProtocol
 from framework.evaluation.records import from_json, to_json
 from framework.evaluation.results import RunFolder, RunProgress
@@ -140,11 +141,11 @@ SCRIPT = textwrap.dedent(
     import sys, time
     from pathlib import Path
     from tests.fakes.squares import First, Latest, ScriptedNetwork, Square, Squares
-    from framework.evaluation.sequence import Watch
+    from framework.evaluation.sequence import ProgressListener
     from framework.evaluation.evaluate import evaluate
     from framework.tracker import Tracker
 
-    class Slow(Watch):
+    class Slow(ProgressListener):
         def frame(self, sequence, index, length):
             if index == 0:
                 print(sequence, flush=True)

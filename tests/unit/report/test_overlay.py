@@ -6,7 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from framework.report.overlay import GROUND, INK, LONG, WINDOW, colour, legible, memory_strip, overlay, palette
+from framework.data.palette import colour, palette
+from framework.report.overlay import GROUND, INK, LONG, WINDOW, legible, memory_strip, overlay
 from framework.report.video import VideoWriter
 from framework.types import ANCHOR, MemoryUse
 
