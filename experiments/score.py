@@ -5,7 +5,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from framework.benchmarks.export import open_run
-from framework.benchmarks.scores import EVALUATORS, answers
+from framework.benchmarks.scores import EVALUATORS, predictions
 from framework.config.cli import build, check, command, unknown
 
 
@@ -17,7 +17,7 @@ def score(config: DictConfig) -> None:
     data = build(config.data)
     folder, empty = open_run(Path(config.run), data)
     print(f"{config.evaluator} on {len(data)} sequences of {data.name}")
-    for name, value in EVALUATORS[config.evaluator](answers(folder, data), empty).items():
+    for name, value in EVALUATORS[config.evaluator](predictions(folder, data), empty).items():
         print(f"{name:12} {'-' if value is None else f'{value:.3f}'}")
 
 

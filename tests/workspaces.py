@@ -3,8 +3,9 @@
 import zipfile
 from pathlib import Path
 
-from framework.metrics.regions import Rectangle, Window, read_text
+from framework.metrics.regions import Rectangle, Window
 from tests.miniatures import object_record, saved, sequence_record, write_black_frames
+from tests.trajectories import read_text
 
 ASSETS = Path(__file__).parent / "assets/metrics"
 

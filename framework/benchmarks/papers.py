@@ -7,7 +7,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from framework.benchmarks.predictions import Empty
-from framework.benchmarks.scores import EVALUATORS, BenchmarkScores, answers
+from framework.benchmarks.scores import EVALUATORS, BenchmarkScores, predictions
 from framework.config.cli import build, unknown
 from framework.data.sequence import DataSet
 from framework.errors import InputError
@@ -82,7 +82,7 @@ class PaperTable:
             raise InputError(f"{self.source} is on {self.data}, not on {data.name}: leave out data=...")
 
     def compare(self, comparison: Comparison, data: DataSet, empty: Empty) -> "Reproduction":
-        """BenchmarkScores every finished row with the table's evaluator; `empty` is the protocol's."""
+        """Scores every finished row with the table's evaluator; `empty` is the protocol's."""
         runs = {run.name: run for run in comparison.runs if isinstance(run, TrackedRun)}
         numbers = []
         for name, row in self.rows.items():
@@ -97,7 +97,7 @@ class PaperTable:
         """Nothing for a row with a sequence that failed."""
         if run is None or run.failures:
             return {}
-        return EVALUATORS[self.evaluator](answers(run.folder, data), empty)
+        return EVALUATORS[self.evaluator](predictions(run.folder, data), empty)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,10 @@ from framework.metrics import got10k, mose, multistart, ope, trackingnet, vos, v
 
 BenchmarkScores = Mapping[str, float | None]
 Predictions = Iterable[tuple[VideoSequence, SequenceRecord]]
+"""Sequences with their results."""
 
 
-def answers(folder: RunFolder, data: DataSet) -> Iterator[tuple[VideoSequence, SequenceRecord]]:
+def predictions(folder: RunFolder, data: DataSet) -> Iterator[tuple[VideoSequence, SequenceRecord]]:
     """Every sequence of a data set with its result. Raises InputError for one that is not finished."""
     for index in range(len(data)):
         video = data.sequence(index)
@@ -43,55 +44,54 @@ def boxed(video: VideoSequence) -> BoxSequence:
     return video
 
 
-def score_ope(answers: Predictions, empty: Empty, evaluator: ope.OpeEvaluator) -> BenchmarkScores:
+def score_ope(predictions: Predictions, empty: Empty, evaluator: ope.OpeEvaluator) -> BenchmarkScores:
     """Success AUC, OP50, OP75, precision and normalised precision, 0..100."""
-    runs = []
-    for video, record in answers:
-        truth = boxed(video).annotation
-        runs.append(ope.SequencePrediction(record.sequence, truth.rows, box_rows(video, record, empty), truth.visible))
-    return dict(zip(OPE, evaluator.evaluate(runs).overall.points(), strict=True))
+    sequences = []
+    for video, record in predictions:
+        truth, rows = boxed(video).annotation, box_rows(video, record, empty)
+        sequences.append(ope.SequencePrediction(record.sequence, truth.rows, rows, truth.visible))
+    return dict(zip(OPE, evaluator.evaluate(sequences).overall.points(), strict=True))
 
 
-def score_got10k(answers: Predictions, empty: Empty) -> BenchmarkScores:
+def score_got10k(predictions: Predictions, empty: Empty) -> BenchmarkScores:
     """Average overlap and success rates, 0..100."""
-    runs = []
-    for video, record in answers:
+    sequences = []
+    for video, record in predictions:
         truth, (height, width) = boxed(video).annotation, video.size
         cover = np.full(len(truth.rows), 8) if truth.cover is None else truth.cover
         rows = (box_rows(video, record, empty),)
-        runs.append(got10k.SequencePrediction(record.sequence, truth.rows, cover, (width, height), rows, None))
-    overall = got10k.evaluate(runs).overall
+        sequences.append(got10k.SequencePrediction(record.sequence, truth.rows, cover, (width, height), rows, None))
+    overall = got10k.evaluate(sequences).overall
     return {"AO": 100 * overall.ao, "SR50": 100 * overall.sr50, "SR75": 100 * overall.sr75}
 
 
-def score_trackingnet(answers: Predictions, empty: Empty) -> BenchmarkScores:
+def score_trackingnet(predictions: Predictions, empty: Empty) -> BenchmarkScores:
     """Success, precision and normalised precision, 0..100."""
     truth, submission = {}, {}
-    for video, record in answers:
+    for video, record in predictions:
         truth[f"{record.sequence}.txt"] = boxed(video).annotation.rows
         submission[f"{record.sequence}.txt"] = box_rows(video, record, empty)
     overall = trackingnet.evaluate(truth, submission).overall
     return {"Success": overall.success, "P": overall.precision, "Pnorm": overall.normalised}
 
 
-def runs_of(
+def vot_objects(
     video: VideoSequence, record: SequenceRecord, kind: Literal["mask", "rectangle"]
-) -> tuple[VotSequence, dict[int, vots.SequencePrediction]]:
+) -> tuple[VotSequence, dict[int, vots.ObjectPrediction]]:
+    """The video, and its objects by their number. Raises InputError for other than VOT data."""
     if not isinstance(video, VotSequence):
         raise InputError(f"{video.name} is not a VOT sequence: choose another evaluator=")
-    return video, {
-        key: vots.SequencePrediction(video.regions(key), regions(record, key, kind)) for key in record.objects
-    }
+    return video, {key: vots.ObjectPrediction(video.regions(key), regions(record, key, kind)) for key in record.objects}
 
 
-def score_vots(answers: Predictions, empty: Empty, kind: Literal["mask", "rectangle"]) -> BenchmarkScores:
+def score_vots(predictions: Predictions, empty: Empty, kind: Literal["mask", "rectangle"]) -> BenchmarkScores:
     """Quality, accuracy, robustness and its auxiliaries, 0..1; means over objects, then over sequences."""
     scores = []
-    for video, record in answers:
-        source, runs = runs_of(video, record, kind)
+    for video, record in predictions:
+        source, found = vot_objects(video, record, kind)
         height, width = source.size
-        objects = {str(key): run for key, run in runs.items()}
-        scores.append(vots.evaluate([vots.SequencePredictions(record.sequence, (width, height), objects)]).overall)
+        objects = {str(key): prediction for key, prediction in found.items()}
+        scores.append(vots.evaluate([vots.SequencePrediction(record.sequence, (width, height), objects)]).overall)
     columns: dict[str, list[float | None]] = {
         "Q": [s.quality for s in scores],
         "Acc": [s.accuracy for s in scores],
@@ -103,20 +103,20 @@ def score_vots(answers: Predictions, empty: Empty, kind: Literal["mask", "rectan
     return {name: vots.mean_or_none(values) for name, values in columns.items()}
 
 
-def score_multistart(answers: Predictions, empty: Empty, low: int = 115, high: int = 755) -> BenchmarkScores:
+def score_multistart(predictions: Predictions, empty: Empty, low: int = 115, high: int = 755) -> BenchmarkScores:
     """Expected average overlap over run lengths low .. high - 1, accuracy and robustness, 0..1."""
-    grouped: dict[str, list[tuple[VotSequence, vots.SequencePrediction]]] = {}
-    for video, record in answers:
-        source, runs = runs_of(video, record, "mask")
+    by_video: dict[str, list[tuple[VotSequence, vots.ObjectPrediction]]] = {}
+    for video, record in predictions:
+        source, found = vot_objects(video, record, "mask")
         if source.anchor is None:
             raise InputError(f"{video.name} has no anchors: choose another evaluator=")
-        grouped.setdefault(source.video, []).append((source, next(iter(runs.values()))))
+        by_video.setdefault(source.video, []).append((source, next(iter(found.values()))))
     sequences = []
-    for name, started in grouped.items():
+    for name, started in by_video.items():
         first, _ = started[0]
         height, width = first.size
         frames = first.images.length
-        sequences.append(multistart.MultistartSequence(name, (width, height), frames, tuple(run for _, run in started)))
+        sequences.append(multistart.MultistartSequence(name, (width, height), frames, tuple(p for _, p in started)))
     report = multistart.evaluate_multistart(sequences, high)
     return {"EAO": report.eao(low, high), "A": report.accuracy, "R": report.robustness}
 
@@ -132,10 +132,10 @@ def labelled(video: VideoSequence, record: SequenceRecord) -> tuple[LabelSequenc
     return video, truth, predicted
 
 
-def score_davis(answers: Predictions, empty: Empty) -> BenchmarkScores:
+def score_davis(predictions: Predictions, empty: Empty) -> BenchmarkScores:
     """J&F and its parts, 0..100; means over objects."""
     objects: list[vos.DavisScores] = []
-    for video, record in answers:
+    for video, record in predictions:
         _, truth, predicted = labelled(video, record)
         objects += vos.davis2017([vos.Labelled(record.sequence, truth, predicted)]).per_object
     columns = {
@@ -150,10 +150,10 @@ def score_davis(answers: Predictions, empty: Empty) -> BenchmarkScores:
     return {name: 100 * float(np.mean(values)) for name, values in columns.items()}
 
 
-def score_mose(answers: Predictions, empty: Empty) -> BenchmarkScores:
+def score_mose(predictions: Predictions, empty: Empty) -> BenchmarkScores:
     """MOSEv2's J&F with the fitted boundary tolerance, where objects disappear and reappear too; 0..100."""
     objects: list[mose.MoseObject] = []
-    for video, record in answers:
+    for video, record in predictions:
         _, truth, predicted = labelled(video, record)
         objects += [
             mose.mose_object(vos.Masked(record.sequence, str(key), truth == key, predicted == key))
@@ -172,10 +172,10 @@ def score_mose(answers: Predictions, empty: Empty) -> BenchmarkScores:
     return {name: None if value is None else 100 * value for name, value in values.items()}
 
 
-def score_lvos(answers: Predictions, empty: Empty, contour: vos.Contour = vos.step_contour) -> BenchmarkScores:
+def score_lvos(predictions: Predictions, empty: Empty, contour: vos.Contour = vos.step_contour) -> BenchmarkScores:
     """J&F over seen and unseen categories, and J and F, 0..100."""
     seen: dict[bool, list[vos.LvosScores]] = {True: [], False: []}
-    for video, record in answers:
+    for video, record in predictions:
         source, truth, predicted = labelled(video, record)
         if not isinstance(source, LvosSequence):
             raise InputError(f"{video.name} is not an LVOS video: choose another evaluator=")
@@ -190,10 +190,10 @@ def score_lvos(answers: Predictions, empty: Empty, contour: vos.Contour = vos.st
     return {name: 100 * value for name, value in values.items()}
 
 
-def score_sav(answers: Predictions, empty: Empty) -> BenchmarkScores:
+def score_sav(predictions: Predictions, empty: Empty) -> BenchmarkScores:
     """J&F, J and F over objects on annotated frames, 0..100."""
     objects: list[tuple[float, float]] = []
-    for video, record in answers:
+    for video, record in predictions:
         if not isinstance(video, MaskSequence) or video.hidden:
             raise InputError(f"{video.name} has no public masks: choose another evaluator= or export the results")
         for key, columns in record.objects.items():
@@ -213,14 +213,14 @@ def score_sav(answers: Predictions, empty: Empty) -> BenchmarkScores:
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkEvaluator:
-    """BenchmarkScores the answers as a benchmark's own tool does."""
+    """Scores predictions as a benchmark's own tool does."""
 
     measures: tuple[str, ...]
     """Names of what it returns, in their order."""
     score: Callable[[Predictions, Empty], BenchmarkScores]
 
-    def __call__(self, answers: Predictions, empty: Empty) -> BenchmarkScores:
-        return self.score(answers, empty)
+    def __call__(self, predictions: Predictions, empty: Empty) -> BenchmarkScores:
+        return self.score(predictions, empty)
 
 
 OPE = ("AUC", "OP50", "OP75", "P", "Pnorm")

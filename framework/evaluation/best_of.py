@@ -26,29 +26,30 @@ class BestRun(Run):
         return self.chosen[sequence].record(sequence)
 
 
-def check_best_of(bests: Mapping[str, Sequence[str]], names: Sequence[str]) -> None:
+def check_best_of(best_of: Mapping[str, Sequence[str]], names: Sequence[str]) -> None:
     """Raises InputError for a best-of row that these variants (the baseline first) do not allow."""
-    for name, patterns in bests.items():
+    for name, patterns in best_of.items():
         if name in names:
-            raise InputError(f"bests.{name} has the name of a variant: give it another one")
+            raise InputError(f"best_of.{name} has the name of a variant: give it another one")
         if not patterns or isinstance(patterns, str):
-            raise InputError(f"bests.{name} is a list of variants to choose from: bests={{{name}:[sam2,random]}}")
+            raise InputError(f"best_of.{name} is a list of variants to choose from: best_of={{{name}:[sam2,random]}}")
         for pattern in patterns:
             if not (found := _matching([pattern], names)):
-                raise InputError(f"bests.{name}: no variant is called '{pattern}' (there are {', '.join(names)})")
+                raise InputError(f"best_of.{name}: no variant is called '{pattern}' (there are {', '.join(names)})")
             if pattern not in names and names[0] in found:
-                raise InputError(f"bests.{name}: '{pattern}' folds the baseline {names[0]} away: put another one first")
+                fold = f"'{pattern}' folds the baseline {names[0]} away"
+                raise InputError(f"best_of.{name}: {fold}: put another one first")
 
 
-def with_best_of(comparison: Comparison, bests: Mapping[str, Sequence[str]], metric: str) -> Comparison:
-    """Adds a row per entry of `bests`: on every sequence the best by `metric` of the variants it lists.
+def with_best_of(comparison: Comparison, best_of: Mapping[str, Sequence[str]], metric: str) -> Comparison:
+    """Adds a row per entry of `best_of`: on every sequence the best by `metric` of the variants it lists.
 
     A variant is listed by its name, or by a pattern (``random policy.seed=*``), whose rows are folded into the new one.
     """
     names = [run.name for run in comparison.runs]
     folded: set[str] = set()
     made: list[Run] = []
-    for name, patterns in bests.items():
+    for name, patterns in best_of.items():
         parts = [run for run in comparison.runs if run.name in _matching(patterns, names)]
         folded.update(_matching([pattern for pattern in patterns if pattern not in names], names))
         if parts:

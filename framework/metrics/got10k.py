@@ -50,36 +50,36 @@ def clip(boxes: Float[np.ndarray, "T 4"], resolution: tuple[int, int]) -> Float[
     return np.concatenate([corners, np.clip(boxes[:, 2:], 0, bounds - corners)], axis=1)
 
 
-def overlaps(run: SequencePrediction) -> Float[np.ndarray, " N"]:
+def overlaps(sequence: SequencePrediction) -> Float[np.ndarray, " N"]:
     """Overlap of every tracked frame with a visible target, one repetition after the other.
 
     Raises InputError without a repetition or when one has another length than the truth.
     """
-    if not run.repetitions:
-        raise InputError(f"{run.name}: no result; write {run.name}/{run.name}_001.txt")
-    for prediction in run.repetitions:
-        if prediction.shape != run.truth.shape:
+    if not sequence.repetitions:
+        raise InputError(f"{sequence.name}: no result; write {sequence.name}/{sequence.name}_001.txt")
+    for prediction in sequence.repetitions:
+        if prediction.shape != sequence.truth.shape:
             raise InputError(
-                f"{run.name}: {len(prediction)} boxes for {len(run.truth)} frames; write one row per frame"
+                f"{sequence.name}: {len(prediction)} boxes for {len(sequence.truth)} frames; write one row per frame"
             )
-    truth = clip(run.truth[1:], run.resolution)
-    visible = run.cover[1:] > 0
+    truth = clip(sequence.truth[1:], sequence.resolution)
+    visible = sequence.cover[1:] > 0
     return np.concatenate(
-        [continuous_iou(clip(boxes[1:], run.resolution), truth)[visible] for boxes in run.repetitions]
+        [continuous_iou(clip(boxes[1:], sequence.resolution), truth)[visible] for boxes in sequence.repetitions]
     )
 
 
-def evaluate(runs: Sequence[SequencePrediction]) -> Got10kReport:
+def evaluate(sequences: Sequence[SequencePrediction]) -> Got10kReport:
     """Scores overall and per sequence. A sequence without a time file shows the speed of the sequence before it."""
-    if not runs:
+    if not sequences:
         raise InputError("no sequence to evaluate")
-    ious = [overlaps(run) for run in runs]
-    times = [None if run.times is None else run.times[run.times > 0] for run in runs]
+    ious = [overlaps(sequence) for sequence in sequences]
+    times = [None if sequence.times is None else sequence.times[sequence.times > 0] for sequence in sequences]
     per_sequence: dict[str, Got10kScores] = {}
     latest = np.empty(0)
-    for run, iou, measured in zip(runs, ious, times, strict=True):
+    for sequence, iou, measured in zip(sequences, ious, times, strict=True):
         latest = latest if measured is None else measured
-        per_sequence[run.name] = summarise(iou, latest)
+        per_sequence[sequence.name] = summarise(iou, latest)
     pooled = np.concatenate([np.empty(0), *(measured for measured in times if measured is not None)])
     return Got10kReport(overall=summarise(np.concatenate(ious), pooled), per_sequence=per_sequence)
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from framework.errors import InputError
 from framework.metrics.regions import Region
-from framework.metrics.vots import SequencePrediction
+from framework.metrics.vots import ObjectPrediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +19,7 @@ class MultistartSequence:
     name: str
     size: tuple[int, int]  # width, height
     frames: int
-    runs: tuple[SequencePrediction, ...]  # one per anchor, to an end of the video; a backward run is reversed
-
-
-def from_anchor(regions: Sequence[Region], frame: int, anchor: float) -> tuple[Region, ...]:
-    """The regions of the run that starts at a frame: to the end for a positive anchor, else back to the beginning."""
-    return tuple(regions[frame:]) if anchor > 0 else tuple(regions[frame::-1])
+    runs: tuple[ObjectPrediction, ...]  # one per anchor, to an end of the video; a backward run is reversed
 
 
 @dataclass(frozen=True, slots=True)

@@ -273,18 +273,18 @@ class OpeEvaluator:
     rate_type: type[np.floating] = np.float64  # of counts / frames
     average: Callable[[Sequence[Rates]], OpeScores] = in_double
 
-    def curves(self, run: SequencePrediction) -> Curves:
+    def curves(self, sequence: SequencePrediction) -> Curves:
         """Raises InputError for what the tool refuses."""
-        if len(run.prediction) == 0:
-            raise InputError(f"{run.name}: the prediction is empty; write one row per frame")
-        if not self.allows_unknown_truth and np.isnan(run.truth).any():
-            raise InputError(f"{run.name}: the ground truth has NaN boxes, which this evaluator refuses")
+        if len(sequence.prediction) == 0:
+            raise InputError(f"{sequence.name}: the prediction is empty; write one row per frame")
+        if not self.allows_unknown_truth and np.isnan(sequence.truth).any():
+            raise InputError(f"{sequence.name}: the ground truth has NaN boxes, which this evaluator refuses")
         try:
-            prediction = self.repair(run.prediction, run.truth)
+            prediction = self.repair(sequence.prediction, sequence.truth)
         except InputError as error:
-            raise InputError(f"{run.name}: {error}") from None
-        truth = run.truth[: len(prediction)]
-        visible = np.ones(len(truth), dtype=bool) if run.visible is None else run.visible[: len(truth)]
+            raise InputError(f"{sequence.name}: {error}") from None
+        truth = sequence.truth[: len(prediction)]
+        visible = np.ones(len(truth), dtype=bool) if sequence.visible is None else sequence.visible[: len(truth)]
 
         valid = self.valid(truth)
         comparable = valid & visible
@@ -296,7 +296,7 @@ class OpeEvaluator:
 
         counted = self.counted(truth, visible)
         return Curves(
-            name=run.name,
+            name=sequence.name,
             frames=int(counted.sum()),
             success=(iou[counted, None] > self.success_thresholds).sum(axis=0),
             precision=(centre[counted, None] <= self.precision_thresholds).sum(axis=0),
@@ -312,14 +312,14 @@ class OpeEvaluator:
         boxes = self.fill(boxes[np.maximum.accumulate(rows)], len(truth))
         return np.concatenate([truth[:1], boxes[1:]])
 
-    def evaluate(self, runs: Sequence[SequencePrediction]) -> OpeReport:
-        if not runs:
+    def evaluate(self, sequences: Sequence[SequencePrediction]) -> OpeReport:
+        if not sequences:
             raise InputError("no sequence to evaluate")
-        sequences = tuple(self.curves(run) for run in runs)
-        rates = [self.rates(curves) for curves in sequences]
+        curves = tuple(self.curves(sequence) for sequence in sequences)
+        rates = [self.rates(one) for one in curves]
         return OpeReport(
-            sequences=sequences,
-            per_sequence={c.name: summarise(*rate) for c, rate in zip(sequences, rates, strict=True)},
+            sequences=curves,
+            per_sequence={c.name: summarise(*rate) for c, rate in zip(curves, rates, strict=True)},
             overall=self.average(rates),
         )
 

@@ -51,7 +51,7 @@ NOWHERE = Window(0, 0, 0, 0)  # of regions without extent
 
 @dataclass(frozen=True, slots=True)
 class Special:
-    """No region but a state. In a truth, 0 is unknown; in a result all are empty: 0 no answer, 1 prompted, 2 failed."""
+    """No region but a state: in a truth, 0 is unknown; in a result, 0 is not reported, 1 prompted, 2 failed."""
 
     code: int
 
@@ -242,8 +242,8 @@ class Mask:
         return Window(self.x + left, self.y + top, self.x + right, self.y + bottom)
 
     @property
-    def runs(self) -> tuple[int, ...]:
-        """Lengths of the runs of 0, 1, 0 .. in row-major order; the first may be 0."""
+    def run_lengths(self) -> tuple[int, ...]:
+        """Of the runs of 0, 1, 0 .. pixels in row-major order; the first may be 0."""
         flat = self.pixels.ravel()
         if len(flat) == 0:
             return (0,)
@@ -254,17 +254,17 @@ class Mask:
     @property
     def text(self) -> str:
         height, width = self.pixels.shape
-        return "m" + ",".join(map(str, (self.x, self.y, width, height, *self.runs)))
+        return "m" + ",".join(map(str, (self.x, self.y, width, height, *self.run_lengths)))
 
     @property
     def binary(self) -> bytes:
         height, width = self.pixels.shape
-        runs = self.runs
+        lengths = self.run_lengths
         try:
-            return struct.pack(f"<BhhHHH{len(runs)}H", 3, self.x, self.y, width, height, len(runs), *runs)
-        except struct.error:  # more than 65,535 runs, or a longer run
+            return struct.pack(f"<BhhHHH{len(lengths)}H", 3, self.x, self.y, width, height, len(lengths), *lengths)
+        except struct.error:  # more than 65,535 lengths, or a longer one
             raise InputError(
-                f"a mask of {len(runs)} runs does not fit a binary trajectory; write text instead"
+                f"a mask of {len(lengths)} runs of pixels does not fit a binary trajectory; write text instead"
             ) from None
 
     def raster(self, window: Window) -> Bool[np.ndarray, "h w"]:
@@ -287,12 +287,12 @@ def decimal(value: float) -> str:
     return np.format_float_positional(np.float32(value), trim="-")
 
 
-def mask_from_runs(runs: Sequence[int], x: int, y: int, width: int, height: int) -> Mask:
+def mask_from_run_lengths(lengths: Sequence[int], x: int, y: int, width: int, height: int) -> Mask:
     """A mask from run lengths (0 first); missing pixels at the end are 0. Raises InputError for too many."""
-    if sum(runs) > width * height:
-        raise InputError(f"the runs of a mask cover {sum(runs)} pixels, its box {width} x {height} has fewer")
+    if sum(lengths) > width * height:
+        raise InputError(f"the run lengths of a mask cover {sum(lengths)} pixels, its box {width} x {height} has fewer")
     flat = np.zeros(width * height, dtype=bool)
-    flat[: sum(runs)] = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
+    flat[: sum(lengths)] = np.repeat(np.arange(len(lengths)) % 2 == 1, lengths)
     return Mask(flat.reshape(height, width), x, y)
 
 
@@ -304,8 +304,8 @@ def parse_region(text: str) -> Region:
     line = text.strip()
     try:
         if line.startswith("m"):
-            x, y, width, height, *runs = (int(value) for value in line[1:].split(","))
-            return mask_from_runs(runs, x, y, width, height).cropped
+            x, y, width, height, *lengths = (int(value) for value in line[1:].split(","))
+            return mask_from_run_lengths(lengths, x, y, width, height).cropped
         values = [float(np.float32(value)) for value in line.split(",")]
     except ValueError:
         raise InputError(f"not a VOT region: {line[:60]!r}") from None
@@ -324,60 +324,12 @@ def parse_region(text: str) -> Region:
     raise InputError(f"not a VOT region: {line[:60]!r}")
 
 
-def read_text(text: str) -> list[Region]:
-    return [parse_region(line) for line in text.splitlines() if line.strip()]
-
-
 def write_text(regions: Sequence[Region]) -> str:
     return "".join(f"{region.text}\n" for region in regions)
 
 
-def read_binary(data: bytes) -> list[Region]:
-    """Raises InputError when the data end early or are not a trajectory."""
-    try:
-        version, frames = struct.unpack_from("<hI", data)
-        if version != 1:
-            raise InputError(f"binary trajectory of version {version}; only version 1 is known")
-        regions, position = [], 6
-        for _ in range(frames):
-            region, position = unpack_region(data, position)
-            regions.append(region)
-    except struct.error as error:
-        raise InputError(f"binary trajectory ends too early ({error}); write it again") from None
-    return regions
-
-
-def unpack_region(data: bytes, position: int) -> tuple[Region, int]:
-    """The region at that byte, and the byte after it."""
-
-    def take(layout: str) -> tuple:
-        nonlocal position
-        values = struct.unpack_from("<" + layout, data, position)
-        position += struct.calcsize("<" + layout)
-        return values
-
-    (kind,) = take("B")
-    region: Region
-    if kind == 0:
-        region = Special(*take("I"))
-    elif kind == 1:
-        region = Rectangle(*take("ffff"))
-    elif kind == 2:
-        (count,) = take("H")
-        flat = take(f"{2 * count}f")
-        region = Polygon(tuple(zip(flat[::2], flat[1::2], strict=True)))
-    elif kind == 3:
-        x, y, width, height, count = take("hhHHH")
-        region = mask_from_runs(take(f"{count}H"), x, y, width, height).cropped
-    elif kind == 4:
-        region = Point(*take("ff"))
-    else:
-        raise InputError(f"binary trajectory holds a region of unknown type {kind}")
-    return region, position
-
-
 def write_binary(regions: Sequence[Region]) -> bytes:
-    """Raises InputError when a mask has more runs than the format can count."""
+    """Raises InputError when a mask has more run lengths than the format can count."""
     return struct.pack("<hI", 1, len(regions)) + b"".join(region.binary for region in regions)
 
 

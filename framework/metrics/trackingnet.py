@@ -56,7 +56,7 @@ def centres(boxes: Float[np.ndarray, "T 4"]) -> Float[np.ndarray, "T 2"]:
 
 
 def score(prediction: np.ndarray | None, truth: Float[np.ndarray, "T 4"]) -> TrackingNetScores:
-    """TrackingNetScores of one sequence; None means that nothing was submitted for it."""
+    """Scores of one sequence; None means that nothing was submitted for it."""
     truth = np.round(truth)  # half to even
     boxes = aligned(None if prediction is None else np.round(prediction), truth)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -77,7 +77,7 @@ def area(curve: Float[np.ndarray, " 21"]) -> float:
 
 
 def evaluate(truth: Mapping[str, np.ndarray], submission: Mapping[str, np.ndarray]) -> TrackingNetReport:
-    """TrackingNetScores of a submission; both map a path inside the archive to its boxes [T 4].
+    """Scores of a submission; both map a path inside the archive to its boxes [T 4].
 
     A zero-sized true box is a miss for precision and normalised precision unless it is hit exactly.
     """

@@ -225,13 +225,6 @@ class SavReport:
         return (self.jaccard + self.boundary) / 2
 
 
-def split_labels(video: Labelled, skip_ends: bool = True) -> list[Masked]:
-    """Every label of the true scored frames as an object of its own, 255 too; any other predicted label is ignored."""
-    scored = video.truth[1:-1] if skip_ends else video.truth
-    labels = [int(label) for label in np.unique(scored) if label != 0]
-    return [Masked(video.name, str(label), video.truth == label, video.prediction == label) for label in labels]
-
-
 def sav_object(masks: Masked, skip_ends: bool = True) -> Similarity:
     """J and F of one object from the first frame on which it is seen, in the truth or in the prediction.
 

@@ -15,7 +15,7 @@ from framework.metrics.regions import FAILED, PROMPTED, UNKNOWN, Region, overlap
 
 
 @dataclass(frozen=True, slots=True)
-class SequencePrediction:
+class ObjectPrediction:
     """One tracker on one object from its prompt on."""
 
     truth: tuple[Region, ...]  # one per frame
@@ -34,15 +34,10 @@ class SequencePrediction:
 
 
 @dataclass(frozen=True, slots=True)
-class SequencePredictions:
+class SequencePrediction:
     name: str
     size: tuple[int, int]  # width, height
-    objects: Mapping[str, SequencePrediction]
-
-
-def padded(truth: Sequence[Region], frames: int) -> tuple[Region, ...]:
-    """A truth as long as the video; what a short file leaves out is unknown."""
-    return (*truth, *[UNKNOWN] * (frames - len(truth)))[:frames]
+    objects: Mapping[str, ObjectPrediction]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +45,20 @@ class Averaged:
     """Which frames of an object a mean overlap is taken over. Frames of unknown truth or after a failure never are."""
 
     burnin: int = 0  # frames left out from the prompt on
-    unanswered: bool = True  # frames where the result is unknown; as empty
+    unreported: bool = True  # frames where the result is unknown; as empty
     invisible: bool = True  # frames where the truth is empty
     above: float = -1.0  # frames up to this overlap are left out
 
-    def frames(self, run: SequencePrediction, overlap: Float[np.ndarray, " T"]) -> Bool[np.ndarray, " T"]:
+    def frames(self, prediction: ObjectPrediction, overlap: Float[np.ndarray, " T"]) -> Bool[np.ndarray, " T"]:
         kept = np.ones(len(overlap), dtype=bool)
-        for i, (result, truth) in enumerate(zip(run.result, run.truth, strict=True)):
+        for i, (result, truth) in enumerate(zip(prediction.result, prediction.truth, strict=True)):
             if result == PROMPTED:
                 # Without a burn-in the prompted frame stays, at overlap 0, whatever the other rules say.
                 kept[i : i + self.burnin] = False
             elif (
                 result == FAILED
                 or truth == UNKNOWN
-                or (result == UNKNOWN and not self.unanswered)
+                or (result == UNKNOWN and not self.unreported)
                 or (truth.empty and not self.invisible)
                 or overlap[i] <= self.above
             ):
@@ -73,7 +68,7 @@ class Averaged:
 
 QUALITY = Averaged()
 ACCURACY = Averaged(invisible=False, above=0.0)
-TOOLKIT_DEFAULT = Averaged(burnin=10, unanswered=False)
+TOOLKIT_DEFAULT = Averaged(burnin=10, unreported=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +90,9 @@ class FrameCounts:
         return self.hallucinated + self.noticed
 
 
-def count_frames(run: SequencePrediction, overlap: Float[np.ndarray, " T"]) -> FrameCounts:
+def count_frames(prediction: ObjectPrediction, overlap: Float[np.ndarray, " T"]) -> FrameCounts:
     tracked = drifted = missed = hallucinated = noticed = 0
-    for result, truth, value in zip(run.result, run.truth, overlap.tolist(), strict=True):
+    for result, truth, value in zip(prediction.result, prediction.truth, overlap.tolist(), strict=True):
         if truth == UNKNOWN:
             continue
         if truth.empty:
@@ -145,16 +140,16 @@ class VotsReport:
 ABSENT_FRAMES = 10  # absence detection is measured on objects with more absent frames
 
 
-def score_object(run: SequencePrediction, size: tuple[int, int]) -> ObjectScores:
-    overlap = run.overlaps(size)
+def score_object(prediction: ObjectPrediction, size: tuple[int, int]) -> ObjectScores:
+    overlap = prediction.overlaps(size)
 
     def mean(rule: Averaged) -> tuple[float, int]:
-        chosen = overlap[rule.frames(run, overlap)]
+        chosen = overlap[rule.frames(prediction, overlap)]
         return (float(chosen.mean()) if len(chosen) > 0 else 0.0), len(chosen)
 
     quality, quality_frames = mean(QUALITY)
     accuracy, accuracy_frames = mean(ACCURACY)
-    counts = count_frames(run, overlap)
+    counts = count_frames(prediction, overlap)
     return ObjectScores(overlap, counts, quality, accuracy, quality_frames, accuracy_frames, mean(TOOLKIT_DEFAULT)[0])
 
 
@@ -178,11 +173,11 @@ def score_sequence(objects: Sequence[ObjectScores]) -> VotsScores:
     )
 
 
-def evaluate(sequences: Sequence[SequencePredictions]) -> VotsReport:
+def evaluate(sequences: Sequence[SequencePrediction]) -> VotsReport:
     """Unweighted means over sequences of the means over objects."""
     if not sequences or not all(sequence.objects for sequence in sequences):
         raise InputError("no sequence, or a sequence without objects, to evaluate")
-    objects = {(s.name, key): score_object(run, s.size) for s in sequences for key, run in s.objects.items()}
+    objects = {(s.name, key): score_object(o, s.size) for s in sequences for key, o in s.objects.items()}
     per_sequence = {s.name: score_sequence([objects[s.name, key] for key in s.objects]) for s in sequences}
     lengths = [len(next(iter(s.objects.values())).truth) for s in sequences]
     scores = list(per_sequence.values())
@@ -196,20 +191,3 @@ def evaluate(sequences: Sequence[SequencePredictions]) -> VotsReport:
         toolkit_default=float(np.average([s.toolkit_default for s in scores], weights=lengths)),
     )
     return VotsReport(overall, per_sequence, objects)
-
-
-def quality_plot(sequences: Sequence[SequencePredictions], report: VotsReport) -> Float[np.ndarray, "100 2"]:
-    """Rows (threshold, share of the quality frames with a greater overlap): mean over objects, then over sequences.
-
-    At threshold 1, where no overlap is greater, an equal one counts.
-    """
-    thresholds = np.linspace(0, 1, 100)
-    exceeded = np.append(thresholds[:-1], np.nextafter(1, 0))
-    curves = []
-    for sequence in sequences:
-        shares = []
-        for key, run in sequence.objects.items():
-            overlap = report.objects[sequence.name, key].overlap
-            shares.append((overlap[QUALITY.frames(run, overlap), None] > exceeded).mean(axis=0))
-        curves.append(np.mean(shares, axis=0))
-    return np.stack([thresholds, np.mean(curves, axis=0)], axis=1)

@@ -1,4 +1,4 @@
-"""MemoryTokens attention of several rows, whose read items may carry a gain on their keys or a bias on their logits.
+"""Memory attention of several rows, whose read items may carry a gain on their keys or a bias on their logits.
 
 The layers, weights and rotary codes are the network's own. Its cross-attention is spelled out only where a per-item
 weight has to reach the keys or the attention is measured.

@@ -289,7 +289,7 @@ class Sam2Network:
         )
 
     def _prompt_mask(self, features: Features, mask: Bool[np.ndarray, "Hv Wv"]) -> Candidates:
-        """A given mask is its own answer; the decoder runs only for the object pointer, without memory embedding."""
+        """A given mask is its own result; the decoder runs only for the object pointer, without memory embedding."""
         given = torch.from_numpy(mask)[None, None].float().to(self.device)
         if tuple(mask.shape) != self.input_size:
             given = F.interpolate(given, size=self.input_size, mode="bilinear", align_corners=False, antialias=True)
@@ -345,7 +345,7 @@ class Sam2Network:
     def _encode_memory(
         self, top: Float[Tensor, "R C y x"], logits: Float[Tensor, "R 1 H W"], presence: Float[Tensor, " R"]
     ) -> tuple[Float[Tensor, "R D _ _"], Float[Tensor, "R D _ _"]]:
-        """MemoryTokens features and their spatial code."""
+        """Memory features and their spatial code."""
         features, positions = self.model._encode_new_memory(
             current_vision_feats=[_tokens(top).transpose(0, 1)],
             feat_sizes=[tuple(top.shape[-2:])],

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from framework.benchmarks.papers import Reproduction
 from framework.evaluation.comparison import Comparison
 from framework.report import paper
-from framework.report.table import METRICS, TITLES, Layout, Row, caption, cells, header, number
+from framework.report.table import METRICS, TITLES, TableLayout, TableRow, caption, cells, header, number
 
 FEW = 6
 """Variants that a title names one by one."""
@@ -23,8 +23,8 @@ p, figcaption { color: #555 } figure { margin: 1.5em 0 } pre { background: #f6f6
 
 def page(
     comparison: Comparison,
-    table: Sequence[Row],
-    layout: Layout,
+    table: Sequence[TableRow],
+    layout: TableLayout,
     figures: Mapping[str, bytes],
     pictures: Mapping[str, bytes],
     configuration: str,
@@ -68,7 +68,7 @@ def _table(titles: Sequence[str], lines: Sequence[Sequence[str]], clear: Sequenc
     return f'<div class="wide"><table><tr>{head}</tr>\n{rows}\n</table></div>'
 
 
-def _comparison_table(table: Sequence[Row], layout: Layout) -> str:
+def _comparison_table(table: Sequence[TableRow], layout: TableLayout) -> str:
     clear = [row.difference is not None and row.difference.clear for row in table]
     return _table(header(table[0].variant, layout), [cells(row, layout) for row in table], clear)
 
@@ -81,7 +81,7 @@ def _published(reproduction: Reproduction | None) -> str:
     return f"<h2>Beside the published table</h2>{table}{lines}"
 
 
-def _scores_table(table: Sequence[Row]) -> str:
+def _scores_table(table: Sequence[TableRow]) -> str:
     lines = [[row.title, *(number(getattr(row.scores, name)) for name in METRICS)] for row in table]
     return _table(["variant", *(TITLES[name] for name in METRICS)], lines)
 

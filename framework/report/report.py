@@ -15,7 +15,7 @@ from framework.evaluation.best_of import check_best_of, with_best_of
 from framework.evaluation.comparison import Comparison
 from framework.report import attributes, html, paper, pictures, plots, table
 from framework.report.attributes import AttributeTable
-from framework.report.table import Layout, Row
+from framework.report.table import TableLayout, TableRow
 from framework.storage.files import safe_name, write_atomic
 from framework.storage.identity import run_hash
 
@@ -25,8 +25,8 @@ class ComparisonReport:
     """A comparison, drawn and counted."""
 
     comparison: Comparison
-    layout: Layout
-    rows: tuple[Row, ...]
+    layout: TableLayout
+    rows: tuple[TableRow, ...]
     figures: Mapping[str, bytes]
     """Title -> PNG."""
     pictures: Mapping[str, bytes]
@@ -109,7 +109,7 @@ class Reporter:
         metric: a field of `TrackingScores`.
         seed: of the bootstrap.
         pictures: how many of the sequences on which variants differ most are drawn.
-        bests: rows that are the best of several variants on every sequence (`framework.evaluation.best_of`).
+        best_of: rows that are the best of several variants on every sequence (`framework.evaluation.best_of`).
         oracle: the row by whose gain over the first one the others' gains are measured.
         columns: what follows the comparison (`framework.report.table.SHORT`).
         attributes: a second table, of accuracy by what makes a frame hard; a list names the attributes, true takes all.
@@ -118,9 +118,9 @@ class Reporter:
     metric: str = "jaccard"
     seed: int = 0
     pictures: int = 3
-    bests: Mapping[str, Sequence[str]] | None = None
+    best_of: Mapping[str, Sequence[str]] | None = None
     oracle: str | None = None
-    columns: Sequence[str] = Layout().columns
+    columns: Sequence[str] = TableLayout().columns
     attributes: bool | Sequence[str] = False
 
     def __post_init__(self) -> None:
@@ -135,8 +135,8 @@ class Reporter:
     def check(self, variants: Sequence[str], data: DataSet) -> None:
         """Raises InputError, before hours of tracking, for options that fit neither the variants, the baseline first,
         nor the data."""
-        check_best_of(self.bests or {}, variants)
-        others = [*variants[1:], *(self.bests or {})]
+        check_best_of(self.best_of or {}, variants)
+        others = [*variants[1:], *(self.best_of or {})]
         if self.oracle is not None and self.oracle not in others:
             raise InputError(
                 f"oracle={self.oracle} is not a row beside the baseline: choose one of {', '.join(others) or 'none'}"
@@ -148,8 +148,8 @@ class Reporter:
         self, comparison: Comparison, data: DataSet, configuration: str, reproduction: Reproduction | None = None
     ) -> ComparisonReport:
         """The report of a comparison; `data` gives the frames to draw on."""
-        comparison = with_best_of(comparison, self.bests or {}, self.metric)
-        layout = Layout(self.metric, tuple(self.columns), self.oracle)
+        comparison = with_best_of(comparison, self.best_of or {}, self.metric)
+        layout = TableLayout(self.metric, tuple(self.columns), self.oracle)
         rows = tuple(table.rows(comparison, layout, self.seed))
         chosen = pictures.most_different(comparison, self.metric, self.pictures)
         videos = {video.name: video for video in map(data.sequence, range(len(data))) if video.name in chosen}

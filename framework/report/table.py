@@ -54,7 +54,7 @@ EXPLAINED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class TableLayout:
     """What a table shows: a field of `TrackingScores`, further columns, and the row that gaps are measured by."""
 
     metric: str = "jaccard"
@@ -63,7 +63,7 @@ class Layout:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One variant."""
 
     variant: str
@@ -91,7 +91,7 @@ class Row:
         return f"{self.variant} (bound)" if self.bound else self.variant
 
 
-def rows(comparison: Comparison, layout: Layout = Layout(), seed: int = 0) -> list[Row]:
+def rows(comparison: Comparison, layout: TableLayout = TableLayout(), seed: int = 0) -> list[TableRow]:
     """One row per variant, in their order."""
     sequences, metric = comparison.sequences, layout.metric
     baseline = comparison.runs[0].values(metric, sequences)
@@ -101,7 +101,7 @@ def rows(comparison: Comparison, layout: Layout = Layout(), seed: int = 0) -> li
         difference = None if run is comparison.runs[0] else paired_difference(values, baseline, seed=seed)
         scores = run.mean(sequences)
         table.append(
-            Row(
+            TableRow(
                 variant=run.name,
                 mean=getattr(scores, metric),
                 difference=difference,
@@ -126,7 +126,7 @@ def rows(comparison: Comparison, layout: Layout = Layout(), seed: int = 0) -> li
     ]
 
 
-def _gain(table: Sequence[Row], layout: Layout) -> bool:
+def _gain(table: Sequence[TableRow], layout: TableLayout) -> bool:
     """Whether the oracle is better than the baseline clearly enough to measure others by it."""
     found = next((row.difference for row in table if row.variant == layout.oracle), None)
     return found is not None and found.low > 0
@@ -136,14 +136,14 @@ COMPARED, SCORE, P = 2, 3, 4
 """Columns of the difference, of wins and losses, and of the p-value."""
 
 
-def header(baseline: str, layout: Layout) -> list[str]:
+def header(baseline: str, layout: TableLayout) -> list[str]:
     """Column titles."""
     gap = ["gap closed [95 %]"] if layout.oracle else []
     compared = [f"minus {baseline} [95 %]", "win/tie/loss", "p (Holm)"]
     return ["variant", TITLES[layout.metric], *compared, *gap, *(SHORT[name] for name in layout.columns)]
 
 
-def cells(row: Row, layout: Layout) -> list[str]:
+def cells(row: TableRow, layout: TableLayout) -> list[str]:
     """One line of the table as text."""
     if row.difference is None:
         compared = ["", "", ""]
@@ -157,20 +157,24 @@ def cells(row: Row, layout: Layout) -> list[str]:
     return [row.title, number(row.mean), *compared, *(_column(row, name) for name in layout.columns)]
 
 
-def _column(row: Row, name: str) -> str:
+def _column(row: TableRow, name: str) -> str:
     if name == "milliseconds":
         return f"{row.milliseconds:.1f}"
     return number(row.read if name == "read" else getattr(row.scores, name))
 
 
 def interval(difference: Difference) -> str:
-    """Mean and confidence interval."""
-    return f"{signed(difference.mean)} [{signed(difference.low)}, {signed(difference.high)}]"
+    """Mean and confidence interval: three digits, or as many more as show that the interval leaves zero out."""
+    digits, nearest = 3, min(abs(difference.low), abs(difference.high))
+    while difference.clear and round(nearest, digits) == 0:
+        digits += 1
+    mean, low, high = (signed(value, digits) for value in (difference.mean, difference.low, difference.high))
+    return f"{mean} [{low}, {high}]"
 
 
-def signed(value: float) -> str:
-    """Three digits with a sign; what rounds to zero is +0.000."""
-    return f"{round(value, 3) + 0.0:+.3f}"
+def signed(value: float, digits: int = 3) -> str:
+    """So many digits with a sign; what rounds to zero is +0.000."""
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def number(value: float) -> str:
@@ -178,7 +182,7 @@ def number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
 
 
-def caption(comparison: Comparison, table: Sequence[Row] = (), layout: Layout = Layout()) -> list[str]:
+def caption(comparison: Comparison, table: Sequence[TableRow] = (), layout: TableLayout = TableLayout()) -> list[str]:
     """What the numbers rest on, a few lines."""
     work, frames, runs = comparison.work, comparison.frames, comparison.runs
     videos = len(comparison.sequences)
@@ -191,10 +195,10 @@ def caption(comparison: Comparison, table: Sequence[Row] = (), layout: Layout = 
         "; ".join(f"{SHORT[name]}: {EXPLAINED[name]}" for name in layout.columns),
         *(_about_gap(row, table, layout) for row in table if row.variant == layout.oracle),
     ]
-    bests = [run for run in runs if isinstance(run, BestRun)]
     lines += [
         f"{run.name}: on every sequence the best of {run.parts} runs, chosen by score, luck included (optimistic)"
-        for run in bests
+        for run in runs
+        if isinstance(run, BestRun)
     ]
     if any(run.bound for run in runs):
         lines.append("bound: sees the truth, so it is not a method")
@@ -205,7 +209,7 @@ def caption(comparison: Comparison, table: Sequence[Row] = (), layout: Layout = 
     return lines
 
 
-def _about_gap(oracle: Row, table: Sequence[Row], layout: Layout) -> str:
+def _about_gap(oracle: TableRow, table: Sequence[TableRow], layout: TableLayout) -> str:
     assert oracle.difference is not None
     gain = f"{oracle.variant} - {table[0].variant}, {interval(oracle.difference)}"
     if not _gain(table, layout):
@@ -213,7 +217,7 @@ def _about_gap(oracle: Row, table: Sequence[Row], layout: Layout) -> str:
     return f"gap closed: (variant - {table[0].variant}) / ({gain})"
 
 
-def rich_tables(table: Sequence[Row], layout: Layout = Layout(), width: int = 80) -> list[Table]:
+def rich_tables(table: Sequence[TableRow], layout: TableLayout = TableLayout(), width: int = 80) -> list[Table]:
     """Without p, so that the default layout fits into 80 columns; differences clear of zero are bold."""
     titles = header("first", layout)
     alone = len(table) == 1
@@ -226,7 +230,7 @@ def rich_tables(table: Sequence[Row], layout: Layout = Layout(), width: int = 80
     return terminal.tables([titles[index] for index in kept], lines, width, together=1 if alone else 3)
 
 
-def markdown(comparison: Comparison, table: Sequence[Row], layout: Layout = Layout()) -> str:
+def markdown(comparison: Comparison, table: Sequence[TableRow], layout: TableLayout = TableLayout()) -> str:
     """The same table as Markdown; clear differences are bold."""
     titles = header(table[0].variant, layout)
     lines = [f"| {' | '.join(titles)} |", f"|---|{'---:|' * (len(titles) - 1)}"]
@@ -238,7 +242,7 @@ def markdown(comparison: Comparison, table: Sequence[Row], layout: Layout = Layo
     return "\n".join([*lines, "", *caption(comparison, table, layout), ""])
 
 
-def csv_table(table: Sequence[Row]) -> str:
+def csv_table(table: Sequence[TableRow]) -> str:
     """All numbers at full precision, one line per variant; empty where there is none."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")

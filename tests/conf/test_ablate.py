@@ -118,7 +118,7 @@ BAD = {
         "variant 'sam2 data.length=3': data.length=3 is not an option of policy, motion, selector, tracker, method",
     ),
     "listed twice": (["variants=[sam2,sam2]"], "variant 'sam2' is listed twice"),
-    "unknown best": (["bests={best:[sma2]}"], "bests.best: no variant is called 'sma2' (there are sam2, "),
+    "unknown best": (["bests={best:[sma2]}"], "best_of.best: no variant is called 'sma2' (there are sam2, "),
     "unknown column": (["columns=[iou]"], "report: column 'iou' is unknown: choose among jaccard, success"),
     "unknown oracle": (["oracle=sam2"], "oracle=sam2 is not a row beside the baseline: choose one of skip_absent"),
     "no variants": (["variants=[]"], "variants is a list of names, the baseline first"),

@@ -10,7 +10,7 @@ import pytest
 
 from experiments import ablate, status
 from framework.benchmarks.papers import PaperNumber, PaperRow, PaperTable, Reproduction
-from framework.benchmarks.scores import EVALUATORS, answers
+from framework.benchmarks.scores import EVALUATORS, predictions
 from framework.config.cli import build
 from framework.config.variants import variants
 from framework.data.readers.vot import Didi
@@ -83,7 +83,7 @@ def test_measured_and_published_stand_side_by_side(didi, tmp_path, capsys):
     # What was measured is what the evaluator says of the results on disk.
     data = Didi(str(didi))
     folders = [path.parent for path in (tmp_path / "out").rglob("run.json")]
-    found = [EVALUATORS["didi"](answers(RunFolder(path, path.name), data), "zeros") for path in folders]
+    found = [EVALUATORS["didi"](predictions(RunFolder(path, path.name), data), "zeros") for path in folders]
     for row in ("DAM4SAM", "SAM"):
         measured = {line["measure"]: float(line["measured"]) for line in lines if line["row"] == row}
         assert measured in [{name: scores[name] for name in measured} for scores in found]

@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_module
 from PIL import Image
 
 from experiments.score import score
-from framework.benchmarks.scores import EVALUATORS, answers, score_multistart
+from framework.benchmarks.scores import EVALUATORS, predictions, score_multistart
 from framework.data.readers.boxes import Got10k, TrackingNet
 from framework.data.readers.vos import Davis, Lvos, Mose, SaV
 from framework.data.readers.vot import Vots, VotSt
@@ -18,7 +18,7 @@ from tests.workspaces import ASSETS, stored, trajectories, unpacked, workspace
 
 
 def scored(evaluator, data, objects):
-    found = EVALUATORS[evaluator](answers(stored(data, objects), data), "zeros")
+    found = EVALUATORS[evaluator](predictions(stored(data, objects), data), "zeros")
     assert tuple(found) == EVALUATORS[evaluator].measures
     return found
 
@@ -40,7 +40,7 @@ def test_multistart(tmp_path):
     data = VotSt(str(workspace("multistart", tmp_path)))
     want = json.loads((ASSETS / "vots/multistart_expected.json").read_text())["overall"]["trkA"]
     folder = stored(data, trajectories(tmp_path / "workspace", "trkA"))
-    got = score_multistart(answers(folder, data), "zeros", 20, 90)
+    got = score_multistart(predictions(folder, data), "zeros", 20, 90)
     assert got == pytest.approx({"EAO": want["EAO_20_90"], "A": want["A"], "R": want["R"]}, rel=1e-12)
 
 

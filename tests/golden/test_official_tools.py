@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from framework.benchmarks.formats import FORMATS, export
-from framework.benchmarks.scores import EVALUATORS, answers, score_multistart
+from framework.benchmarks.scores import EVALUATORS, predictions, score_multistart
 from framework.data.readers.boxes import Got10k
 from framework.data.readers.vot import Vots, VotSt
 from tests.miniatures import object_record, write_black_frames
@@ -70,7 +70,7 @@ def test_vot_toolkit_reads_several_objects(tools, tmp_path):
         "auxiliary": "type: average_quality_auxiliary",
     }
     found = analysed(tools, root, "unsupervised", analyses, "multiobject: true")
-    ours = EVALUATORS["vots"](answers(folder, data), "zeros")
+    ours = EVALUATORS["vots"](predictions(folder, data), "zeros")
     theirs = (*found["quality"], *found["ar"][:2], *found["auxiliary"])
     assert list(ours.values()) == pytest.approx(theirs, rel=1e-12)
 
@@ -82,7 +82,7 @@ def test_vot_toolkit_reads_multistart(tools, tmp_path):
     export(FORMATS["vot_binary"], folder, data, root / "results", "mine")
     analyses = {"eao": "type: multistart_eao_score, low: 20, high: 90", "ar": "type: multistart_average_ar"}
     found = analysed(tools, root, "multistart", analyses)
-    ours = score_multistart(answers(folder, data), "zeros", 20, 90)
+    ours = score_multistart(predictions(folder, data), "zeros", 20, 90)
     assert list(ours.values()) == pytest.approx([*found["eao"], *found["ar"][:2]], rel=1e-12)
 
 
@@ -118,6 +118,6 @@ def test_got10k_toolkit(tools, tmp_path):
         [tools, "-c", SCORE, root], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
     )
     theirs = json.loads(done.stdout.splitlines()[-1])
-    ours = EVALUATORS["got10k"](answers(folder, data), "zeros")
+    ours = EVALUATORS["got10k"](predictions(folder, data), "zeros")
     assert [ours["AO"], ours["SR50"]] == pytest.approx([100 * theirs["ao"], 100 * theirs["sr"]], rel=1e-9)
     assert 0 < ours["AO"] < 100

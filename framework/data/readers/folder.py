@@ -95,7 +95,7 @@ class AnyFolder(PublicData):
             name,
             images,
             annotations=folder / "masks",
-            given="first appearance",
+            prompted="first appearance",
             prompt_file=prompts if prompts.exists() else None,
             boxes=boxes if boxes.exists() else None,
         )

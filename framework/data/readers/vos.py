@@ -20,7 +20,7 @@ from framework.errors import InputError
 from framework.metrics.vos import Span
 from framework.types import Prompt
 
-Given = Literal["first frame", "first appearance", "listed"]
+PromptRule = Literal["first frame", "first appearance", "listed"]
 """Which objects are tracked: those of the first annotated frame; every one from where it is first annotated; or every
 one from the frame that a list of the data set names."""
 
@@ -82,7 +82,7 @@ class LabelSequence(MaskSequence):
     """One palette PNG per annotated frame."""
 
     annotations: Path = Path()
-    given: Given = "first frame"
+    prompted: PromptRule = "first frame"
     listed: Mapping[int, str] = field(default_factory=dict)
     """Object id -> name of the frame of its prompt, where the data set lists them."""
 
@@ -95,14 +95,14 @@ class LabelSequence(MaskSequence):
 
     @cached_property
     def starts(self) -> dict[int, int]:
-        if self.given == "listed":
+        if self.prompted == "listed":
             frames = self.frames_named()
             missing = [name for name in self.listed.values() if name not in frames]
             if missing:
                 raise InputError(f"{self.name}: an object starts on frame {missing[0]}, which is not there")
             return {key: frames[name] for key, name in self.listed.items()}
         starts: dict[int, int] = {}
-        for index in list(self.annotated)[: 1 if self.given == "first frame" else None]:
+        for index in list(self.annotated)[: 1 if self.prompted == "first frame" else None]:
             for key in np.unique(read_labels(self.annotated[index])).tolist():
                 if key:
                     starts.setdefault(key, index)
@@ -250,7 +250,7 @@ class YoutubeVos(PublicData):
             hidden=self.split != "train",
             wanted=wanted,
             annotations=labels,
-            given="listed",
+            prompted="listed",
             listed={int(key): min(about["frames"]) for key, about in objects.items()},
         )
 
@@ -326,7 +326,7 @@ class Lvos(PublicData):
             images,
             hidden=self.split == "test",
             annotations=labels,
-            given="listed",
+            prompted="listed",
             listed={key: f"{span.start:08d}" for key, span in spans.items()},
             spans=spans,
             seen=name not in self.unseen,

@@ -19,8 +19,8 @@ from framework.data.readers.vot import Didi, Vots, VotSt
 from framework.errors import InputError
 from framework.metrics import got10k, ope, trackingnet, vos, vots
 from framework.metrics.multistart import MultistartSequence, evaluate_multistart
-from framework.metrics.regions import PROMPTED, UNKNOWN, Mask, read_binary, read_text
-from framework.metrics.vots import SequencePrediction
+from framework.metrics.regions import PROMPTED, UNKNOWN, Mask
+from framework.metrics.vots import ObjectPrediction
 from tests.miniatures import (
     HEIGHT,
     NOTHING,
@@ -36,6 +36,7 @@ from tests.miniatures import (
     write_text,
     write_vot,
 )
+from tests.trajectories import read_binary, read_text
 
 
 def record(name, objects, size=(HEIGHT, WIDTH)):
@@ -62,7 +63,7 @@ def texts(masks):
 
 def multistart(runs, read):
     return MultistartSequence(
-        "ball", (WIDTH, HEIGHT), 12, tuple(SequencePrediction(video.regions(1), tuple(read(video))) for video in runs)
+        "ball", (WIDTH, HEIGHT), 12, tuple(ObjectPrediction(video.regions(1), tuple(read(video))) for video in runs)
     )
 
 
@@ -71,8 +72,8 @@ def test_vot_multistart(tmp_path, format):
     write_vot(tmp_path / "data/ball", {"": texts(TRUE)}, anchor__value="1\n0\n0\n0\n0\n0\n0\n0\n-1\n0\n0\n0\n")
     data = VotSt(str(tmp_path / "data"))
     forward, backward = (data.sequence(index) for index in range(2))
-    answers = {forward.name: PREDICTED, backward.name: PREDICTED[8::-1]}
-    folder = saved(tmp_path / "out", data, *(record(name, {1: (masks, 0)}) for name, masks in answers.items()))
+    predicted = {forward.name: PREDICTED, backward.name: PREDICTED[8::-1]}
+    folder = saved(tmp_path / "out", data, *(record(name, {1: (masks, 0)}) for name, masks in predicted.items()))
     root = export(FORMATS[format], folder, data, tmp_path, "mine")
     suffix = ".bin" if format == "vot_binary" else ".txt"
     stems = [f"baseline/ball/ball_{anchor:08d}" for anchor in (0, 8)]
@@ -85,7 +86,7 @@ def test_vot_multistart(tmp_path, format):
         return read_binary(content) if suffix == ".bin" else read_text(content.decode())
 
     def direct(video):
-        return [PROMPTED, *(Mask(mask).cropped for mask in answers[video.name][1:])]
+        return [PROMPTED, *(Mask(mask).cropped for mask in predicted[video.name][1:])]
 
     assert written(forward)[0] == PROMPTED and written(forward)[4].empty
     scores = [evaluate_multistart([multistart([forward, backward], read)], 12) for read in (written, direct)]
@@ -112,8 +113,8 @@ def test_vots_several_objects(tmp_path):
     scores = [
         vots.evaluate(
             [
-                vots.SequencePredictions(
-                    "pair", (WIDTH, HEIGHT), {str(k): SequencePrediction(video.regions(k), r[k]) for k in r}
+                vots.SequencePrediction(
+                    "pair", (WIDTH, HEIGHT), {str(k): ObjectPrediction(video.regions(k), r[k]) for k in r}
                 )
             ]
         )
@@ -132,7 +133,7 @@ def test_didi_is_written_as_rectangles(tmp_path):
     lines = (root / "baseline/ants/ants_001.txt").read_text().split()
     assert lines[:2] == ["1", "3,3,6,6"] and lines[4] == "0,0,0,0"
     result = tuple(read_text("\n".join(lines)))
-    scored = vots.score_object(SequencePrediction(data.sequence(0).regions(1), result), (WIDTH, HEIGHT))
+    scored = vots.score_object(ObjectPrediction(data.sequence(0).regions(1), result), (WIDTH, HEIGHT))
     overlaps = [0.0] + [30 / 42] * 11  # one row of six pixels off; the prompted frame counts as a miss
     overlaps[4] = overlaps[5] = 0.0
     assert np.allclose(scored.overlap, overlaps, rtol=1e-12)

@@ -104,9 +104,9 @@ def test_secret_truth_leaves_the_first_region(tmp_path):
     assert video.prompts()[0][1].mask.any() and [len(video.truth(i)) for i in range(3)] == [1, 0, 0]
 
 
-def test_a_mask_of_more_runs_than_a_binary_file_can_count(tmp_path):
+def test_a_mask_of_more_run_lengths_than_a_binary_file_can_count(tmp_path):
     rough = np.indices((300, 300)).sum(axis=0) % 2 == 0
-    assert len(Mask(rough).runs) > 65535
+    assert len(Mask(rough).run_lengths) > 65535
     write_video(tmp_path / "noise", 1, {"": [text(rough)]})
     assert Vots(str(tmp_path)).sequence(0).region(1, 0) == Mask(rough)
 

@@ -12,7 +12,7 @@ from framework.evaluation.best_of import check_best_of, with_best_of
 from framework.evaluation.evaluate import evaluate
 from framework.report import table
 from framework.report.report import Reporter
-from framework.report.table import Layout
+from framework.report.table import TableLayout
 from framework.tracker import Tracker
 from tests.fakes.squares import First, Latest, Peeking, ScriptedNetwork, Square, Squares
 
@@ -56,7 +56,7 @@ def test_a_pattern_folds_its_rows_away_and_a_name_does_not(comparison):
 
 
 def test_bounds_are_marked_and_explained(comparison):
-    report = Reporter(bests={"expert": ["latest", "first"]}, pictures=1).report(comparison, VIDEOS, "")
+    report = Reporter(best_of={"expert": ["latest", "first"]}, pictures=1).report(comparison, VIDEOS, "")
     assert [row.title for row in report.rows] == [
         "latest",
         "first",
@@ -85,25 +85,25 @@ def test_gaps_are_measured_by_an_oracle_whose_gain_is_clear(comparison):
     first, latest, *_ = [comparison.runs[index] for index in (1, 0)]
     far = replace(comparison, runs=(first, latest))
     gain = table.rows(far)[1].difference
-    rows, text, below = shown(far, Layout(oracle="latest"))
+    rows, text, below = shown(far, TableLayout(oracle="latest"))
     assert gain.clear and "gap closed" in text and rows[1].gap is None
     assert f"gap closed: (variant - first) / (latest - first, {table.interval(gain)})" in below
     three = replace(comparison, runs=(first, latest, replace(latest, name="again")))
-    rows, text, _ = shown(three, Layout(oracle="latest"))
+    rows, text, _ = shown(three, TableLayout(oracle="latest"))
     assert rows[2].gap.mean == pytest.approx(1.0) and "100% [100%, 100%]" in text
-    assert "gap closed [95 %]" in table.markdown(three, rows, Layout(oracle="latest"))
+    assert "gap closed [95 %]" in table.markdown(three, rows, TableLayout(oracle="latest"))
 
 
 def test_without_a_clear_gap_there_is_a_dash_and_a_reason(comparison):
     first = comparison.runs[1]
     same = replace(comparison, runs=(first, replace(first, name="same"), comparison.runs[2]))
-    rows, _, below = shown(same, Layout(oracle="same"))
-    assert rows[2].gap is None and table.cells(rows[2], Layout(oracle="same"))[5] == "-"
+    rows, _, below = shown(same, TableLayout(oracle="same"))
+    assert rows[2].gap is None and table.cells(rows[2], TableLayout(oracle="same"))[5] == "-"
     assert "gap closed: - as the gap itself (same - first, +0.000 [+0.000, +0.000]) is not above zero" in below
 
 
 def test_columns_are_chosen(comparison):
-    layout = Layout(columns=("early", "late", "redetections", "absent_accuracy", "read"))
+    layout = TableLayout(columns=("early", "late", "redetections", "absent_accuracy", "read"))
     rows, text, below = shown(comparison, layout)
     assert all(title in text for title in ("early", "late", "absent", "read")) and " ms" not in text
     assert "read: spatial memories read per tracked frame" in below
@@ -117,13 +117,13 @@ def with_first_two(comparison):
 
 
 @pytest.mark.parametrize(
-    ("bests", "message"),
+    ("best_of", "message"),
     [
-        ({"latest": ["first"]}, "bests.latest has the name of a variant"),
+        ({"latest": ["first"]}, "best_of.latest has the name of a variant"),
         ({"best": ["sma2"]}, "no variant is called 'sma2' \\(there are latest, "),
-        ({"best": []}, "bests.best is a list of variants"),
+        ({"best": []}, "best_of.best is a list of variants"),
     ],
 )
-def test_wrong_bests_are_one_line(bests, message):
+def test_a_wrong_best_of_row_is_one_line(best_of, message):
     with pytest.raises(InputError, match=message):
-        Reporter(bests=bests).check(list(POLICIES), VIDEOS)
+        Reporter(best_of=best_of).check(list(POLICIES), VIDEOS)

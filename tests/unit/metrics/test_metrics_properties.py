@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from framework.metrics import got10k, trackingnet
 from framework.metrics.multistart import MultistartSequence, evaluate_multistart
 from framework.metrics.ope import EVALUATORS
-from framework.metrics.ope import SequencePrediction as OpeRun
+from framework.metrics.ope import SequencePrediction as BoxPrediction
 from framework.metrics.regions import (
     PROMPTED,
     UNKNOWN,
@@ -21,14 +21,13 @@ from framework.metrics.regions import (
     encode_trajectory,
     overlap,
     parse_region,
-    read_binary,
-    read_text,
     write_binary,
     write_text,
 )
 from framework.metrics.tracking import losses_and_redetections, mask_iou, score, success_auc
 from framework.metrics.vos import Masked, boundary_f, decay, jaccard, sav
-from framework.metrics.vots import SequencePrediction, SequencePredictions, evaluate
+from framework.metrics.vots import ObjectPrediction, SequencePrediction, evaluate
+from tests.trajectories import read_binary, read_text
 
 SIZE = (40, 30)
 small = settings(max_examples=40, deadline=None)
@@ -137,7 +136,7 @@ def test_trajectories_survive_text_and_binary(trajectory):
 @given(arrays(bool, shapes), st.integers(-50, 50), st.integers(-50, 50))
 def test_a_mask_line_keeps_every_pixel(pixels, x, y):
     drawn = Mask(pixels, x, y)
-    assert sum(drawn.runs) == pixels.size
+    assert sum(drawn.run_lengths) == pixels.size
     read = parse_region(drawn.text)
     assert read == drawn.cropped
     if not (pixels[:, 1:].any() or pixels.shape[1] == 0):
@@ -173,16 +172,16 @@ def test_a_rectangle_its_polygon_and_its_mask_are_the_same_pixels(box):
 @given(st.lists(st.tuples(rectangles, rectangles), min_size=2, max_size=20))
 def test_votes_add_up(pairs):
     truth, result = (tuple(side) for side in zip(*pairs, strict=True))
-    run = SequencePrediction(truth, (PROMPTED, *result[1:]))
-    report = evaluate([SequencePredictions("s", SIZE, {"a": run})])
+    run = ObjectPrediction(truth, (PROMPTED, *result[1:]))
+    report = evaluate([SequencePrediction("s", SIZE, {"a": run})])
     counts = report.objects["s", "a"].counts
     assert counts.visible + counts.absent == len(truth)
     if counts.visible > 0:
         parts = (report.overall.robustness, report.overall.not_reported_error, report.overall.drift_rate_error)
         assert sum(parts) == pytest.approx(1)
     assert 0 <= report.overall.quality <= 1
-    unknown = SequencePrediction((UNKNOWN,) * len(truth), run.result)
-    assert evaluate([SequencePredictions("s", SIZE, {"a": unknown})]).objects["s", "a"].counts.visible == 0
+    unknown = ObjectPrediction((UNKNOWN,) * len(truth), run.result)
+    assert evaluate([SequencePrediction("s", SIZE, {"a": unknown})]).objects["s", "a"].counts.visible == 0
 
 
 @small
@@ -191,7 +190,7 @@ def test_multistart_expected_overlap(frames, lost_from):
     here, elsewhere = Rectangle(5.0, 5.0, 10.0, 10.0), Rectangle(25.0, 15.0, 10.0, 10.0)
     result = (PROMPTED, *(here if i < lost_from else elsewhere for i in range(1, frames)))
     report = evaluate_multistart(
-        [MultistartSequence("s", SIZE, frames, (SequencePrediction((here,) * frames, result),))], length=80
+        [MultistartSequence("s", SIZE, frames, (ObjectPrediction((here,) * frames, result),))], length=80
     )
     lost = frames - lost_from >= 10
     assert report.robustness == pytest.approx(lost_from / frames if lost else 1)
@@ -209,7 +208,7 @@ def test_boxes_closer_to_the_truth_never_score_less(truth, name, share):
     near = truth.copy()
     near[:, :2] += np.round(16 * share)
     scores = [
-        EVALUATORS[name].evaluate([OpeRun("s", truth, prediction, np.ones(len(truth), bool))]).overall
+        EVALUATORS[name].evaluate([BoxPrediction("s", truth, prediction, np.ones(len(truth), bool))]).overall
         for prediction in (far, near, truth)
     ]
     for worse, better in pairwise(scores):

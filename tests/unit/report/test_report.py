@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import re
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from rich.console import Console
 
 from framework.errors import InputError
 from framework.evaluation.evaluate import evaluate
+from framework.metrics.statistics import Difference
 from framework.report import pictures, plots, table
 from framework.report.attributes import by_attribute
 from framework.report.report import Reporter
@@ -49,6 +51,21 @@ def test_markdown_csv_and_terminal_say_the_same(comparison):
     console.print(*table.rich_tables(rows))
     text = console.export_text()
     assert max(map(len, text.splitlines())) <= 80 and f"{rows[1].difference.mean:+.3f} [" in text
+
+
+@pytest.mark.parametrize(
+    ("mean", "low", "high", "text"),
+    [
+        (-0.018, -0.036, -0.0002, "-0.0180 [-0.0360, -0.0002]"),
+        (0.02, 0.00004, 0.051, "+0.02000 [+0.00004, +0.05100]"),
+        (-0.018, -0.036, 0.0002, "-0.018 [-0.036, +0.000]"),
+        (0.018, 0.0006, 0.036, "+0.018 [+0.001, +0.036]"),
+        (0.0, 0.0, 0.0, "+0.000 [+0.000, +0.000]"),
+        (math.nan, math.nan, math.nan, "+nan [+nan, +nan]"),
+    ],
+)
+def test_an_interval_that_leaves_zero_out_shows_it(mean, low, high, text):
+    assert table.interval(Difference(mean, low, high, wins=1, ties=0, losses=1, p=0.5)) == text
 
 
 def test_a_long_name_is_written_in_several_lines_beside_its_frames(comparison):
