@@ -26,8 +26,8 @@ def compare(config: DictConfig) -> None:
         table.check(data)
     network = protocol.network(build(config.backbone))
     trackers = {variant.name: variant.tracker(network) for variant in chosen}
-    with torch.inference_mode(), SequenceProgress(console) as watch:
-        comparison = evaluate(trackers, data, output, protocol, watch)
+    with torch.inference_mode(), SequenceProgress(console) as progress:
+        comparison = evaluate(trackers, data, output, protocol, progress)
     published = None if table is None else table.compare(comparison, data, protocol.empty)
     report = reporter.report(comparison, data, OmegaConf.to_yaml(config, resolve=True), published)
     report.show(console)

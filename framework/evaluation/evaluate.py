@@ -46,7 +46,7 @@ def evaluate(
     data: DataSet,
     output: Path,
     protocol: EvaluationProtocol = EvaluationProtocol(),
-    watch: ProgressListener | None = None,
+    listener: ProgressListener | None = None,
 ) -> Comparison:
     """Tracks whatever is not on disk yet, waits for what other processes are tracking, and reads the scores.
 
@@ -54,7 +54,7 @@ def evaluate(
     Raises InputError when the output cannot be written, holds something else, or when no sequence could be tracked, by
     all or by the first tracker, which is the baseline.
     """
-    watch = watch or ProgressListener()
+    listener = listener or ProgressListener()
     names = [data.sequence(index).name for index in range(len(data))]  # before anything is written
     began = time.time()
     notes = {"commit": identity.commit(), "torch": torch.__version__}
@@ -69,11 +69,11 @@ def evaluate(
     by_run = {folder.hash: folder for folder in folders.values()}
 
     todo = [i for i, name in enumerate(names) if not all(folder.finished(name) for folder in by_run.values())]
-    watch.begin(len(names), len(names) - len(todo))
+    listener.begin(len(names), len(names) - len(todo))
     while todo:
-        left = [i for i in todo if not _attempt(distinct, by_run, data.sequence(i), protocol, watch, began)]
+        left = [i for i in todo if not _attempt(distinct, by_run, data.sequence(i), protocol, listener, began)]
         if len(left) == len(todo):
-            watch.waiting(len(left))
+            listener.waiting(len(left))
             time.sleep(POLL)
         todo = left
     bounds = {name for name, t in trackers.items() if t.policy.privileged or isinstance(t, LookAheadTracker)}
@@ -100,14 +100,14 @@ def _attempt(
     folders: Mapping[str, RunFolder],
     video: VideoSequence,
     protocol: EvaluationProtocol,
-    watch: ProgressListener,
+    listener: ProgressListener,
     since: float,
 ) -> bool:
     """Tracks a sequence where it is unfinished; says whether it is done with, that is finished or failed."""
     missing = {run: f for run, f in folders.items() if not f.finished(video.name)}
     reasons = [reason for folder in missing.values() if (reason := folder.failure(video.name, since))]
     if not missing or len(reasons) == len(missing):
-        watch.sequence(video.name, reasons[0] if reasons else None)
+        listener.sequence(video.name, reasons[0] if reasons else None)
         return True
     open_ = [folder for folder in missing.values() if not folder.failure(video.name, since)]
     with claims(open_, video.name) as locks:
@@ -116,14 +116,14 @@ def _attempt(
         failed: dict[str, Exception] = {}
         records: dict[str, SequenceRecord] = {}
         try:
-            records = track({run: trackers[run] for run in locks}, video, protocol, watch, locks.values())
+            records = track({run: trackers[run] for run in locks}, video, protocol, listener, locks.values())
         except Exception as error:
             failed = dict.fromkeys(locks, error)
             if len(locks) > 1:  # find out which tracker it was
                 failed = {}
                 for run in locks:
                     try:
-                        records |= track({run: trackers[run]}, video, protocol, watch, locks.values())
+                        records |= track({run: trackers[run]}, video, protocol, listener, locks.values())
                     except Exception as own:
                         failed[run] = own
         for run, record in records.items():
@@ -131,7 +131,7 @@ def _attempt(
         for run, failure in failed.items():
             reason = f"{type(failure).__name__}: {failure}" if not isinstance(failure, InputError) else str(failure)
             folders[run].fail(video.name, " ".join(reason.split()), "".join(traceback.format_exception(failure)))
-    watch.sequence(video.name, str(next(iter(failed.values()))) if failed else None)
+    listener.sequence(video.name, str(next(iter(failed.values()))) if failed else None)
     return True
 
 

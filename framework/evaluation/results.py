@@ -20,6 +20,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,19 @@ def _is_stale(lock: Path, owner: Mapping[str, Any]) -> bool:
         return time.time() - lock.stat().st_mtime > STALE_AFTER
     except FileNotFoundError:
         return False
+
+
+@cache
+def _beginning(path: Path, size: int, modified: int) -> bytes:
+    """How the text of a result begins; empty unless it is whole. Reads a file once for as long as it stays the same."""
+    try:
+        with gzip.open(path) as file:
+            beginning = file.read(4096)
+            while file.read(1 << 20):  # to the checksum at the end
+                pass
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        return b""
+    return beginning
 
 
 def _unwritable(path: Path, error: OSError) -> InputError:
@@ -137,7 +151,20 @@ class RunFolder:
         return self.path / f"{safe_name(sequence)}.failed.json"
 
     def finished(self, sequence: str) -> bool:
-        return self._result(sequence).exists()
+        """Whether there is a whole result; one that a crash or a copy left torn or empty is tracked again.
+
+        Raises InputError for a result of another run.
+        """
+        path = self._result(sequence)
+        try:
+            found = path.stat()
+        except FileNotFoundError:
+            return False
+        beginning = _beginning(path, found.st_size, found.st_mtime_ns)
+        ours = json.dumps({"format": FORMAT, "run": self.hash, "sequence": sequence}, separators=(",", ":"))
+        if beginning and not beginning.startswith(ours.removesuffix("}").encode()):
+            self.load(sequence)  # written some other way, or refused by name
+        return bool(beginning)
 
     def save(self, record: SequenceRecord) -> None:
         """Raises InputError when the folder cannot be written; nothing is left half-written."""

@@ -17,6 +17,7 @@ from framework.evaluation.protocol import EvaluationProtocol
 from framework.evaluation.records import ObjectRecord, SequenceRecord
 from framework.evaluation.results import Lock
 from framework.metrics.tracking import box_iou, mask_iou
+from framework.ops.device import wait_for
 from framework.state import State
 from framework.storage.mask_rle import encode_mask
 from framework.tracker import Tracker, advance
@@ -108,7 +109,7 @@ def track(
     trackers: Mapping[str, Tracker],
     video: VideoSequence,
     protocol: EvaluationProtocol,
-    watch: ProgressListener,
+    listener: ProgressListener,
     locks: Iterable[Lock] = (),
 ) -> dict[str, SequenceRecord]:
     """Tracks one sequence with trackers named by their run hash; masks never pile up in memory."""
@@ -137,8 +138,7 @@ def track(
         started = {key: protocol.start(prompt, network, features) for key, prompt in prompts.get(index, {}).items()}
         frame = Frame(features.image, started, truth=given)
         states, results = advance(trackers, states, features, frame, encodings=1)
-        if device.type != "cpu":
-            torch.accelerator.synchronize(device)  # or the memory encoder would run off the clock
+        wait_for(device)  # or the memory encoder would run off the clock
         seconds += time.perf_counter() - began
         for name, oracle in foreseeing.items():  # off the clock: no method pays for it
             ahead = list(coming)[: oracle.horizon]
@@ -153,7 +153,7 @@ def track(
                 _revise(rows[name], tracker.hindsight(states[name]), video, index - tracker.selector.lag)
         for lock in locks:
             lock.beat()
-        watch.frame(video.name, index, video.length)
+        listener.frame(video.name, index, video.length)
     for name, tracker in revising.items():
         _revise(rows[name], tracker.hindsight(states[name]), video)
     lockstep = uuid.uuid4().hex

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from framework.networks.sam2 import Sam2Network
+from framework.ops.device import wait_for
 from framework.tracker import Tracker, lockstep
 from framework.types import (
     ANCHOR,
@@ -93,17 +94,11 @@ def _fastest(run: Callable[[], object], repeats: int) -> float:
 
 def milliseconds(run: Callable[[], object]) -> float:
     """How long it takes, the work that it queues on a device included."""
-    _wait()
+    wait_for()
     began = time.perf_counter()
     run()
-    _wait()
+    wait_for()
     return 1000 * (time.perf_counter() - began)
-
-
-def _wait() -> None:
-    """Lets queued device work finish, where there is any."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,11 +127,13 @@ def in_the_loop(tracker: Tracker, frames: Sequence[Frame], repeats: int = 3) -> 
 
 
 def _spent(tracker: Tracker, frames: Sequence[Frame]) -> float:
-    watch = Stopwatch()
-    timed = replace(tracker, policy=_TimedPolicy(tracker.policy, watch), motion=_TimedMotion(tracker.motion, watch))
+    stopwatch = Stopwatch()
+    timed = replace(
+        tracker, policy=_TimedPolicy(tracker.policy, stopwatch), motion=_TimedMotion(tracker.motion, stopwatch)
+    )
     for _ in lockstep({"": timed}, frames, len(frames)):
         pass
-    return watch.total
+    return stopwatch.total
 
 
 @dataclass
@@ -149,29 +151,29 @@ class Stopwatch:
 
 @dataclass(frozen=True)
 class _TimedPolicy(Wrapped[Any]):
-    """Does what `policy` does, by the watch."""
+    """Does what `policy` does, on the clock."""
 
-    watch: Stopwatch
+    stopwatch: Stopwatch
 
     def read(self, state: Any, query: Query) -> Read:
-        return self.watch.time(super().read, state, query)
+        return self.stopwatch.time(super().read, state, query)
 
     def write(self, state: Any, entry: Entry, outcome: Outcome) -> Any:
-        return self.watch.time(super().write, state, entry, outcome)
+        return self.stopwatch.time(super().write, state, entry, outcome)
 
 
 @dataclass(frozen=True)
 class _TimedMotion(MotionModel[Any]):
-    """Does what `motion` does, by the watch."""
+    """Does what `motion` does, on the clock."""
 
     motion: MotionModel[Any]
-    watch: Stopwatch
+    stopwatch: Stopwatch
 
     def init(self) -> Any:
         return self.motion.init()
 
     def score(self, state: Any, features: Features, candidates: Candidates) -> tuple[Any, Cue | None]:
-        return self.watch.time(self.motion.score, state, features, candidates)
+        return self.stopwatch.time(self.motion.score, state, features, candidates)
 
     def update(self, state: Any, features: Features, outcome: Outcome) -> Any:
-        return self.watch.time(self.motion.update, state, features, outcome)
+        return self.stopwatch.time(self.motion.update, state, features, outcome)

@@ -54,11 +54,11 @@ MAY = {
     "networks": ("errors", "types"),
     "data": ("errors", "metrics", "types"),
     "config": ("benchmarks", "errors", "interfaces", "tracker"),
-    "evaluation": (*LOOP, "counterfactuals", "data", "errors", "metrics", "networks", "storage", "types"),
+    "evaluation": (*LOOP, "counterfactuals", "data", "errors", "metrics", "networks", "ops", "storage", "types"),
     "benchmarks": ("config", "data", "errors", "evaluation", "metrics", "storage", "types"),
     "report": ("benchmarks", "data", "errors", "evaluation", "metrics", "storage", "types"),
     "inference": (*LOOP, "data", "errors", "metrics", "report", "storage", "types"),
-    "profiling": (*LOOP, "data", "errors", "metrics", "networks", "types"),
+    "profiling": (*LOOP, "data", "errors", "metrics", "networks", "ops", "types"),
     "learning": (*LOOP, "counterfactuals", "data", "errors", "metrics", "storage", "types"),
 }
 

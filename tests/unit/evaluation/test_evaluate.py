@@ -116,16 +116,16 @@ def test_one_lockstep_encodes_every_frame_once_and_merges_equal_rows(tmp_path):
 def test_a_killed_run_keeps_what_is_finished_and_ends_the_same(tmp_path, frames):
     whole = evaluate(TWO, Squares(), tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        evaluate(TWO, Squares(), tmp_path / "killed", watch=StopsAfter(frames))
+        evaluate(TWO, Squares(), tmp_path / "killed", listener=StopsAfter(frames))
     assert not list((tmp_path / "killed").rglob("*.lock")) and not list((tmp_path / "killed").rglob("*.part"))
-    watch = Counts()
-    again = evaluate(TWO, Squares(), tmp_path / "killed", watch=watch)
+    counts = Counts()
+    again = evaluate(TWO, Squares(), tmp_path / "killed", listener=counts)
     assert table(again) == table(whole) and again.work == whole.work
     finished = sum(frames > end for end in (8, 18))
-    assert watch.finished_before == finished and len(watch.tracked) == 3 - finished
-    watch = Counts()
-    evaluate(TWO, Squares(), tmp_path / "killed", watch=watch)
-    assert watch.tracked == []
+    assert counts.finished_before == finished and len(counts.tracked) == 3 - finished
+    counts = Counts()
+    evaluate(TWO, Squares(), tmp_path / "killed", listener=counts)
+    assert counts.tracked == []
 
 
 def test_a_new_variant_leaves_finished_ones_alone(tmp_path):
@@ -154,7 +154,7 @@ SCRIPT = textwrap.dedent(
     network = ScriptedNetwork()
     two = {"latest": Tracker(network, Latest()), "first": Tracker(network, First())}
     videos = tuple(Square(f"video{i}", 8, i % 3) for i in range(8))
-    evaluate(two, Squares(videos), Path(sys.argv[1]), watch=Slow())
+    evaluate(two, Squares(videos), Path(sys.argv[1]), listener=Slow())
     """
 )
 
@@ -180,9 +180,9 @@ def test_two_processes_share_one_folder_and_a_killed_one_is_replaced(tmp_path):
     killed.wait()
     assert list((tmp_path / "other").rglob("*.lock"))
     videos = tuple(Square(f"video{i}", 8, i % 3) for i in range(8))
-    watch = Counts()
-    again = evaluate(TWO, Squares(videos), tmp_path / "other", watch=watch)
-    assert watch.tracked == [f"video{i}" for i in range(1, 8)]
+    counts = Counts()
+    again = evaluate(TWO, Squares(videos), tmp_path / "other", listener=counts)
+    assert counts.tracked == [f"video{i}" for i in range(1, 8)]
     assert table(again) == table(evaluate(TWO, Squares(videos), tmp_path))
     assert not list((tmp_path / "other").rglob("*.lock"))
 
@@ -214,11 +214,11 @@ def test_a_lock_keeps_others_out_until_its_owner_is_gone(tmp_path, monkeypatch):
 
 def test_a_failure_is_recorded_and_the_others_go_on(tmp_path):
     videos = Squares((Square("good", 6, 0), Square("bad", 6, 0, broken_at=3), Square("fine", 6, 1)))
-    watch = Counts()
-    comparison = evaluate(TWO, videos, tmp_path, watch=watch)
+    counts = Counts()
+    comparison = evaluate(TWO, videos, tmp_path, listener=counts)
     assert comparison.sequences == ["good", "fine"]
     assert comparison.failures == {"bad": "OSError: frame 3 cannot be read"}
-    assert watch.failures == {"bad": "frame 3 cannot be read"}
+    assert counts.failures == {"bad": "frame 3 cannot be read"}
     trace = json.loads((comparison.runs[0].folder.path / "bad.failed.json").read_text())["trace"]
     assert "cannot be read" in trace and not list(tmp_path.rglob("*.lock"))
     healed = replace(videos, videos=(*videos.videos[:1], Square("bad", 6, 0), *videos.videos[2:]))
@@ -237,6 +237,22 @@ def test_status_tells_done_running_failed_and_missing(tmp_path):
     assert found["first"].running == () and found["first"].missing == ("busy", "later")
     lock.release()
     assert status(TWO, videos, tmp_path, PROTOCOL)["latest"].missing == ("busy", "later")
+
+
+@pytest.mark.parametrize("left", [0, 1, 100, -1])
+def test_a_torn_result_is_missing_and_made_again(tmp_path, left):
+    """What a power cut or a copy that was broken off leaves of a file."""
+    whole = table(evaluate(TWO, Squares(), tmp_path))
+    run = RunFolder.at(tmp_path, "squares-v1", evaluate(TWO, Squares(), tmp_path).runs[0].folder.hash)
+    result = run.path / "alpha.json.gz"
+    content = result.read_bytes()
+    result.write_bytes(content[:left])
+    found = status(TWO, Squares(), tmp_path, PROTOCOL)
+    assert found["latest"] == RunProgress(("beta", "gamma"), (), {}, ("alpha",))
+    assert found["first"].done == ("alpha", "beta", "gamma")
+    counts = Counts()
+    assert table(evaluate(TWO, Squares(), tmp_path, listener=counts)) == whole and counts.tracked == ["alpha"]
+    assert run.load("alpha").sequence == "alpha"
 
 
 def test_a_policy_that_breaks_does_not_take_the_others_down(tmp_path):
@@ -386,8 +402,10 @@ def test_results_of_another_configuration_are_refused(tmp_path):
     other.write_bytes(gzip.compress(json.dumps({**plain, "run": "f" * 16}).encode()))
     with pytest.raises(InputError, match=r"alpha\.json\.gz is another configuration's result: remove it or"):
         evaluate(TWO, Squares(), tmp_path)
-    other.write_bytes(other.read_bytes()[:100])
-    with pytest.raises(InputError, match="damaged"):
+    with pytest.raises(InputError, match=r"alpha\.json\.gz is another configuration's result"):
+        status(TWO, Squares(), tmp_path, PROTOCOL)
+    other.write_bytes(gzip.compress(b'{"format": 0}'))
+    with pytest.raises(InputError, match=r"alpha\.json\.gz is damaged or of another version: remove it"):
         evaluate(TWO, Squares(), tmp_path)
     other.unlink()
     about = run.folder.path / "run.json"

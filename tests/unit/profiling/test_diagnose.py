@@ -1,4 +1,4 @@
-"""What the examination of a backbone reports."""
+"""What a diagnosis of a backbone reports."""
 
 import math
 

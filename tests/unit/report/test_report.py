@@ -186,7 +186,7 @@ def test_wrong_options_are_one_line(options, message):
 
 def test_progress_counts_sequences_and_names_failures(tmp_path):
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    with SequenceProgress(console) as watch:
-        evaluate({"latest": Tracker(NETWORK, Latest())}, VIDEOS, tmp_path, watch=watch)
+    with SequenceProgress(console) as progress:
+        evaluate({"latest": Tracker(NETWORK, Latest())}, VIDEOS, tmp_path, listener=progress)
     text = re.sub(r"\x1b\[[0-9;?]*\w", "", console.file.getvalue())
     assert "broken failed: frame 2 cannot be read" in text and "4/4" in text and "fps" in text
