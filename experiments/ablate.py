@@ -6,9 +6,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
-from framework.benchmarks.papers import paper_table
-from framework.config.cli import build, check, command, limit_threads
-from framework.config.variants import variants
+from framework.benchmarks.papers import requested
+from framework.config.checks import build, check, limit_threads
+from framework.config.cli import command
 from framework.evaluation.evaluate import evaluate
 from framework.report.sequence_progress import SequenceProgress
 from framework.storage.files import safe_name
@@ -18,7 +18,7 @@ def compare(config: DictConfig) -> None:
     """Tracks what is not on disk yet, prints the table and writes the report. Interrupt it at will."""
     check(config, threads=int | None, output=str)
     limit_threads(config.threads)
-    console, output, chosen, table = Console(), Path(config.output), variants(config), paper_table(config)
+    console, output, (chosen, table) = Console(), Path(config.output), requested(config)
     data, protocol, reporter, logger = (build(config[part]) for part in ("data", "protocol", "report", "logger"))
     reporter.check([variant.name for variant in chosen], data)
     logger.check()

@@ -6,7 +6,8 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
-from framework.config.cli import build, check, command, limit_threads, positive
+from framework.config.checks import build, check, limit_threads, positive
+from framework.config.cli import command
 from framework.config.variants import variants
 from framework.profiling.components import components, locksteps
 from framework.profiling.decisions import decisions, in_the_loop
@@ -25,8 +26,7 @@ def show(title: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
 def main(config: DictConfig) -> None:
     """Prints the cost of each component, the gain of lockstep over separate runs, and the cost of a decision."""
     check(config, frames=int, repeats=int, threads=int | None)
-    for name in ("frames", "repeats"):
-        positive(name, config[name])
+    positive(frames=config.frames, repeats=config.repeats)
     limit_threads(config.threads)
     network = build(config.backbone)
     trackers = {variant.name: variant.tracker(network) for variant in variants(config)}
@@ -39,8 +39,8 @@ def main(config: DictConfig) -> None:
         for c in costs:
             numbers = f"{c.gigaflops:.2f}", f"{c.milliseconds:.1f}", f"{c.milliseconds / whole:.0%}"
             rows.append((c.component, f"{c.parameters:,}", *numbers))
-        title = f"{config.backbone.get('name', 'micro')}, {network.input_size[0]} px, {network.device}"
-        show(title, "component, parameters, GFLOP, ms, share", rows)
+        name = config.backbone.get("name", "micro")
+        show(f"{name}, {network.input_size[0]} px, {network.device}", "component, parameters, GFLOP, ms, share", rows)
         rows = []
         for k in locksteps(trackers, frames, config.repeats):
             times = f"{k.together:.1f}", f"{k.apart:.1f}", f"{k.apart / k.together:.2f}x"
@@ -51,8 +51,8 @@ def main(config: DictConfig) -> None:
         rows = []
         for name, tracker in trackers.items():
             for d in decisions(tracker.policy, tracker.motion):
-                parts = d.calm, d.distractor, d.specks, d.scene, d.tie
-                rows.append((name, f"{d.share:.0%}", *(f"{ms:.2f}" for ms in parts)))
+                milliseconds = (f"{ms:.2f}" for ms in (d.calm, d.distractor, d.specks, d.scene, d.tie))
+                rows.append((name, f"{d.share:.0%}", *milliseconds))
         show("decision at 720p, ms", "policy, target, calm, distractor, specks, scene, tie", rows)
 
 

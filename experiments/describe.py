@@ -7,7 +7,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from framework.config.cli import build, check, command, positive
+from framework.config.checks import build, check, positive
+from framework.config.cli import command
 from framework.data.describe import census, contact_sheet
 from framework.errors import InputError
 
@@ -16,8 +17,7 @@ from framework.errors import InputError
 def main(config: DictConfig) -> None:
     """Prints one line per attribute and writes a picture."""
     check(config, videos=int, every=int, rows=int, output=str)
-    for name in ("videos", "every", "rows"):
-        positive(name, config[name])
+    positive(videos=config.videos, every=config.every, rows=config.rows)
     path = Path(config.output)
     if not cv2.haveImageWriter(path.name):
         raise InputError(f"output={path} is no picture: give a name that ends in .png or .jpg")

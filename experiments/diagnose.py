@@ -5,7 +5,8 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from framework.config.cli import build, check, command, limit_threads, positive
+from framework.config.checks import build, check, limit_threads, positive
+from framework.config.cli import command
 from framework.config.variants import variants
 from framework.profiling.backbone import diagnose
 
@@ -14,7 +15,7 @@ from framework.profiling.backbone import diagnose
 def main(config: DictConfig) -> None:
     """Prints one line per finding."""
     check(config, videos=int, threads=int | None)
-    positive("videos", config.videos)
+    positive(videos=config.videos)
     limit_threads(config.threads)
     data = build(config.data)
     (variant,) = variants(config)

@@ -6,7 +6,9 @@ from omegaconf import DictConfig
 
 from framework.benchmarks.export import open_run
 from framework.benchmarks.formats import FORMATS, export, problems
-from framework.config.cli import build, check, command, unknown
+from framework.config.checks import build, check
+from framework.config.cli import command
+from framework.errors import unknown
 
 
 def write(config: DictConfig) -> None:

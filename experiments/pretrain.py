@@ -6,7 +6,8 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from framework.config.cli import build, check, command, limit_threads
+from framework.config.checks import build, check, limit_threads
+from framework.config.cli import command
 from framework.learning.checkpoints import claim
 from framework.learning.progress import without_advice
 from framework.networks.micro import load

@@ -6,8 +6,9 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from framework.config.cli import build, check, command
-from framework.config.variants import variants
+from framework.benchmarks.papers import requested
+from framework.config.checks import build, check
+from framework.config.cli import command
 from framework.evaluation.evaluate import status
 
 
@@ -16,8 +17,9 @@ def main(config: DictConfig) -> None:
     """Prints what is done, running, failed (with the reason) and missing, by variant; changes nothing."""
     check(config, output=str)
     console, data, protocol = Console(), build(config.data), build(config.protocol)
+    chosen, _ = requested(config)
     network = protocol.network(build(config.backbone))
-    trackers = {variant.name: variant.tracker(network) for variant in variants(config)}
+    trackers = {variant.name: variant.tracker(network) for variant in chosen}
     found = status(trackers, data, Path(config.output), protocol)
     table = Table("variant", "done", "running", "failed", "missing", title=f"{data.name}: {len(data)} sequences")
     for name, p in found.items():

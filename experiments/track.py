@@ -5,11 +5,12 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from framework.config.cli import build, check, command, limit_threads, unknown
+from framework.config.checks import build, check, limit_threads
+from framework.config.cli import command
 from framework.config.variants import variants
 from framework.data.prompts import schedule
 from framework.data.sources.source import open_source
-from framework.errors import InputError
+from framework.errors import InputError, unknown
 from framework.inference.stream import TrackFolder, stream, write_all
 from framework.inference.writers import OUTPUTS, open_writers
 from framework.report.progress import frame_meter

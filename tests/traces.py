@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from numpy.typing import ArrayLike
 from omegaconf import DictConfig
 
-from framework.config.cli import build
+from framework.config.checks import build
 from framework.interfaces import Network
 from framework.tracker import State, Tracker
 from framework.types import ANCHOR, Prompt, Track

@@ -8,9 +8,10 @@ from omegaconf import DictConfig
 
 from framework.benchmarks.predictions import Empty
 from framework.benchmarks.scores import EVALUATORS, BenchmarkScores, predictions
-from framework.config.cli import build, unknown
+from framework.config.checks import build
+from framework.config.variants import Variant, shared_options, variant, variants
 from framework.data.sequence import DataSet
-from framework.errors import InputError
+from framework.errors import InputError, unknown
 from framework.evaluation.comparison import Comparison, TrackedRun
 
 
@@ -132,12 +133,26 @@ class Reproduction:
     """That were run."""
 
 
-def paper_table(config: DictConfig) -> PaperTable | None:
-    """The table that `+paper=` asks for, with the rows of the chosen backbone; None without one.
+def requested(config: DictConfig) -> tuple[list[Variant], PaperTable | None]:
+    """What a comparison is of: the rows of the published table that `+paper=` names, or `variants` and no table.
 
-    Inside `@command` only. Raises InputError for a table that is not well-formed or has no such row.
+    Inside `@command` only. Raises InputError for a table that is not well-formed or has no row of the chosen backbone.
     """
     if config.get("paper") is None:
-        return None
-    table: PaperTable = build(config.paper)
-    return table.on(HydraConfig.get().runtime.choices["backbone"])
+        return variants(config), None
+    whole: PaperTable = build(config.paper)
+    table = whole.on(HydraConfig.get().runtime.choices["backbone"])
+    return _rows(table, config), table
+
+
+def _rows(table: PaperTable, config: DictConfig) -> list[Variant]:
+    """Named as in the table."""
+    if config.variants is not None:
+        raise InputError("a published table brings its own variants: choose among its rows with paper.only=[...]")
+    shared, rows = shared_options(), []
+    for name, row in table.rows.items():
+        try:
+            rows.append(replace(variant(row.variant, shared), name=name))
+        except InputError as error:
+            raise InputError(f"row '{name}': {error}") from error
+    return rows

@@ -5,7 +5,7 @@ Options may be swept as on Hydra's command line: `random policy.seed=range(64)` 
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 
 from hydra import compose
@@ -15,9 +15,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, ListConfig
 
-from framework.benchmarks.papers import PaperTable, paper_table
-from framework.config.cli import build, explain, unknown
-from framework.errors import InputError
+from framework.config.checks import build
+from framework.config.error_lines import explain
+from framework.errors import InputError, unknown
 from framework.interfaces import MemoryPolicy, Network
 from framework.tracker import Tracker
 
@@ -47,13 +47,7 @@ class Variant:
 
 
 def variants(config: DictConfig) -> list[Variant]:
-    """The variants a configuration asks for: a published table's rows, those it lists, or the one it is.
-
-    Inside `@command` only.
-    """
-    table = paper_table(config)
-    if table is not None:
-        return _rows(table, config)
+    """The variants a configuration asks for: those it lists, or the one it is. Inside `@command` only."""
     if "variants" not in config:
         choices, given = HydraConfig.get().runtime.choices, HydraConfig.get().overrides.task
         method = choices.get("method")
@@ -66,24 +60,11 @@ def variants(config: DictConfig) -> list[Variant]:
     if len(set(listed)) < len(listed):
         twice = next(text for text in listed if listed.count(text) > 1)
         raise InputError(f"variant '{twice}' is listed twice: give each variant once")
-    shared = _shared()
-    return [_variant(str(text), shared) for text in listed]
+    shared = shared_options()
+    return [variant(str(text), shared) for text in listed]
 
 
-def _rows(table: PaperTable, config: DictConfig) -> list[Variant]:
-    """Named as in the table."""
-    if config.variants is not None:
-        raise InputError("a published table brings its own variants: choose among its rows with paper.only=[...]")
-    shared, rows = _shared(), []
-    for name, row in table.rows.items():
-        try:
-            rows.append(replace(_variant(row.variant, shared), name=name))
-        except InputError as error:
-            raise InputError(f"row '{name}': {error}") from error
-    return rows
-
-
-def _shared() -> list[str]:
+def shared_options() -> list[str]:
     """Command line options that hold for every variant."""
     given = [str(override) for override in HydraConfig.get().overrides.task]
     for override in given:
@@ -93,7 +74,7 @@ def _shared() -> list[str]:
 
 
 def expand_sweep(text: str) -> list[str]:
-    """The variants that a text with swept options stands for; what cannot be read is left for `_variant` to refuse."""
+    """The variants that a text with swept options stands for; what cannot be read is left for `variant` to refuse."""
     try:
         name, *own = shlex.split(text)
         options = OverridesParser.create().parse_overrides(own)
@@ -113,7 +94,11 @@ def expand_sweep(text: str) -> list[str]:
     return found
 
 
-def _variant(text: str, shared: Sequence[str]) -> Variant:
+def variant(text: str, shared: Sequence[str]) -> Variant:
+    """The variant that a text names: a method or a policy, with options of its own after those that all share.
+
+    Inside `@command` only. Raises InputError.
+    """
     try:
         name, *own = shlex.split(text)
     except ValueError as error:

@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
-from framework.config.cli import build
+from framework.config.checks import build
 from framework.config.variants import expand_sweep, variants
 from framework.data.sequence import DataSet, VideoSequence
 from framework.evaluation.protocol import EvaluationProtocol

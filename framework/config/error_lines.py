@@ -1,0 +1,91 @@
+"""One line for what a user can fix: what Hydra, OmegaConf, YAML and the operating system say, in plain words."""
+
+import errno
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from hydra._internal.utils import _locate
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+
+from framework.errors import InputError, unknown
+
+SETTINGS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
+"""Keys of a configuration that are Hydra's, not the constructor's."""
+
+
+def explain(error: BaseException) -> str | None:
+    """One line for what a user can fix; None for everything else, which deserves its trace."""
+    match error:
+        case InputError():
+            line = str(error)
+        case MissingConfigException() if error.missing_cfg_file and error.options:
+            group, _, choice = error.missing_cfg_file.rpartition("/")
+            line = f"unknown {group or 'configuration'} '{choice}': choose one of {', '.join(error.options)}"
+        case InstantiationException():
+            return None
+        case ConfigCompositionException() | OmegaConfBaseException() | OverrideParseException():
+            line = _explain_option(error)
+        case HydraException():
+            line = str(error)
+        case yaml.YAMLError():
+            line = f"a configuration file is not valid YAML: {error}"
+        case OSError():
+            reason = error.strerror or str(error) or type(error).__name__
+            line = f"{error.filename}: {reason}" if error.filename else reason
+            line += "; choose a folder that can be written and has room" if _about_writing(error) else ""
+        case _:
+            return None
+    return " ".join(line.split())
+
+
+def _explain_option(error: BaseException) -> str:
+    """Errors of the command line and of the configuration as such."""
+    if isinstance(error, OverrideParseException):
+        return f"cannot read the option {error.override!r}: write key=value, quoting values that hold , = : or spaces"
+    if isinstance(error, MissingMandatoryValue):
+        key = error.full_key or _after(str(error), "Missing mandatory value:")
+        return f"{key} is missing: give {key}=..."
+    cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
+    if isinstance(cause, ConfigAttributeError | ConfigKeyError) and isinstance(cause.parent_node, DictConfig):
+        inside = cause.parent_node._get_full_key(None)
+        name = f"{inside}.{cause.key}" if inside else cause.key
+        if cause.key in parameters(cause.parent_node.get("_target_")):
+            return f"option '{name}' is left to its default: write +{name}=... to change it"
+        valid = [key for key in cause.parent_node if key != "hydra" and key not in SETTINGS]
+        return str(unknown("option", name, valid))
+    if isinstance(cause, OmegaConfBaseException):
+        return f"{cause.full_key or 'configuration'}: {str(cause).splitlines()[0]}"
+    return str(error)
+
+
+def _about_writing(error: OSError) -> bool:
+    refused = errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EFBIG
+    return error.errno in (*refused, errno.EEXIST, errno.ENOTDIR)
+
+
+def _after(text: str, mark: str) -> str:
+    return text.partition(mark)[2].split()[0] if mark in text else text
+
+
+def parameters(target: str | None) -> Mapping[str, inspect.Parameter]:
+    """What the constructor that a configuration names takes; nothing if it names none."""
+    return inspect.signature(located(target)).parameters if target else {}
+
+
+def located(target: str) -> Any:
+    """What a `_target_` names. Raises InputError."""
+    try:
+        return _locate(target)
+    except (ImportError, ValueError) as error:
+        fix = "give module.Name of something that can be imported"
+        raise InputError(f"_target_={target}: {str(error).splitlines()[-1]} ({fix})") from error
