@@ -24,7 +24,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class TrackerParts:
-    """A memory policy and a motion model that gather experience together."""
+    """What a tracker is made of beside its network."""
 
     policy: MemoryPolicy
     motion: MotionModel = NoMotion()

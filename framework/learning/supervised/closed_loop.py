@@ -19,12 +19,12 @@ from framework.tracker import Tracker, lockstep
 from framework.types import Frame
 
 
-class ClosedLoop(pl.LightningModule, ABC):
+class ClosedLoopTraining(pl.LightningModule, ABC):
     """Validation has two loaders (`framework.learning.supervised.rounds.Rounds`): records that are not trained on, and
     the closed loop, whose mean IoU `val/J` (0..1) is what a training is chosen by.
 
     Args:
-        pairing: what tracks the validation videos, the part that learns included.
+        parts: what tracks the validation videos, the part that learns included.
         network: frozen.
         validation: videos that are tracked.
         rate: highest learning rate, falling to 0 over the training.
@@ -34,24 +34,24 @@ class ClosedLoop(pl.LightningModule, ABC):
         InputError: a rate or decay that nothing can be learned with.
     """
 
-    def __init__(self, pairing: TrackerParts, network: Network, validation: DataSet, rate: float, decay: float) -> None:
+    def __init__(self, parts: TrackerParts, network: Network, validation: DataSet, rate: float, decay: float) -> None:
         if not 0 < rate < math.inf or not 0 <= decay < math.inf:
             raise InputError(f"learning needs a rate above 0 and a decay of 0 or more, not {rate} and {decay}")
         super().__init__()
-        self._trackers = {"": pairing.on(network)}  # in a mapping, or their weights would become part of this module
+        self._trackers = {"": parts.on(network)}  # in a mapping, or their weights would become part of this module
         self.validation, self.rate, self.decay = validation, rate, decay
 
     @property
     @abstractmethod
-    def part(self) -> nn.Module:
-        """What learns."""
+    def trainable(self) -> nn.Module:
+        """The module whose parameters are trained."""
 
     @abstractmethod
     def losses(self, batch: Any) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, and numbers to log."""
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.AdamW(self.part.parameters(), lr=self.rate, weight_decay=self.decay)
+        optimizer = torch.optim.AdamW(self.trainable.parameters(), lr=self.rate, weight_decay=self.decay)
         steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -64,7 +64,7 @@ class ClosedLoop(pl.LightningModule, ABC):
         return loss
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        self.log("train/gradient", gradient_norm(self.part), batch_size=1)
+        self.log("train/gradient", gradient_norm(self.trainable), batch_size=1)
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         if dataloader_idx == 0:
@@ -77,9 +77,9 @@ class ClosedLoop(pl.LightningModule, ABC):
         self.log("val/J", float(np.mean(reached)), batch_size=1, add_dataloader_idx=False)
 
 
-def gradient_norm(part: nn.Module) -> Tensor:
+def gradient_norm(module: nn.Module) -> Tensor:
     """Of all its parameters together."""
-    return torch.stack([p.grad.norm() for p in part.parameters() if p.grad is not None]).norm()
+    return torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm()
 
 
 def track(trackers: Mapping[str, Tracker], video: VideoSequence) -> dict[str, float]:

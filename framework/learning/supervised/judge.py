@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.utils.data import IterableDataset
 
 from framework.data.sequence import DataSet, VideoSequence
+from framework.errors import InputError
 from framework.interfaces import MemoryPolicy, MotionModel, Network
 from framework.learning.supervised.cached import CachedRecords, TrackerParts
-from framework.learning.supervised.closed_loop import ClosedLoop
+from framework.learning.supervised.closed_loop import ClosedLoopTraining
 from framework.learning.supervised.rounds import Rounds
 from framework.metrics.tracking import mask_iou
 from framework.tracker import advance
@@ -69,8 +70,9 @@ class HypothesisVideos(CachedRecords[HypothesisRecord]):
         folder: str | None = None,
     ) -> None:
         self.network, self.motion = network, motion
-        pairings = {name: TrackerParts(policy, cast(MotionModel, motion)) for name, policy in policies.items()}
-        self.trackers = {name: pairing.on(network) for name, pairing in pairings.items()}
+        self.trackers = {
+            name: TrackerParts(policy, cast(MotionModel, motion)).on(network) for name, policy in policies.items()
+        }
         super().__init__(HypothesisRecord, data, videos, {"trackers": self.trackers}, cache, folder)
 
     def record(self, video: VideoSequence, seed: int) -> HypothesisRecord:
@@ -108,7 +110,7 @@ def judge_loss(
     return {"quality": F.binary_cross_entropy_with_logits(logits, iou), "order": (apart * order).mean()}
 
 
-class JudgeTraining(ClosedLoop):
+class JudgeTraining(ClosedLoopTraining):
     """A judge of hypotheses; chosen by how well a tracker follows its choices, not by its losses.
 
     Args:
@@ -138,7 +140,7 @@ class JudgeTraining(ClosedLoop):
         motion.judge.requires_grad_(True).train()
 
     @property
-    def part(self) -> nn.Module:
+    def trainable(self) -> nn.Module:
         return self.learned.judge
 
     def losses(self, batch: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
@@ -180,26 +182,30 @@ class JudgeRounds(Rounds[HypothesisRecord]):
 
     @property
     def _motion(self) -> TrainableJudge:
-        assert isinstance(self.learning, JudgeTraining)
-        return self.learning.learned
+        assert isinstance(self.training_module, JudgeTraining)
+        return self.training_module.learned
 
-    def recorded(self, turn: int, videos: range, folder: str | None) -> HypothesisVideos:
-        motion = self._motion.settled() if turn else self._motion.silent()
+    def records(self, round: int, videos: range, folder: str | None) -> HypothesisVideos:
+        motion = self._motion.settled() if round else self._motion.silent()
         return HypothesisVideos(self._network[0], self.policies, motion, self.data, videos, self.cache, folder)
 
-    def lessons(self, records: Sequence[HypothesisRecord], first: bool) -> "JudgeBatches":
-        rows, iou = self.examination(records)
+    def batches(self, records: Sequence[HypothesisRecord], first: bool) -> "JudgeBatches":
+        rows, iou = self.validation_batch(records)
         if first:
             flat = rows.flatten(0, 1)
             self._motion.judge.centre.copy_(flat.mean(0))
             self._motion.judge.scale.copy_(flat.std(0).clamp_min(1e-3))
-        return JudgeBatches(rows, iou, self.frames, self.seed, self.learning.global_step)
+        return JudgeBatches(rows, iou, self.frames, self.seed, self.training_module.global_step)
 
-    def examination(
+    def validation_batch(
         self, records: Sequence[HypothesisRecord]
     ) -> tuple[Float[Tensor, "N M inputs"], Float[Tensor, "N M"]]:
-        told = [record for record in records if len(record.iou)]
-        rows, iou = (np.concatenate(part) for part in zip(*((r.rows, r.iou) for r in told), strict=True))
+        usable = [record for record in records if len(record.iou)]
+        if not usable:
+            raise InputError(
+                f"the judge has nothing to choose on {len(records)} videos: give more videos, or longer ones"
+            )
+        rows, iou = (np.concatenate(part) for part in zip(*((r.rows, r.iou) for r in usable), strict=True))
         return torch.from_numpy(rows), torch.from_numpy(iou)
 
 

@@ -57,7 +57,7 @@ class Rollout:
 
 
 class RolloutVideos(CachedRecords[Rollout]):
-    """The first object of each video, under several pairings and under the learner.
+    """The first object of each video, under several trackers and under the learner.
 
     Args:
         network: frozen.
@@ -83,7 +83,7 @@ class RolloutVideos(CachedRecords[Rollout]):
         folder: str | None = None,
     ) -> None:
         self.network = network
-        self.trackers = {name: pairing.on(network) for name, pairing in watched.items()}
+        self.trackers = {name: parts.on(network) for name, parts in watched.items()}
         self.learner = learner.on(network)
         self.decisions, self.ahead, self.branch_every = decisions, ahead, branch_every
         decided_by = {"trackers": self.trackers, "learner": self.learner, "branches": [decisions, ahead, branch_every]}

@@ -1,4 +1,4 @@
-"""Training on rounds of recorded videos: the first goes by a rule, the later ones by what was learned so far."""
+"""Training on rounds of recorded videos: the first is tracked by a rule, later ones by what was learned so far."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -36,20 +36,20 @@ class Rounds(pl.LightningDataModule, ABC, Generic[R]):
         super().__init__()
         self.videos, self.held_out, self.workers = videos, held_out, workers
         self.rounds: list[list[R]] = []
-        self.kept_back: list[R] = []
+        self.held_out_records: list[R] = []
         self.folders: list[str] = []
         """Where the records of each round are: a resumed run learns from the same ones."""
 
     @abstractmethod
-    def recorded(self, turn: int, videos: range, folder: str | None) -> CachedRecords[R]:
+    def records(self, round: int, videos: range, folder: str | None) -> CachedRecords[R]:
         """The records of a round, in `folder` if it is known where they are."""
 
     @abstractmethod
-    def lessons(self, records: Sequence[R], first: bool) -> Dataset:
-        """Training steps without end; `first` before anything was learned."""
+    def batches(self, records: Sequence[R], first: bool) -> Dataset:
+        """Batches without end; `first` before anything was learned."""
 
     @abstractmethod
-    def examination(self, records: Sequence[R]) -> Any:
+    def validation_batch(self, records: Sequence[R]) -> Any:
         """All of these records as one validation step."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -59,33 +59,36 @@ class Rounds(pl.LightningDataModule, ABC, Generic[R]):
         self.folders = state_dict["folders"]
 
     @property
-    def learning(self) -> pl.LightningModule:
+    def training_module(self) -> pl.LightningModule:
         assert self.trainer is not None
         return self.trainer.lightning_module
 
     def gather(self, epoch: int) -> None:
         """Adds rounds up to that of `epoch`."""
-        for turn in range(len(self.rounds), epoch + 1):
-            known = self.folders[turn] if turn < len(self.folders) else None
-            records = self.recorded(turn, range(turn * self.videos, (turn + 1) * self.videos), known)
+        for round in range(len(self.rounds), epoch + 1):
+            known = self.folders[round] if round < len(self.folders) else None
+            records = self.records(round, range(round * self.videos, (round + 1) * self.videos), known)
             workers = 0 if torch.cuda.is_initialized() else self.workers  # a process that holds a GPU cannot be forked
             loader = DataLoader(records, batch_size=None, num_workers=workers)
-            found = list(progress(loader, f"rollouts, round {turn + 1}", total=len(records)))
-            learned = len(found) - (0 if turn else self.held_out)
-            self.kept_back += found[learned:]
+            found = list(progress(loader, f"rollouts, round {round + 1}", total=len(records)))
+            learned = len(found) - (0 if round else self.held_out)
+            self.held_out_records += found[learned:]
             self.rounds.append(found[:learned])
-            self.folders[turn:] = [str(records.folder), *self.folders[turn + 1 :]]
+            self.folders[round:] = [str(records.folder), *self.folders[round + 1 :]]
 
     def train_dataloader(self) -> DataLoader:
-        epoch = self.learning.current_epoch
+        epoch = self.training_module.current_epoch
         self.gather(epoch)
         known = [record for tracked in self.rounds for record in tracked]
-        return DataLoader(self.lessons(known, first=epoch == 0), batch_size=None)
+        return DataLoader(self.batches(known, first=epoch == 0), batch_size=None)
 
     def val_dataloader(self) -> list[DataLoader]:
-        """What was kept back, and a sign that it is time for the closed loop."""
+        """The records held out, and a sign that it is time for the closed loop."""
         self.gather(0)
-        return [DataLoader(One(batch), batch_size=None) for batch in (self.examination(self.kept_back), CLOSED_LOOP)]
+        return [
+            DataLoader(SingleBatch(batch), batch_size=None)
+            for batch in (self.validation_batch(self.held_out_records), CLOSED_LOOP)
+        ]
 
 
 CLOSED_LOOP = 0
@@ -93,7 +96,7 @@ CLOSED_LOOP = 0
 
 
 @dataclass(frozen=True)
-class One(Dataset):
+class SingleBatch(Dataset):
     """A data set of one batch."""
 
     batch: Any

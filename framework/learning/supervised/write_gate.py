@@ -15,7 +15,7 @@ from framework.errors import InputError
 from framework.interfaces import MemoryPolicy, MotionModel, Network
 from framework.learning.supervised.batches import RIGHT, UNKNOWN, Batch, Batches
 from framework.learning.supervised.cached import TrackerParts
-from framework.learning.supervised.closed_loop import ClosedLoop
+from framework.learning.supervised.closed_loop import ClosedLoopTraining
 from framework.learning.supervised.rollouts import OffersAlternatives, Rollout, RolloutVideos
 from framework.learning.supervised.rounds import Rounds
 
@@ -54,7 +54,7 @@ def ranking_loss(
     return loss, (telling * (ahead > 0)).sum() / total
 
 
-class WriteGateTraining(ClosedLoop):
+class WriteGateTraining(ClosedLoopTraining):
     """Both heads of a policy's scorer from rollouts; chosen by how well the policy tracks, not by its losses.
 
     Args:
@@ -88,7 +88,7 @@ class WriteGateTraining(ClosedLoop):
         policy.scorer.requires_grad_(True)
 
     @property
-    def part(self) -> nn.Module:
+    def trainable(self) -> nn.Module:
         return self.learned.scorer
 
     def losses(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -155,29 +155,29 @@ class WriteGateRounds(Rounds[Rollout]):
 
     @property
     def _policy(self) -> TrainableWriteGate:
-        assert isinstance(self.learning, WriteGateTraining)
-        return self.learning.learned
+        assert isinstance(self.training_module, WriteGateTraining)
+        return self.training_module.learned
 
-    def recorded(self, turn: int, videos: range, folder: str | None) -> RolloutVideos:
-        learner = TrackerParts(cast(MemoryPolicy, self._policy if turn else self._policy.by_rule()), self.motion)
+    def records(self, round: int, videos: range, folder: str | None) -> RolloutVideos:
+        learner = TrackerParts(cast(MemoryPolicy, self._policy if round else self._policy.by_rule()), self.motion)
         return RolloutVideos(
             self._network[0], self.watched, learner, self.data, videos, *self.branches, self.cache, folder
         )
 
-    def _lessons(self, rollouts: Sequence[Rollout], step: int) -> Batches:
+    def _batches(self, rollouts: Sequence[Rollout], step: int) -> Batches:
         inputs = self._policy.scorer.centre.numel()
         return Batches(rollouts, inputs, self.right, self.horizon, seed=self.seed, step=step)
 
-    def lessons(self, records: Sequence[Rollout], first: bool) -> Batches:
-        lessons = self._lessons(records, self.learning.global_step)
+    def batches(self, records: Sequence[Rollout], first: bool) -> Batches:
+        batches = self._batches(records, self.training_module.global_step)
         if first:
-            centre, scale = lessons.statistics()
+            centre, scale = batches.statistics()
             self._policy.scorer.centre.copy_(centre)
             self._policy.scorer.scale.copy_(scale)
-        return lessons
+        return batches
 
-    def examination(self, records: Sequence[Rollout]) -> Batch:
-        held_out = self._lessons(records, 0)
+    def validation_batch(self, records: Sequence[Rollout]) -> Batch:
+        held_out = self._batches(records, 0)
         known = torch.nonzero(held_out.verdicts != UNKNOWN)[:, 0]
         count = 0 if held_out.quality is None else len(held_out.quality)
         return held_out.at(known, torch.arange(count))
