@@ -34,7 +34,7 @@ def counterfactuals(
     truths: Sequence[Mapping[int, Tensor]],
     discount: float = DISCOUNT,
 ) -> list[float]:
-    """Quality of each of `states` (arms) over the coming frames: discounted mean IoU, 0..1 (`followed`, `discounted`).
+    """Quality of each of `states` (arms) over the frames ahead: discounted mean IoU, 0..1 (`followed`, `discounted`).
 
     Raises ValueError when there is no arm, or no frame to judge it on.
     """
@@ -47,7 +47,7 @@ def counterfactuals(
 def followed(
     tracker: Tracker, states: Sequence[State], features: Sequence[Features], truths: Sequence[Mapping[int, Tensor]]
 ) -> Float[Tensor, "arms frames"]:
-    """IoU of each of `states` (arms) on each of the coming frames, mean over the judged objects; NaN without any.
+    """IoU of each of `states` (arms) on each of the upcoming frames, mean over the judged objects; NaN without any.
 
     `truths` holds bool masks [Hv Wv] at video size by object, one mapping per frame; an object that is not in a frame's
     mapping is not judged there, and neither is one that no state tracks yet. An arm that equals the base state goes

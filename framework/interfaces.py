@@ -20,10 +20,15 @@ class MemoryPolicy(ABC, Generic[S]):
     forgotten; `entries` must stay bounded however long the video.
     """
 
-    privileged: ClassVar[bool] = False
-    """Receives `Outcome.truth` (oracle rows)."""
-    measures: ClassVar[bool] = False
-    """Receives `Outcome.attention`."""
+    @property
+    def privileged(self) -> bool:
+        """Receives `Outcome.truth` (oracle rows)."""
+        return False
+
+    @property
+    def measures(self) -> bool:
+        """Receives `Outcome.attention`."""
+        return False
 
     @abstractmethod
     def init(self) -> S:
@@ -51,9 +56,13 @@ class Wrapped(MemoryPolicy[S]):
 
     policy: MemoryPolicy[S]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "privileged", self.policy.privileged)
-        object.__setattr__(self, "measures", self.policy.measures)
+    @property
+    def privileged(self) -> bool:
+        return self.policy.privileged
+
+    @property
+    def measures(self) -> bool:
+        return self.policy.measures
 
     def init(self) -> S:
         return self.policy.init()

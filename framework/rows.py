@@ -1,12 +1,11 @@
 """Rows of one frame: batching the equal-sized, computing the identical once.
 
-A row is one branch of one object of one tracker. Its answer depends only on what it asks, so rows that read the same
-memories the same way share one answer, and picks of the same mask share one memory and one entry.
+A row is one branch of one object of one tracker. Its prediction depends only on its request, so rows that read the same
+memories the same way share one prediction, and picks of the same mask share one memory and one entry.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -15,55 +14,6 @@ from torch import Tensor
 from framework.interfaces import Network
 from framework.masks import area_and_box, fill_holes
 from framework.types import Box, Candidates, Entry, Features, FrameEncoder, Opaque, Prompt, Read, Scores, Size
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Correction:
-    """What a prompt on a tracked frame corrects."""
-
-    conditioned: Float[Tensor, "1 C y x"]
-    previous: Float[Tensor, "1 h w"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class RowRequest:
-    """What one row asks of the network: a mask under a memory, or under a prompt."""
-
-    read: Read = Read()
-    presence_threshold: float = 0.0
-    measured: bool = False
-    prompt: Prompt | None = None
-    correction: Correction | None = None
-
-    def identity(self) -> Hashable:
-        """Equal for questions that must have the same answer."""
-        if self.prompt is not None:
-            correction = self.correction
-            return id(self.prompt), correction and (id(correction.conditioned), id(correction.previous))
-        read = self.read
-        return (
-            tuple((id(entry.features), slot) for entry, slot in read.spatial),
-            tuple((id(entry.pointer), ago) for entry, ago in read.pointers),
-            read.pointer_span if read.pointers else None,
-            _weights_identity(read.gain),
-            _weights_identity(read.bias),
-            self.presence_threshold,
-            self.measured,
-        )
-
-    def shape(self) -> Hashable:
-        """Equal for questions that fit in one batch."""
-        if self.prompt is not None:
-            return "prompt", self.correction is None
-        read = self.read
-        return len(read.spatial), len(read.pointers), read.gain is None, read.bias is None, self.measured
-
-
-def _weights_identity(weights: Tensor | None) -> Hashable:
-    """By value where that costs neither a transfer nor a gradient, else by object."""
-    if weights is None:
-        return None
-    return id(weights) if weights.requires_grad or weights.device.type != "cpu" else tuple(weights.tolist())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,54 +27,11 @@ class RowPrediction:
     attention: Float[Tensor, "items y x"] | None = None
 
 
-def _predict_batch(network: Network, features: Features, questions: Sequence[RowRequest]) -> list[RowPrediction]:
-    """Answers to distinct questions of one shape."""
-    rows = range(len(questions))
-    first = questions[0]
-    if first.prompt is not None:
-        prompts = [question.prompt for question in questions if question.prompt is not None]
-        corrections = [question.correction for question in questions if question.correction is not None]
-        if corrections:
-            conditioned = torch.cat([correction.conditioned for correction in corrections])
-            previous = torch.cat([correction.previous for correction in corrections])
-            given = network.prompt(features, prompts, conditioned, previous)
-        else:
-            given = network.prompt(features, prompts)
-        return [RowPrediction(given.row(row)) for row in rows]
-    reads, attentions = [question.read for question in questions], None
-    if first.measured:
-        conditioned, attentions = network.measure(features, reads)
-    else:
-        conditioned = network.condition(features, reads)
-    thresholds = torch.tensor([question.presence_threshold for question in questions])
-    candidates = network.decode(features, conditioned, thresholds)
-    return [
-        RowPrediction(candidates.row(row), conditioned[row : row + 1], None if attentions is None else attentions[row])
-        for row in rows
-    ]
-
-
-def predict_rows(
-    network: Network, features: Features, questions: Sequence[RowRequest]
-) -> tuple[list[RowPrediction], int]:
-    """One answer per question (the same object for identical ones), and how many rows were computed."""
-    identities = [question.identity() for question in questions]
-    distinct = dict(zip(identities, questions, strict=True))
-    batches: dict[Hashable, list[Hashable]] = {}
-    for identity, question in distinct.items():
-        batches.setdefault(question.shape(), []).append(identity)
-    answers: dict[Hashable, RowPrediction] = {}
-    for batch in batches.values():
-        answered = _predict_batch(network, features, [distinct[identity] for identity in batch])
-        answers.update(zip(batch, answered, strict=True))
-    return [answers[identity] for identity in identities], len(distinct)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class HostPrediction:
-    """An answer as a tracker sees it: holes filled, numbers on the host."""
+    """A prediction as a tracker sees it: holes filled, numbers on the host."""
 
-    answer: RowPrediction
+    prediction: RowPrediction
     shown: Float[Tensor, "M h w"]
     candidates: Candidates
     """One row; `iou` and `presence` on the host."""
@@ -134,36 +41,156 @@ class HostPrediction:
     """Around each shown mask, in video pixels."""
 
 
-def to_host(answers: Iterable[tuple[RowPrediction, int]], size: Size) -> list[HostPrediction]:
-    """(answer, hole area to fill) -> sight. All numbers come over in one transfer; equal pairs give one object."""
-    pairs = list(answers)
+@dataclass(frozen=True, slots=True, eq=False)
+class Correction:
+    """What a prompt on a tracked frame corrects: one mask of what was tracked."""
+
+    host: HostPrediction
+    mask: int
+
+    def conditioned(self) -> Float[Tensor, "1 C y x"]:
+        """Image features after memory, as they were tracked with."""
+        assert self.host.prediction.conditioned is not None
+        return self.host.prediction.conditioned
+
+    def previous(self) -> Float[Tensor, "1 h w"]:
+        """Logits of the mask, as shown."""
+        return self.host.shown[self.mask][None]
+
+    def identity(self) -> Hashable:
+        """Equal for corrections of the same mask."""
+        return id(self.host), self.mask
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowRequest:
+    """What one row asks of the network: a mask under a memory, or under a prompt."""
+
+    read: Read = Read()
+    presence_threshold: float = 0.0
+    measured: bool = False
+    prompt: Prompt | None = None
+    correction: Correction | None = None
+
+    def identity(self) -> Hashable:
+        """Equal for requests that must have the same prediction."""
+        if self.prompt is not None:
+            return id(self.prompt), self.correction and self.correction.identity()
+        read = self.read
+        return (
+            tuple((id(entry.features), slot) for entry, slot in read.spatial),
+            tuple((id(entry.pointer), ago) for entry, ago in read.pointers),
+            read.pointer_span if read.pointers else None,
+            _weights_identity(read.gain),
+            _weights_identity(read.bias),
+            self.presence_threshold,
+            self.measured,
+        )
+
+    def shape(self) -> Hashable:
+        """Equal for requests that fit in one batch."""
+        if self.prompt is not None:
+            return "prompt", self.correction is None
+        read = self.read
+        return len(read.spatial), len(read.pointers), read.gain is None, read.bias is None, self.measured
+
+
+def _weights_identity(weights: Tensor | None) -> Hashable:
+    """By value where that costs neither a transfer nor a gradient, else by object."""
+    if weights is None:
+        return None
+    return id(weights) if weights.requires_grad or weights.device.type != "cpu" else tuple(weights.tolist())
+
+
+# ------------------------------------------------------------------------------------------------------- predictions
+
+
+def predict_rows(
+    network: Network, features: Features, requests: Sequence[RowRequest]
+) -> tuple[list[RowPrediction], int]:
+    """One prediction per request (the same object for identical ones), and how many rows were computed."""
+    identities = [request.identity() for request in requests]
+    distinct = dict(zip(identities, requests, strict=True))
+    batches: dict[Hashable, list[Hashable]] = {}
+    for identity, request in distinct.items():
+        batches.setdefault(request.shape(), []).append(identity)
+    predictions: dict[Hashable, RowPrediction] = {}
+    for batch in batches.values():
+        predicted = _predict_batch(network, features, [distinct[identity] for identity in batch])
+        predictions.update(zip(batch, predicted, strict=True))
+    return [predictions[identity] for identity in identities], len(distinct)
+
+
+def _predict_batch(network: Network, features: Features, requests: Sequence[RowRequest]) -> list[RowPrediction]:
+    """Predictions for distinct requests of one shape."""
+    rows = range(len(requests))
+    prompts = [request.prompt for request in requests if request.prompt is not None]
+    if prompts:
+        prompted = _prompt_batch(network, features, prompts, [request.correction for request in requests])
+        return [RowPrediction(prompted.row(row)) for row in rows]
+    reads, attentions = [request.read for request in requests], None
+    if requests[0].measured:
+        conditioned, attentions = network.measure(features, reads)
+    else:
+        conditioned = network.condition(features, reads)
+    thresholds = torch.tensor([request.presence_threshold for request in requests])
+    candidates = network.decode(features, conditioned, thresholds)
+    return [
+        RowPrediction(candidates.row(row), conditioned[row : row + 1], None if attentions is None else attentions[row])
+        for row in rows
+    ]
+
+
+def _prompt_batch(
+    network: Network, features: Features, prompts: Sequence[Prompt], corrections: Sequence[Correction | None]
+) -> Candidates:
+    """Prompts that all start afresh, or all correct what was tracked."""
+    corrected = [correction for correction in corrections if correction is not None]
+    if not corrected:
+        return network.prompt(features, prompts)
+    conditioned = torch.cat([correction.conditioned() for correction in corrected])
+    return network.prompt(
+        features, prompts, conditioned, torch.cat([correction.previous() for correction in corrected])
+    )
+
+
+def to_host(predictions: Iterable[tuple[RowPrediction, int]], size: Size) -> list[HostPrediction]:
+    """(prediction, hole area to fill) -> as trackers see it, for a video of `size`.
+
+    All numbers come over in one transfer; equal pairs give one object.
+    """
+    pairs = list(predictions)
     if not pairs:
         return []
     wanted = list(dict.fromkeys(pairs))
-    shown = [fill_holes(answer.candidates.logits[0], area) for answer, area in wanted]
+    shown = [fill_holes(prediction.candidates.logits[0], area) for prediction, area in wanted]
     measured = area_and_box(torch.cat(shown))
-    iou = torch.cat([answer.candidates.iou[0] for answer, _ in wanted]).detach().float()
-    presence = torch.cat([answer.candidates.presence for answer, _ in wanted]).detach().float()
-    host = torch.cat([torch.cat([iou[:, None], measured], dim=1).flatten(), presence]).cpu()
-    numbers, presences = host[: 6 * len(iou)].reshape(-1, 6), host[6 * len(iou) :]
+    iou = torch.cat([prediction.candidates.iou[0] for prediction, _ in wanted]).detach().float()
+    presence = torch.cat([prediction.candidates.presence for prediction, _ in wanted]).detach().float()
+    transferred = torch.cat([torch.cat([iou[:, None], measured], dim=1).flatten(), presence]).cpu()
+    numbers, presences = transferred[: 6 * len(iou)].reshape(-1, 6), transferred[6 * len(iou) :]
     sy, sx = size[0] / shown[0].shape[-2], size[1] / shown[0].shape[-1]
-    sights: dict[tuple[RowPrediction, int], HostPrediction] = {}
+    hosts: dict[tuple[RowPrediction, int], HostPrediction] = {}
+    at = 0
     for index, (pair, masks) in enumerate(zip(wanted, shown, strict=True)):
-        at = sum(len(earlier) for earlier in shown[:index])
         rows = numbers[at : at + len(masks)]
+        at += len(masks)
         given = pair[0].candidates
         candidates = Candidates(given.logits, rows[None, :, 0], given.pointers, presences[index : index + 1])
         boxes = [(x0 * sx, y0 * sy, x1 * sx, y1 * sy) if n else None for n, x0, y0, x1, y1 in rows[:, 1:].tolist()]
         areas = tuple(int(area) for area in rows[:, 1].tolist())
-        sights[pair] = HostPrediction(pair[0], masks, candidates, areas, tuple(boxes))
-    return [sights[pair] for pair in pairs]
+        hosts[pair] = HostPrediction(pair[0], masks, candidates, areas, tuple(boxes))
+    return [hosts[pair] for pair in pairs]
+
+
+# ---------------------------------------------------------------------------------------------------------- memories
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observation:
     """A mask that was picked and is about to be remembered."""
 
-    sight: HostPrediction
+    host: HostPrediction
     mask: int
     motion: float | None
     """Agreement with the motion model."""
@@ -174,90 +201,115 @@ class Observation:
 
     def identity(self) -> Hashable:
         """Equal for observations with the same memory."""
-        return (self.sight if self.binarised else self.sight.answer), self.mask, self.binarised
+        return (self.host if self.binarised else self.host.prediction), self.mask, self.binarised
+
+    def shown_identity(self) -> Hashable:
+        """Equal for observations with the same memory that are also shown alike."""
+        return self.host, self.mask, self.binarised
 
     def logits(self) -> Float[Tensor, "h w"]:
         """The mask the memory is made from."""
-        return (self.sight.shown if self.binarised else self.sight.answer.candidates.logits[0])[self.mask]
+        return (self.host.shown if self.binarised else self.host.prediction.candidates.logits[0])[self.mask]
 
     def scores(self) -> Scores:
-        seen = self.sight.candidates
+        seen = self.host.candidates
         return Scores(
             iou=float(seen.iou[0, self.mask]),
             presence=float(seen.presence[0]),
             motion=self.motion,
-            area=self.sight.areas[self.mask],
+            area=self.host.areas[self.mask],
             prompted=self.prompted,
         )
 
 
-def memorise(
-    network: Network, features: Features, observations: Sequence[Observation]
-) -> tuple[list[Entry], Callable[[], int], int]:
-    """One entry per observation (the same object for equal ones), encoded in one batch.
+class MaskEncoder:
+    """Memories of other masks of a frame, as if they had been prompts; each mask (by identity) is encoded once."""
 
-    Also what is to be called after the policies' writes (it ends the entries' leases and says how many re-encodings
-    were made), and how many memories were encoded.
-    """
-    distinct = {observation.identity(): observation for observation in observations}
-    memories: dict[Hashable, Opaque] = {}
-    if distinct:
-        encoded = network.memorise(
-            features,
-            torch.stack([observation.logits() for observation in distinct.values()]),
-            torch.cat([observation.sight.answer.candidates.presence for observation in distinct.values()]),
-            torch.tensor([observation.binarised for observation in distinct.values()]),
-        )
-        memories = dict(zip(distinct, encoded, strict=True))
-    shown: dict[int, _Shown] = {}
+    def __init__(self, network: Network, features: Features) -> None:
+        self._network, self._features = network, features
+        self._encoded: dict[int, tuple[Tensor, Tensor, Opaque]] = {}
 
-    def show(mask: Bool[Tensor, "Hv Wv"]) -> tuple[Float[Tensor, " C"], Opaque]:
-        found = shown.get(id(mask)) or shown.setdefault(id(mask), _show(network, features, mask))
-        return found.pointer, found.memory
+    def __call__(self, mask: Bool[Tensor, "Hv Wv"]) -> tuple[Float[Tensor, " C"], Opaque]:
+        """Pointer and memory."""
+        if id(mask) not in self._encoded:
+            prompted = self._network.prompt(self._features, [Prompt(mask=mask.cpu().numpy())])
+            (memory,) = self._network.memorise(
+                self._features, prompted.logits[:, 0], prompted.presence, torch.tensor([True])
+            )
+            self._encoded[id(mask)] = mask, prompted.pointers[0, 0], memory  # with the mask, whose id stays its own
+        _, pointer, memory = self._encoded[id(mask)]
+        return pointer, memory
 
-    leases = {
-        (o.sight, o.mask, o.binarised): _lease(network, features, o, memories[o.identity()], show) for o in observations
-    }
-
-    def end() -> int:
-        made = sum(lease.end() for lease in leases.values()) + len(shown)
-        shown.clear()
-        return made
-
-    pointers: dict[Hashable, Any] = {}
-    entries: dict[Hashable, Entry] = {}
-    for o in observations:
-        pointer = pointers.setdefault((o.sight.answer, o.mask), o.sight.answer.candidates.pointers[0, o.mask])
-        lease = leases[o.sight, o.mask, o.binarised]
-        entry = Entry(features.query.frame, pointer, memories[o.identity()], o.scores(), lease)
-        entries.setdefault((lease, entry.scores), entry)
-    found = [entries[leases[o.sight, o.mask, o.binarised], o.scores()] for o in observations]
-    return found, end, len(distinct)
-
-
-Show = Callable[[Tensor], tuple[Tensor, Opaque]]
-"""Mask -> pointer and memory, as if it had been prompted."""
-
-
-def _lease(network: Network, features: Features, o: Observation, memory: Opaque, show: Show) -> FrameEncoder:
-    """Re-encodes the mask as shown and binarised, which is what a prompt's memory is already."""
-    if o.binarised:
-        return FrameEncoder(lambda: memory, show)
-    presence, shown = o.sight.answer.candidates.presence, o.sight.shown[o.mask][None]
-    return FrameEncoder(lambda: network.memorise(features, shown, presence, torch.tensor([True]))[0], show)
+    def __len__(self) -> int:
+        return len(self._encoded)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Shown:
-    """A mask that a policy knows of otherwise, encoded."""
+class Memorised:
+    """What becomes of the picks of one frame, before the policies' writes."""
 
-    mask: Bool[Tensor, "Hv Wv"]
-    """Kept so that its identity stays its own."""
-    pointer: Float[Tensor, " C"]
-    memory: Opaque
+    entries: tuple[Entry, ...]
+    """One per observation, the same object for equal ones."""
+    encoded: int
+    """Memories that were encoded."""
+    masks: MaskEncoder
+
+    def end(self) -> int:
+        """Ends the writes: no entry can be encoded again. Says how many re-encodings they asked for."""
+        encoders = {entry.encoder for entry in self.entries if entry.encoder is not None}
+        return sum(encoder.end() for encoder in encoders) + len(self.masks)
 
 
-def _show(network: Network, features: Features, mask: Bool[Tensor, "Hv Wv"]) -> _Shown:
-    given = network.prompt(features, [Prompt(mask=mask.cpu().numpy())])
-    (memory,) = network.memorise(features, given.logits[:, 0], given.presence, torch.tensor([True]))
-    return _Shown(mask, given.pointers[0, 0], memory)
+def memorise(network: Network, features: Features, observations: Sequence[Observation]) -> Memorised:
+    """Entries of all observations; their memories are encoded in one batch. `end` is to be called after the writes."""
+    memories = _encode(network, features, observations)
+    masks = MaskEncoder(network, features)
+    shown = {observation.shown_identity(): observation for observation in observations}
+    encoders = {at: _frame_encoder(network, features, seen, memories, masks) for at, seen in shown.items()}
+    return Memorised(_entries(features.query.frame, observations, memories, encoders), len(memories), masks)
+
+
+def _encode(network: Network, features: Features, observations: Sequence[Observation]) -> dict[Hashable, Opaque]:
+    """Memory features by identity of the observation."""
+    distinct = {observation.identity(): observation for observation in observations}
+    if not distinct:
+        return {}
+    encoded = network.memorise(
+        features,
+        torch.stack([observation.logits() for observation in distinct.values()]),
+        torch.cat([observation.host.prediction.candidates.presence for observation in distinct.values()]),
+        torch.tensor([observation.binarised for observation in distinct.values()]),
+    )
+    return dict(zip(distinct, encoded, strict=True))
+
+
+def _frame_encoder(
+    network: Network,
+    features: Features,
+    seen: Observation,
+    memories: Mapping[Hashable, Opaque],
+    masks: MaskEncoder,
+) -> FrameEncoder:
+    """Encodes the mask again as shown and binarised, which is what a prompt's memory is already."""
+    if seen.binarised:
+        return FrameEncoder(lambda: memories[seen.identity()], masks)
+    presence, shown = seen.host.prediction.candidates.presence, seen.host.shown[seen.mask][None]
+    return FrameEncoder(lambda: network.memorise(features, shown, presence, torch.tensor([True]))[0], masks)
+
+
+def _entries(
+    frame: int,
+    observations: Sequence[Observation],
+    memories: Mapping[Hashable, Opaque],
+    encoders: Mapping[Hashable, FrameEncoder],
+) -> tuple[Entry, ...]:
+    """One per observation; those with one prediction share its pointer, those with one score the entry, too."""
+    pointers: dict[Hashable, Tensor] = {}
+    entries: dict[Hashable, Entry] = {}
+    found = []
+    for seen in observations:
+        prediction, encoder, scores = seen.host.prediction, encoders[seen.shown_identity()], seen.scores()
+        pointer = pointers.setdefault((prediction, seen.mask), prediction.candidates.pointers[0, seen.mask])
+        entry = Entry(frame, pointer, memories[seen.identity()], scores, encoder)
+        found.append(entries.setdefault((encoder, scores), entry))
+    return tuple(found)

@@ -22,7 +22,6 @@ from framework.types import (
     MemoryUse,
     Outcome,
     Prompt,
-    Query,
     Result,
     Track,
     Work,
@@ -112,28 +111,22 @@ def advance(
     network = next(iter(trackers.values())).network
     rows = [row for name, tracker in trackers.items() for row in _rows(name, tracker, states[name], features, frame)]
 
-    answers, computed = predict_rows(network, features, [row.question for row in rows])
-    sights = to_host(zip(answers, (row.tracker.fill_hole_area for row in rows), strict=True), features.video_size)
-    groups = groupby(zip(rows, sights, strict=True), key=lambda pair: (pair[0].name, pair[0].key))
-    chosen = [choice for _, group in groups for choice in _select(list(group), features)]
-    chosen, corrected = _correct(network, chosen, features, frame)
-    entries, end_leases, memories = memorise(network, features, [choice.observation for choice in chosen])
-    ends = [_write(choice, entry, features, frame) for choice, entry in zip(chosen, entries, strict=True)]
-    reencoded = end_leases()
+    hosts, computed = _predict(network, features, rows)
+    choices = _select(rows, hosts, features)
+    choices, corrected, recomputed = _correct(network, choices, features, frame)
+    memorised = memorise(network, features, [choice.observation for choice in choices])
+    written = [_write(choice, entry, features, frame) for choice, entry in zip(choices, memorised.entries, strict=True)]
+    memories = memorised.encoded + memorised.end()
 
     transfers = int(bool(rows)) + int(bool(corrected))
-    work = Work(encodings, len(rows) + corrected, computed + corrected, memories + reencoded, transfers)
-    after = {name: _shown(tracker, states[name], features, frame) for name, tracker in trackers.items()}
-    for choice, (branch, track) in zip(chosen, ends, strict=True):
-        objects, tracks = after[choice.row.name]
-        first = choice.row.key not in tracks
-        objects[choice.row.key] = (branch,) if first else (*objects[choice.row.key], branch)
-        tracks.setdefault(choice.row.key, track)
-    query, size = features.query, features.video_size
-    return (
-        {name: State(objects, _ahead(states[name], query)) for name, (objects, _) in after.items()},
-        {name: Result(query.frame, size, after[name][1], work, trackers[name].exclusive) for name in trackers},
-    )
+    work = Work(encodings, len(rows) + corrected, computed + recomputed, memories, transfers)
+    after: dict[str, State] = {}
+    results: dict[str, Result] = {}
+    for name, tracker in trackers.items():
+        own = [one for one in written if one.name == name]
+        after[name], tracks = _end(tracker, states[name], own, features, frame)
+        results[name] = Result(features.query.frame, features.video_size, tracks, work, tracker.exclusive)
+    return after, results
 
 
 def absorb(
@@ -146,22 +139,21 @@ def absorb(
         for name, tracker in trackers.items()
         for key, prompt in prompts.items()
     ]
-    answers, _ = predict_rows(network, features, [row.question for row in rows])
-    sights = to_host(zip(answers, (row.tracker.fill_hole_area for row in rows), strict=True), features.video_size)
-    chosen = [_take(row, sight) for row, sight in zip(rows, sights, strict=True)]
-    entries, end_leases, _ = memorise(network, features, [choice.observation for choice in chosen])
+    hosts, _ = _predict(network, features, rows)
+    choices = [_take(row, host) for row, host in zip(rows, hosts, strict=True)]
+    memorised = memorise(network, features, [choice.observation for choice in choices])
     after = {name: (dict(state.objects), dict(state.given)) for name, state in states.items()}
-    for choice, entry in zip(chosen, entries, strict=True):
-        outcome = _outcome(choice, entry, features, frame)
-        memory = choice.row.tracker.policy.write(choice.row.branch.memory, entry, outcome)
-        objects, given = after[choice.row.name]
-        objects[choice.row.key] = (replace(choice.row.branch, memory=memory),)
-        given[features.query.frame, choice.row.key] = Given(_track(choice, entry, memory), outcome)
-    end_leases()
+    for choice, entry in zip(choices, memorised.entries, strict=True):
+        row, outcome = choice.row, choice.outcome(entry, features, frame)
+        memory = row.tracker.policy.write(row.branch.memory, entry, outcome)
+        objects, given = after[row.name]
+        objects[row.key] = (replace(row.branch, memory=memory),)
+        given[features.query.frame, row.key] = Given(choice.track(entry, memory), outcome)
+    memorised.end()
     return {name: State(*values) for name, values in after.items()}
 
 
-# ------------------------------------------------------------------------------------------------- phases of a frame
+# -------------------------------------------------------------------------------------------------------------- rows
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,18 +164,7 @@ class _Row:
     tracker: Tracker
     key: int
     branch: Branch
-    question: RowRequest
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Choice:
-    """A mask that lives on as a branch."""
-
-    row: _Row
-    observation: Observation
-    total: float
-    motion: Any
-    """State of the motion model after it scored."""
+    request: RowRequest
 
 
 def _rows(name: str, tracker: Tracker, state: State, features: Features, frame: Frame) -> Iterator[_Row]:
@@ -207,122 +188,154 @@ def _prompt_row(name: str, tracker: Tracker, state: State, key: int, prompt: Pro
     return _Row(name, tracker, key, branch, RowRequest(prompt=prompt))
 
 
-def _take(row: _Row, sight: HostPrediction) -> _Choice:
-    """The one mask of a prompt."""
-    observation = Observation(sight, mask=0, motion=None, binarised=True, prompted=True)
-    return _Choice(row, observation, row.branch.total, row.branch.motion)
+# ----------------------------------------------------------------------------------------------------------- predict
 
 
-def _select(group: Sequence[tuple[_Row, HostPrediction]], features: Features) -> Iterator[_Choice]:
+def _predict(network: Network, features: Features, rows: Sequence[_Row]) -> tuple[list[HostPrediction], int]:
+    """What the network says of each row, and how many rows it computed."""
+    predictions, computed = predict_rows(network, features, [row.request for row in rows])
+    holes = (row.tracker.fill_hole_area for row in rows)
+    return to_host(zip(predictions, holes, strict=True), features.video_size), computed
+
+
+# ------------------------------------------------------------------------------------------------------------ select
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Choice:
+    """A mask that lives on as a branch."""
+
+    row: _Row
+    observation: Observation
+    total: float
+    motion: Any
+    """State of the motion model after it scored."""
+
+    def outcome(self, entry: Entry, features: Features, frame: Frame) -> Outcome:
+        """What policy and motion model are told."""
+        tracker, host, mask = self.row.tracker, self.observation.host, self.observation.mask
+        return Outcome(
+            frame=features.query.frame,
+            candidates=host.candidates,
+            choice=mask,
+            box=host.boxes[mask],
+            scores=entry.scores,
+            size=features.video_size,
+            truth=frame.truth.get(self.row.key) if tracker.policy.privileged else None,
+            read=self.row.request.read,
+            attention=host.prediction.attention if tracker.policy.measures else None,
+            shown=host.shown[mask] if tracker.fill_hole_area else None,
+            embedding=features.query.embedding,
+        )
+
+    def track(self, entry: Entry, memory: Any) -> Track:
+        """What the user is told; `memory` is the policy's state after it wrote."""
+        host, mask, read = self.observation.host, self.observation.mask, self.row.request.read
+        return Track(
+            logits=host.shown[mask],
+            scores=entry.scores,
+            choice=mask,
+            box=host.boxes[mask],
+            candidates=host.prediction.candidates,
+            memory=MemoryUse(
+                tuple((read_entry.frame, slot) for read_entry, slot in read.spatial),
+                tuple((read_entry.frame, ago) for read_entry, ago in read.pointers),
+                tuple(held.frame for held in self.row.tracker.policy.entries(memory)),
+            ),
+        )
+
+
+def _select(rows: Sequence[_Row], hosts: Sequence[HostPrediction], features: Features) -> list[_Choice]:
+    """The masks that live on, of one object after the other, best first."""
+    groups = groupby(zip(rows, hosts, strict=True), key=lambda pair: (pair[0].name, pair[0].key))
+    return [choice for _, group in groups for choice in _select_branches(list(group), features)]
+
+
+def _select_branches(group: Sequence[tuple[_Row, HostPrediction]], features: Features) -> Iterator[_Choice]:
     """The masks of one object that live on, best first."""
-    (first, sight), *_ = group
-    if first.question.prompt is not None:
-        yield _take(first, sight)
+    (first, host), *_ = group
+    if first.request.prompt is not None:
+        yield _take(first, host)
         return
     tracker = first.tracker
-    scored = [tracker.motion.score(row.branch.motion, features, sight.candidates) for row, sight in group]
+    scored = [tracker.motion.score(row.branch.motion, features, host.candidates) for row, host in group]
     totals = [row.branch.total for row, _ in group]
-    picks = tracker.selector.select(totals, [sight.candidates for _, sight in group], [cue for _, cue in scored])
+    picks = tracker.selector.select(totals, [host.candidates for _, host in group], [cue for _, cue in scored])
     for pick in picks:
-        row, sight = group[pick.row]
-        observation = Observation(sight, pick.mask, pick.motion, binarised=False, prompted=False)
+        row, host = group[pick.row]
+        observation = Observation(host, pick.mask, pick.motion, binarised=False, prompted=False)
         yield _Choice(row, observation, pick.total, scored[pick.row][0])
 
 
+def _take(row: _Row, host: HostPrediction) -> _Choice:
+    """The one mask of a prompt."""
+    observation = Observation(host, mask=0, motion=None, binarised=True, prompted=True)
+    return _Choice(row, observation, row.branch.total, row.branch.motion)
+
+
+# ----------------------------------------------------------------------------------------------------------- correct
+
+
 def _correct(
-    network: Network, chosen: Sequence[_Choice], features: Features, frame: Frame
-) -> tuple[list[_Choice], int]:
-    """Applies correction prompts to what was just tracked; also says how many rows that took."""
-    refined = {key: prompt for key, prompt in frame.prompts.items() if prompt.refine}
-    at = [i for i, c in enumerate(chosen) if c.row.key in refined and c.row.question.prompt is None]
-    questions = []
+    network: Network, choices: Sequence[_Choice], features: Features, frame: Frame
+) -> tuple[list[_Choice], int, int]:
+    """Applies correction prompts to what was just tracked; also says how many rows that asked for and computed."""
+    corrections = {key: prompt for key, prompt in frame.prompts.items() if prompt.refine}
+    at = [i for i, c in enumerate(choices) if c.row.key in corrections and c.row.request.prompt is None]
+    rows = []
     for index in at:
-        seen, mask = chosen[index].observation.sight, chosen[index].observation.mask
-        assert seen.answer.conditioned is not None
-        correction = Correction(seen.answer.conditioned, seen.shown[mask][None])
-        questions.append(RowRequest(prompt=refined[chosen[index].row.key], correction=correction))
-    answers, _ = predict_rows(network, features, questions)
-    holes = (chosen[index].row.tracker.fill_hole_area for index in at)
-    result = list(chosen)
-    for index, sight in zip(at, to_host(zip(answers, holes, strict=True), features.video_size), strict=True):
-        anchor = chosen[index].row.tracker.anchor_corrections
-        observation = Observation(sight, mask=0, motion=None, binarised=True, prompted=anchor)
-        result[index] = replace(chosen[index], observation=observation)
-    return result, len(at)
+        row, tracked = choices[index].row, choices[index].observation
+        request = RowRequest(prompt=corrections[row.key], correction=Correction(tracked.host, tracked.mask))
+        rows.append(replace(row, request=request))
+    hosts, computed = _predict(network, features, rows)
+    result = list(choices)
+    for index, row, host in zip(at, rows, hosts, strict=True):
+        prompted = row.tracker.anchor_corrections
+        observation = Observation(host, mask=0, motion=None, binarised=True, prompted=prompted)
+        result[index] = replace(choices[index], observation=observation)
+    return result, len(at), computed
 
 
-def _outcome(choice: _Choice, entry: Entry, features: Features, frame: Frame) -> Outcome:
-    observation, tracker = choice.observation, choice.row.tracker
-    sight, mask = observation.sight, observation.mask
-    return Outcome(
-        frame=features.query.frame,
-        candidates=sight.candidates,
-        choice=mask,
-        box=sight.boxes[mask],
-        scores=entry.scores,
-        size=features.video_size,
-        truth=frame.truth.get(choice.row.key) if tracker.policy.privileged else None,
-        read=choice.row.question.read,
-        attention=sight.answer.attention if tracker.policy.measures else None,
-        shown=sight.shown[mask] if tracker.fill_hole_area else None,
-        embedding=features.query.embedding,
-    )
+# ------------------------------------------------------------------------------------------------------------- write
 
 
-def _track(choice: _Choice, entry: Entry, memory: Any) -> Track:
-    sight, mask, read = choice.observation.sight, choice.observation.mask, choice.row.question.read
-    return Track(
-        logits=sight.shown[mask],
-        scores=entry.scores,
-        choice=mask,
-        box=sight.boxes[mask],
-        candidates=sight.answer.candidates,
-        memory=MemoryUse(
-            tuple((read_entry.frame, slot) for read_entry, slot in read.spatial),
-            tuple((read_entry.frame, ago) for read_entry, ago in read.pointers),
-            tuple(held.frame for held in choice.row.tracker.policy.entries(memory)),
-        ),
-    )
+@dataclass(frozen=True, slots=True, eq=False)
+class _Written:
+    """A branch after this frame, and what it shows."""
+
+    name: str
+    key: int
+    branch: Branch
+    track: Track
 
 
-def _write(choice: _Choice, entry: Entry, features: Features, frame: Frame) -> tuple[Branch, Track]:
-    """The branch after this frame, and what it shows."""
-    tracker, branch = choice.row.tracker, choice.row.branch
-    outcome = _outcome(choice, entry, features, frame)
-    memory = tracker.policy.write(branch.memory, entry, outcome)
+def _write(choice: _Choice, entry: Entry, features: Features, frame: Frame) -> _Written:
+    row, tracker = choice.row, choice.row.tracker
+    outcome = choice.outcome(entry, features, frame)
+    memory = tracker.policy.write(row.branch.memory, entry, outcome)
     motion = tracker.motion.update(choice.motion, features, outcome)
-    track = _track(choice, entry, memory)
-    return _end(tracker, Branch(memory, motion, choice.total, branch.past), features.query, track), track
+    branch = Branch(memory, motion, choice.total, row.branch.past)
+    return _Written(row.name, row.key, branch, choice.track(entry, memory))
 
 
-def _end(tracker: Tracker, branch: Branch, query: Query, track: Track) -> Branch:
-    """The branch with this frame added to its past, where its selector looks back."""
-    if not tracker.selector.hindsight:
-        return branch
-    return replace(branch, past=remember(branch.past, query.frame, track, tracker.selector.lag))
-
-
-def _shown(
-    tracker: Tracker, state: State, features: Features, frame: Frame
-) -> tuple[dict[int, tuple[Branch, ...]], dict[int, Track]]:
-    """Objects still tracked, in order, and the tracks of those whose prompt on this frame was absorbed before."""
+def _end(
+    tracker: Tracker, state: State, written: Sequence[_Written], features: Features, frame: Frame
+) -> tuple[State, dict[int, Track]]:
+    """A tracker's state after the frame and what its objects show; prompts absorbed for this frame show now."""
+    at, selector = features.query.frame, tracker.selector
     objects = {key: branches for key, branches in state.objects.items() if key not in frame.removed}
-    tracks: dict[int, Track] = {}
+    shown: dict[int, list[tuple[Branch, Track]]] = {}
     for (index, key), given in state.given.items():
-        if index == features.query.frame and key in objects and key not in frame.prompts:
-            tracks[key] = given.track
-            objects[key] = tuple(
-                _end(
-                    tracker,
-                    replace(branch, motion=tracker.motion.update(branch.motion, features, given.outcome)),
-                    features.query,
-                    given.track,
-                )
-                for branch in objects[key]
-            )
-    return objects, tracks
-
-
-def _ahead(state: State, query: Query) -> dict[tuple[int, int], Given]:
-    """Absorbed prompts whose frame is still to come."""
-    return {at: given for at, given in state.given.items() if at[0] != query.frame}
+        if index == at and key in objects and key not in frame.prompts:
+            motions = (tracker.motion.update(branch.motion, features, given.outcome) for branch in objects[key])
+            pairs = zip(objects[key], motions, strict=True)
+            shown[key] = [(replace(branch, motion=motion), given.track) for branch, motion in pairs]
+    for one in written:
+        shown.setdefault(one.key, []).append((one.branch, one.track))
+    for key, ends in shown.items():
+        objects[key] = tuple(
+            replace(branch, past=remember(branch.past, at, track, selector.lag)) if selector.hindsight else branch
+            for branch, track in ends
+        )
+    ahead = {where: given for where, given in state.given.items() if where[0] != at}
+    return State(objects, ahead), {key: ends[0][1] for key, ends in shown.items()}

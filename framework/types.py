@@ -113,33 +113,31 @@ class Scores:
 class FrameEncoder:
     """Lets one `write` ask the network for other encodings of the entry it receives, and ends with that write."""
 
-    __slots__ = ("_encode", "_made", "_show")
+    __slots__ = ("_as_prompt", "_mask", "_prompted")
 
-    def __init__(
-        self, encode: Callable[[], Opaque], show: Callable[[Tensor], tuple[Tensor, Opaque]] | None = None
-    ) -> None:
-        self._encode: Callable[[], Opaque] | None = encode
-        self._show = show
-        self._made: Opaque | None = None
+    def __init__(self, as_prompt: Callable[[], Opaque], mask: Callable[[Tensor], tuple[Tensor, Opaque]]) -> None:
+        self._as_prompt: Callable[[], Opaque] | None = as_prompt
+        self._mask: Callable[[Tensor], tuple[Tensor, Opaque]] | None = mask
+        self._prompted: Opaque | None = None
 
-    def features(self) -> Opaque:
+    def encode_as_prompt(self) -> Opaque:
         """The re-encoded memory; made once however many policies ask."""
-        if self._encode is None:
-            raise RuntimeError("Entry.anchored() may only be called inside the write that receives the entry")
-        if self._made is None:
-            self._made = self._encode()
-        return self._made
+        if self._as_prompt is None:
+            raise RuntimeError("Entry.encode_as_prompt() may only be called inside the write that receives the entry")
+        if self._prompted is None:
+            self._prompted = self._as_prompt()
+        return self._prompted
 
-    def shown(self, mask: Bool[Tensor, "Hv Wv"]) -> tuple[Float[Tensor, " C"], Opaque]:
+    def encode_mask(self, mask: Bool[Tensor, "Hv Wv"]) -> tuple[Float[Tensor, " C"], Opaque]:
         """Pointer and memory of another mask; made once per frame and mask (by identity) however many ask."""
-        if self._show is None:
-            raise RuntimeError("Entry.showing() may only be called inside the write that receives the entry")
-        return self._show(mask)
+        if self._mask is None:
+            raise RuntimeError("Entry.encode_mask() may only be called inside the write that receives the entry")
+        return self._mask(mask)
 
     def end(self) -> bool:
-        """Releases the frame's image features; says whether a re-encoding was made."""
-        made = self._made is not None
-        self._encode = self._show = self._made = None
+        """Releases the frame's image features; says whether the memory was re-encoded as a prompt's."""
+        made = self._prompted is not None
+        self._as_prompt = self._mask = self._prompted = None
         return made
 
 
@@ -151,30 +149,30 @@ class Entry:
     pointer: Float[Tensor, " C"]
     features: Opaque | None
     scores: Scores
-    lease: FrameEncoder | None = field(default=None, repr=False)
+    encoder: FrameEncoder | None = field(default=None, repr=False)
 
     def pointer_only(self) -> "Entry":
         """Without the spatial memory: kept for its pointer alone."""
-        return replace(self, features=None, lease=None)
+        return replace(self, features=None, encoder=None)
 
-    def anchored(self) -> "Entry":
+    def encode_as_prompt(self) -> "Entry":
         """The same observation, encoded as if its (binarised) mask had been a prompt.
 
         Only inside the `write` that receives the entry.
         """
-        if self.lease is None:
+        if self.encoder is None:
             raise RuntimeError(f"the entry of frame {self.frame} holds no frame to encode again")
-        return replace(self, features=self.lease.features(), lease=None)
+        return replace(self, features=self.encoder.encode_as_prompt(), encoder=None)
 
-    def showing(self, mask: Bool[Tensor, "Hv Wv"]) -> "Entry":
+    def encode_mask(self, mask: Bool[Tensor, "Hv Wv"]) -> "Entry":
         """The same observation with the memory and the pointer that a prompt of `mask` (at video size) would have left.
 
         Its scores stay those of the mask that was tracked. Only inside the `write` that receives the entry.
         """
-        if self.lease is None:
+        if self.encoder is None:
             raise RuntimeError(f"the entry of frame {self.frame} holds no frame to encode again")
-        pointer, features = self.lease.shown(mask)
-        return replace(self, pointer=pointer, features=features, lease=None)
+        pointer, features = self.encoder.encode_mask(mask)
+        return replace(self, pointer=pointer, features=features, encoder=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +352,7 @@ class Work:
 
     encodings: int = 0
     rows_asked: int = 0
-    """Rows that the trackers wanted answered."""
+    """Rows that the trackers asked for."""
     rows_computed: int = 0
     """Rows left after identical ones were merged."""
     memories: int = 0
@@ -368,7 +366,7 @@ class Work:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """One tracker's answer for one frame."""
+    """What one tracker says of one frame."""
 
     frame: int
     size: Size

@@ -92,7 +92,7 @@ class Dam4Sam(MemoryPolicy[DamState]):
             return replace(state, bank=state.bank.anchor(entry))
         sizes, admit = self._judge(state, entry, outcome)
         if admit:
-            return DamState(self._settled(state.bank.anchor(entry.anchored()), entry.frame), sizes, entry.frame)
+            return DamState(self._settled(state.bank.anchor(entry.encode_as_prompt()), entry.frame), sizes, entry.frame)
         visible = not self.visible_only or entry.scores.area > 0
         bank = self._with_recent(self._settled(state.bank, entry.frame), entry, visible)
         return replace(state, bank=bank, sizes=sizes)

@@ -106,8 +106,14 @@ class LearnedReadGate(MemoryPolicy[ReadGateState]):
     def __post_init__(self) -> None:
         if self.budget is not None and self.budget < 1:
             raise ValueError("learned_gate needs budget >= 1, or null")
-        object.__setattr__(self, "privileged", self.policy.privileged)
-        object.__setattr__(self, "measures", self.policy.measures)
+
+    @property
+    def privileged(self) -> bool:
+        return self.policy.privileged
+
+    @property
+    def measures(self) -> bool:
+        return self.policy.measures
 
     def init(self) -> ReadGateState:
         return ReadGateState(self.policy.init())

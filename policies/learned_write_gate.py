@@ -105,12 +105,16 @@ class LearnedWriteGate(nn.Module, MemoryPolicy[WriteGateState]):
             )
         self.recent, self.long_tier, self.every, self.pointers = recent, long_tier, every, pointers
         self.threshold, self.margin, self.prompt_bias = threshold, margin, prompt_bias
-        object.__setattr__(self, "measures", attention)
+        self.attention = attention
         self.inputs = INPUTS_WITH_ATTENTION if attention else INPUTS
         self.scorer = SetScorer(len(self.inputs))
         if checkpoint != "untrained":
             trained.load(self.scorer, Path(checkpoint) if checkpoint else WEIGHTS, self.inputs, "write_gate")
         self.eval().requires_grad_(False)
+
+    @property
+    def measures(self) -> bool:
+        return self.attention
 
     def init(self) -> WriteGateState:
         return WriteGateState()

@@ -1,7 +1,6 @@
 """The write gate nobody has: remember a frame only if its mask is truly right. An upper bound for learned gates."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -17,8 +16,11 @@ class OracleGate(SkipAbsent):
     Sees the truth, so it is a bound and not a method. Frames without the object or without annotation are not kept.
     """
 
-    privileged: ClassVar[bool] = True
     iou: float = 0.7
+
+    @property
+    def privileged(self) -> bool:
+        return True
 
     def keeps(self, entry: Entry, outcome: Outcome) -> bool:
         if outcome.truth is None:

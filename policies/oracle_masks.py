@@ -1,7 +1,6 @@
 """The memory nobody has: every remembered frame shows the true mask. What the network can read of it is a bound."""
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 from jaxtyping import Bool
 from torch import Tensor
@@ -19,11 +18,13 @@ class OracleMasks(SkipAbsent):
     before its frame is reached (offline) stays as it was given.
     """
 
-    privileged: ClassVar[bool] = True
+    @property
+    def privileged(self) -> bool:
+        return True
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
         truth = _seen(outcome)
-        return super().write(state, entry if truth is None else entry.showing(truth), outcome)
+        return super().write(state, entry if truth is None else entry.encode_mask(truth), outcome)
 
     def keeps(self, entry: Entry, outcome: Outcome) -> bool:
         return _seen(outcome) is not None

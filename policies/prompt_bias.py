@@ -30,7 +30,6 @@ class PromptBias(Wrapped[Any]):
     bias: float = -0.5
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         if isnan(self.bias):
             raise ValueError("prompt_bias needs a number as bias, or -inf to leave prompts unread")
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log, sqrt
-from typing import ClassVar
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
@@ -48,8 +47,6 @@ class RMem(MemoryPolicy[RMemState]):
     attention it received; the newest frame never does. Slots count ranks; pointers are those of the last frames.
     """
 
-    measures: ClassVar[bool] = True
-
     slots: int = SLOTS
     pointers: int = POINTERS
     decay: float = 0.8
@@ -59,6 +56,10 @@ class RMem(MemoryPolicy[RMemState]):
     def __post_init__(self) -> None:
         if self.slots < 1 or self.pointers < 0 or self.prior <= 0 or not 0 <= self.decay < 1:
             raise ValueError("rmem needs slots >= 1, pointers >= 0, prior > 0 and 0 <= decay < 1")
+
+    @property
+    def measures(self) -> bool:
+        return True
 
     def init(self) -> RMemState:
         return RMemState()

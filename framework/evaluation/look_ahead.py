@@ -34,7 +34,7 @@ class LookAhead(Tracker):
         if not hasattr(self.policy, "alternatives"):
             raise InputError(f"{type(self.policy).__name__} offers no alternatives to look ahead for: use evict_oldest")
 
-    def foresee(self, state: State, features: Sequence[Features], truths: Sequence[Mapping[int, Tensor]]) -> State:
+    def look_ahead(self, state: State, features: Sequence[Features], truths: Sequence[Mapping[int, Tensor]]) -> State:
         """`state` after a frame, with the best of the decisions that could have been taken on it.
 
         `features` and `truths` (bool masks [Hv Wv] by object) are those of the frames that follow, soonest first.

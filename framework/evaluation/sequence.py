@@ -3,7 +3,8 @@
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,12 +17,13 @@ from framework.errors import InputError
 from framework.evaluation.protocol import EvaluationProtocol
 from framework.evaluation.records import ObjectRecord, SequenceRecord
 from framework.evaluation.results import Lock
+from framework.interfaces import Network
 from framework.metrics.tracking import box_iou, mask_iou
 from framework.ops.device import wait_for
 from framework.state import State
 from framework.storage.mask_rle import encode_mask
 from framework.tracker import Tracker, advance
-from framework.types import Box, Features, Frame, Track, Work
+from framework.types import Box, Features, Frame, Prompt, Result, Track, Work
 
 
 class ProgressListener:
@@ -42,12 +44,12 @@ class ProgressListener:
 
 @runtime_checkable
 class LookAheadTracker(Protocol):
-    """A tracker that is shown the truth of coming frames: a bound, not a method."""
+    """A tracker that is shown the truth of upcoming frames: a bound, not a method."""
 
     horizon: int
     """Frames ahead."""
 
-    def foresee(self, state: State, features: Sequence[Features], truths: Sequence[Mapping[int, Tensor]]) -> State:
+    def look_ahead(self, state: State, features: Sequence[Features], truths: Sequence[Mapping[int, Tensor]]) -> State:
         """The state after a frame, changed in view of those that follow (soonest first, at most `horizon`)."""
 
 
@@ -67,7 +69,7 @@ class _Truth:
         return {key: torch.from_numpy(mask).to(device) for key, mask in self.masks.items()}
 
     def compare(self, key: int, mask: np.ndarray, box: Box | None) -> tuple[float, bool] | None:
-        """IoU of an answer, and whether the object is visible; None where the truth is not known."""
+        """IoU of a prediction, and whether the object is visible; None where the truth is not known."""
         if key in self.masks:
             return mask_iou(mask, self.masks[key]), bool(self.masks[key].any())
         if key in self.boxes:
@@ -75,8 +77,8 @@ class _Truth:
         return None
 
 
-class _Rows:
-    """An `ObjectRecord` under construction; a frame that is answered again replaces its first answer."""
+class _RecordBuilder:
+    """An `ObjectRecord` under construction; a frame that is recorded again replaces what was there."""
 
     def __init__(self, key: int, prompted: list[int], protocol: EvaluationProtocol) -> None:
         self.key, self.prompted, self.protocol = key, prompted, protocol
@@ -105,6 +107,71 @@ class _Rows:
         return ObjectRecord(self.prompted, **{name: [row[name] for row in self.rows.values()] for name in names})
 
 
+@dataclass(frozen=True)
+class _TrackerRecord:
+    """What one tracker said of a video so far, by object."""
+
+    video: VideoSequence
+    objects: Mapping[int, _RecordBuilder]
+
+    @classmethod
+    def empty(
+        cls, video: VideoSequence, prompts: Mapping[int, Mapping[int, Prompt]], protocol: EvaluationProtocol
+    ) -> "_TrackerRecord":
+        keys = sorted({key for given in prompts.values() for key in given})
+        at = {key: [frame for frame in sorted(prompts) if key in prompts[frame]] for key in keys}
+        return cls(video, {key: _RecordBuilder(key, at[key], protocol) for key in keys})
+
+    def add(self, result: Result, truth: _Truth) -> None:
+        """One frame."""
+        for key, mask in result.masks().items():
+            self.objects[key].add(result.frame, result.tracks[key], mask.cpu().numpy(), truth)
+
+    def revise(self, past: Mapping[int, Mapping[int, Track]], only: int | None = None) -> None:
+        """Records again what hindsight says: on all its frames, or on one."""
+        for key, revised in past.items():
+            for index, found in revised.items():
+                if only is None or index == only:
+                    mask = found.mask(self.video.size).cpu().numpy()
+                    self.objects[key].add(index, found, mask, _Truth.of(self.video, index))
+
+
+class _Clock:
+    """Seconds that trackers and network took; reading frames, scoring and looking ahead do not count."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextmanager
+    def running(self, until: torch.device | None = None) -> Iterator[None]:
+        """Counts the block, with all that it left `until` a device to do."""
+        began = time.perf_counter()
+        yield
+        if until is not None:
+            wait_for(until)  # or the memory encoder would run off the clock
+        self.seconds += time.perf_counter() - began
+
+
+@dataclass(frozen=True, slots=True)
+class _EncodedFrame:
+    features: Features
+    truth: _Truth
+
+
+def _encoded_frames(
+    video: VideoSequence, network: Network, horizon: int, clock: _Clock
+) -> Iterator[tuple[_EncodedFrame, Sequence[_EncodedFrame]]]:
+    """Every frame, with the up to `horizon` that follow it, soonest first; each is encoded once."""
+    window: deque[_EncodedFrame] = deque()
+    for index in range(video.length + horizon):
+        if index < video.length:
+            image, truth = video.frame(index), _Truth.of(video, index)
+            with clock.running():
+                window.append(_EncodedFrame(network.encode(image, index, video.length), truth))
+        if index >= horizon:
+            yield window.popleft(), tuple(window)
+
+
 def track(
     trackers: Mapping[str, Tracker],
     video: VideoSequence,
@@ -116,46 +183,35 @@ def track(
     prompts = video.prompts()
     if not prompts or max(prompts) >= video.length or min(prompts) < 0:
         raise InputError(f"{video.name} has {video.length} frames and prompts on frames {sorted(prompts) or 'none'}")
-    keys = sorted({key for given in prompts.values() for key in given})
-    at = {key: [frame for frame in sorted(prompts) if key in prompts[frame]] for key in keys}
-    rows = {name: {key: _Rows(key, at[key], protocol) for key in keys} for name in trackers}
-    privileged = any(tracker.policy.privileged for tracker in trackers.values())
     network = next(iter(trackers.values())).network
-    foreseeing = {name: tracker for name, tracker in trackers.items() if isinstance(tracker, LookAheadTracker)}
-    reach = max((tracker.horizon for tracker in foreseeing.values()), default=0)
-    coming: deque[tuple[Features, _Truth]] = deque()
+    privileged = any(tracker.policy.privileged for tracker in trackers.values())
+    oracles = {name: tracker for name, tracker in trackers.items() if isinstance(tracker, LookAheadTracker)}
+    horizon = max((oracle.horizon for oracle in oracles.values()), default=0)
     revising = trackers if protocol.hindsight else {}
+    records = {name: _TrackerRecord.empty(video, prompts, protocol) for name in trackers}
     states = {name: tracker.init() for name, tracker in trackers.items()}
-    seconds, work = 0.0, Work()
-    for index in range(video.length):
-        fresh = range(index + len(coming), min(index + reach + 1, video.length))
-        read = [(at, video.frame(at), _Truth.of(video, at)) for at in fresh]
-        began = time.perf_counter()
-        coming.extend((network.encode(image, at, video.length), known) for at, image, known in read)
-        features, truth = coming.popleft()
-        device = features.image.device
-        given = truth.on(device) if privileged else {}
-        started = {key: protocol.start(prompt, network, features) for key, prompt in prompts.get(index, {}).items()}
-        frame = Frame(features.image, started, truth=given)
-        states, results = advance(trackers, states, features, frame, encodings=1)
-        wait_for(device)  # or the memory encoder would run off the clock
-        seconds += time.perf_counter() - began
-        for name, oracle in foreseeing.items():  # off the clock: no method pays for it
-            ahead = list(coming)[: oracle.horizon]
-            truths = [known.on(device) for _, known in ahead]
-            states[name] = oracle.foresee(states[name], [seen for seen, _ in ahead], truths)
+    clock, work = _Clock(), Work()
+    for index, (now, upcoming) in enumerate(_encoded_frames(video, network, horizon, clock)):
+        features, device = now.features, now.features.image.device
+        with clock.running(until=device):
+            started = {key: protocol.start(prompt, network, features) for key, prompt in prompts.get(index, {}).items()}
+            frame = Frame(features.image, started, truth=now.truth.on(device) if privileged else {})
+            states, results = advance(trackers, states, features, frame, encodings=1)
         work += next(iter(results.values())).work
+        for name, oracle in oracles.items():
+            ahead = upcoming[: oracle.horizon]
+            truths = [frame.truth.on(device) for frame in ahead]
+            states[name] = oracle.look_ahead(states[name], [frame.features for frame in ahead], truths)
         for name, result in results.items():
-            for key, mask in result.masks().items():
-                rows[name][key].add(index, result.tracks[key], mask.cpu().numpy(), truth)
+            records[name].add(result, now.truth)
         for name, tracker in revising.items():
             if tracker.selector.lag:  # the state is about to let go of the oldest frame it can revise
-                _revise(rows[name], tracker.hindsight(states[name]), video, index - tracker.selector.lag)
+                records[name].revise(tracker.hindsight(states[name]), only=index - tracker.selector.lag)
         for lock in locks:
             lock.beat()
         listener.frame(video.name, index, video.length)
     for name, tracker in revising.items():
-        _revise(rows[name], tracker.hindsight(states[name]), video)
+        records[name].revise(tracker.hindsight(states[name]))
     lockstep = uuid.uuid4().hex
     return {
         name: SequenceRecord(
@@ -163,21 +219,11 @@ def track(
             sequence=video.name,
             length=video.length,
             size=video.size,
-            objects={key: row.record() for key, row in rows[name].items()},
-            seconds=seconds,
+            objects={key: builder.record() for key, builder in records[name].objects.items()},
+            seconds=clock.seconds,
             lockstep=lockstep,
             sharing=len(trackers),
             work=work,
         )
         for name in trackers
     }
-
-
-def _revise(
-    rows: Mapping[int, _Rows], past: Mapping[int, Mapping[int, Track]], video: VideoSequence, only: int | None = None
-) -> None:
-    """Answers again what the past says otherwise now: on all its frames, or on one."""
-    for key, revised in past.items():
-        for index, found in revised.items():
-            if only is None or index == only:
-                rows[key].add(index, found, found.mask(video.size).cpu().numpy(), _Truth.of(video, index))

@@ -30,7 +30,10 @@ class Recorder(MemoryPolicy[Recorded]):
     def __post_init__(self) -> None:
         if self.policy.measures or self.policy.privileged:
             raise ValueError("witness watches policies that neither measure attention nor see the truth")
-        object.__setattr__(self, "measures", self.attention)
+
+    @property
+    def measures(self) -> bool:
+        return self.attention
 
     def init(self) -> Recorded:
         return Recorded(self.policy.init())

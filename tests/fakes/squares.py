@@ -99,7 +99,9 @@ class First(Latest):
 class Peeking(First):
     """Notes that it was shown the truth."""
 
-    privileged = True
+    @property
+    def privileged(self):
+        return True
 
     def write(self, state, entry, outcome):
         assert outcome.truth is not None and outcome.truth.shape == (SIDE, SIDE)

@@ -111,12 +111,12 @@ def live(policy: MemoryPolicy, video: Video, state: object = None, start: int = 
     for frame in range(start, video.length):
         read = Read() if frame == 0 else policy.read(state, Query(frame, _embedding(), None))
         seen = outcome(video, frame, read if policy.measures and frame else None)
-        lease = FrameEncoder(
+        encoder = FrameEncoder(
             lambda frame=frame: ("again", frame), lambda _, frame=frame: (torch.zeros(WIDTH), ("shown", frame))
         )
-        entry = Entry(frame, seen.candidates.pointers[0, 0], ("memory", frame), seen.scores, lease)
+        entry = Entry(frame, seen.candidates.pointers[0, 0], ("memory", frame), seen.scores, encoder)
         state = policy.write(state, entry, seen)
-        lease.end()
+        encoder.end()
         yield Step(frame, read, state)
 
 

@@ -25,7 +25,7 @@ def no_gradient():
 
 @pytest.fixture(scope="module")
 def branch_point():
-    """A tracker, its state after a few frames, and the features and truths of the coming ones."""
+    """A tracker, its state after a few frames, and the features and truths of the upcoming ones."""
     video = Procedural("val", "hard", targets=2).sequence(1)
     tracker = Tracker(network(), Sam2())
     state, features, truths = tracker.init(), [], []

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -127,6 +126,17 @@ def test_a_correction_replaces_what_was_tracked(anchors: bool) -> None:
     assert ((5, 0) in results[6].tracks[1].memory.spatial) != anchors
 
 
+@pytest.mark.parametrize("anchors", [False, True])
+def test_identical_trackers_share_their_rows_after_a_correction_too(anchors: bool) -> None:
+    network = scripted()
+    trackers = {str(index): Tracker(network, Sam2(), anchor_corrections=anchors) for index in range(3)}
+    frames = video({0: {1: PROMPT}, 5: {1: replace(square(12), refine=True)}})
+    works = [result.work for result in run(trackers, frames)["0"]]
+    assert [work.rows_asked for work in works] == [*[3] * 5, 6, *[3] * (LENGTH - 6)]
+    assert [work.rows_computed for work in works] == [*[1] * 5, 2, *[1] * (LENGTH - 6)]
+    assert [work.memories for work in works] == [1] * LENGTH
+
+
 def test_absorbed_prompts_are_attended_before_their_frame() -> None:
     network = scripted()
     absorbed = {0: Frame(IMAGE, {1: PROMPT}), 8: Frame(IMAGE, {1: square(12)})}
@@ -138,9 +148,7 @@ def test_absorbed_prompts_are_attended_before_their_frame() -> None:
 
 @dataclass(frozen=True)
 class Spy(Sam2):
-    """Says whether truth arrived, through the number of anchors."""
-
-    privileged: ClassVar[bool] = False
+    """Checks whether truth arrived."""
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
         assert (outcome.truth is not None) == self.privileged
@@ -149,7 +157,9 @@ class Spy(Sam2):
 
 @dataclass(frozen=True)
 class Oracle(Spy):
-    privileged: ClassVar[bool] = True
+    @property
+    def privileged(self) -> bool:
+        return True
 
 
 def test_truth_reaches_privileged_policies_only() -> None:
@@ -167,9 +177,9 @@ class Hoarder(Sam2):
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
         if state.recent:
             with pytest.raises(RuntimeError):
-                state.recent[-1].anchored()
-        again = entry.anchored()
-        assert again.features is entry.anchored().features and again.pointer is entry.pointer
+                state.recent[-1].encode_as_prompt()
+        again = entry.encode_as_prompt()
+        assert again.features is entry.encode_as_prompt().features and again.pointer is entry.pointer
         return super().write(state, again if not entry.scores.prompted else entry, outcome)
 
     def entries(self, state: Bank) -> tuple[Entry, ...]:
@@ -179,11 +189,11 @@ class Hoarder(Sam2):
 @dataclass(frozen=True)
 class LateHoarder(Hoarder):
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
-        entry.anchored()
+        entry.encode_as_prompt()
         return Sam2.write(self, state, entry, outcome)
 
 
-def test_anchored_is_made_once_and_only_in_write() -> None:
+def test_encode_as_prompt_is_made_once_and_only_in_write() -> None:
     network = scripted()
     trackers = {"a": Tracker(network, LateHoarder()), "b": Tracker(network, LateHoarder())}
     results = run(trackers, video({0: {1: PROMPT}}))["a"]
@@ -195,21 +205,23 @@ def test_anchored_is_made_once_and_only_in_write() -> None:
 class Shown(Sam2):
     """Remembers the truth instead of what was tracked, and asks again one frame too late."""
 
-    privileged: ClassVar[bool] = True
+    @property
+    def privileged(self) -> bool:
+        return True
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
         assert outcome.truth is not None
         if state.anchors:
             with pytest.raises(RuntimeError):
-                state.anchors[0].showing(outcome.truth)
+                state.anchors[0].encode_mask(outcome.truth)
         if entry.scores.prompted:
             return super().write(state, entry, outcome)
-        shown = entry.showing(outcome.truth)
-        assert shown.features is entry.showing(outcome.truth).features and shown.scores is entry.scores
+        shown = entry.encode_mask(outcome.truth)
+        assert shown.features is entry.encode_mask(outcome.truth).features and shown.scores is entry.scores
         return super().write(state, shown, outcome)
 
 
-def test_showing_leaves_what_a_prompt_would_and_is_shared() -> None:
+def test_encode_mask_leaves_what_a_prompt_would_and_is_shared() -> None:
     network, truth = scripted(), {1: torch.from_numpy(PROMPT.mask)}
     frames = [replace(frame, truth=truth) for frame in video({0: {1: PROMPT}})]
     trackers = {"a": Tracker(network, Shown()), "b": Tracker(network, Shown(), presence_threshold=-10.0)}

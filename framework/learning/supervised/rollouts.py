@@ -1,7 +1,7 @@
 """What policies went through, as training records: evidence with the truth beside it, and decisions with their worth.
 
 One video is tracked once, by all policies in lockstep. At some decisions of the policy that is to learn, every
-alternative is followed over the coming frames (`framework/counterfactuals.py`) on the features encoded already.
+alternative is followed over the upcoming frames (`framework/counterfactuals.py`) on the features encoded already.
 """
 
 from collections.abc import Mapping, Sequence
@@ -134,7 +134,7 @@ class RolloutVideos(CachedRecords[Rollout]):
         memory = state.objects[key][0].memory
         arms = [branched(state, key, other) for other in policy.alternatives(memory)]
         ahead = slice(at + 1, at + 1 + self.ahead)
-        coming = [{} if truth is None else {key: torch.from_numpy(truth)} for truth in truths[ahead]]
+        upcoming = [{} if truth is None else {key: torch.from_numpy(truth)} for truth in truths[ahead]]
         overlaps = np.full((len(arms), self.ahead), np.nan, dtype=np.float32)
-        overlaps[:, : len(coming)] = followed(self.learner, arms, seen[ahead], coming).numpy()
+        overlaps[:, : len(upcoming)] = followed(self.learner, arms, seen[ahead], upcoming).numpy()
         return policy.candidates(memory), overlaps

@@ -58,7 +58,7 @@ def test_the_next_frame_is_never_worse_for_having_seen_it(comparison):
         truth = {1: torch.from_numpy(video.mask(index + 1))}
         with torch.inference_mode():
             state, _ = tracker.step(state, now, video.prompts().get(index))
-            chosen = tracker.foresee(state, [later], [truth])
+            chosen = tracker.look_ahead(state, [later], [truth])
             masks = [tracker.step(each, later)[1].masks()[1].numpy() for each in (state, chosen)]
         true = video.mask(index + 1)
         own, best = ((mask & true).sum() / max((mask | true).sum(), 1) for mask in masks)
@@ -74,10 +74,10 @@ def test_the_base_decision_is_taken_when_nothing_is_better():
         with torch.inference_mode():
             state, _ = tracker.step(state, features[-1], video.prompts().get(index))
     assert tracker.policy.alternatives(state.objects[1][0].memory)
-    assert tracker.foresee(state, [], []) is state
+    assert tracker.look_ahead(state, [], []) is state
     nowhere = {1: torch.from_numpy(np.zeros(video.size, dtype=bool))}
-    assert tracker.foresee(state, features[-1:], [nowhere]) is state  # wrong whatever is evicted
-    assert tracker.foresee(state, features[-1:], [{}]) is state
+    assert tracker.look_ahead(state, features[-1:], [nowhere]) is state  # wrong whatever is evicted
+    assert tracker.look_ahead(state, features[-1:], [{}]) is state
 
 
 def test_a_policy_that_offers_nothing_is_named():

@@ -50,9 +50,8 @@ def live(policy, script, frames, state=None, start=0):
         shares = torch.linspace(1, 2, len(read.spatial) + len(read.pointers)) if policy.measures and t else None
         attention = None if shares is None else shares[:, None, None]
         outcome = Outcome(t, candidates, 0, None, scores, SIZE, read=read, attention=attention)
-        state = policy.write(
-            state, Entry(t, torch.zeros(4), t, scores, FrameEncoder(lambda t=t: f"again {t}")), outcome
-        )
+        encoder = FrameEncoder(lambda t=t: f"again {t}", lambda mask: (torch.zeros(4), "mask"))
+        state = policy.write(state, Entry(t, torch.zeros(4), t, scores, encoder), outcome)
     return state
 
 
