@@ -7,7 +7,7 @@ comma := ,
 PIP_LINKS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
 export UV_FIND_LINKS ?= $(subst $(empty) $(empty),$(comma),$(strip $(PIP_LINKS)))
 
-.PHONY: demo test test-slow lint install clean
+.PHONY: demo test test-slow lint docs install clean
 install: .venv/.ready
 
 .venv/.ready: pyproject.toml
@@ -30,5 +30,13 @@ lint: .venv/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+.venv/.docs: .venv/.ready
+	$(BIN)/python -m uv pip install -q --python $(BIN)/python -e ".[docs]"
+	touch $@
+
+docs: .venv/.docs
+	$(BIN)/python docs/render_results.py --check
+	$(BIN)/zensical build --clean --strict
+
 clean:
-	rm -rf .venv outputs multirun
+	rm -rf .venv outputs multirun site

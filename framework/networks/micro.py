@@ -222,7 +222,7 @@ def network(
 
     Args:
         checkpoint: a file; None for the embedded weights; "random" for untrained ones from `seed`.
-        dtype, device, compile: as in `framework.networks.build.network`.
+        dtype: as in `framework.networks.build.network`, like `device` and `compile`.
         image_size: height and width of the network input; the weights were trained at 128.
         size: that of the weights.
 

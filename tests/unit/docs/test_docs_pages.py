@@ -1,0 +1,43 @@
+"""What the pages owe a reader: short cells, links that lead somewhere, one site that has them all."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[3]
+PAGES = sorted((PROJECT / "docs").glob("*.md"))
+FRONT = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+
+
+@pytest.mark.parametrize("page", [*FRONT, *PAGES], ids=lambda page: page.name)
+def test_no_cell_is_longer_than_twenty_words(page: Path) -> None:
+    for line in page.read_text().splitlines():
+        for cell in line.strip("| ").split(" | ") if line.startswith("|") else ():
+            assert len(cell.split()) <= 20, cell
+
+
+@pytest.mark.parametrize(("name", "lines"), [("README.md", 110), ("docs/learning.md", 100)])
+def test_short_pages(name: str, lines: int) -> None:
+    assert len((PROJECT / name).read_text().splitlines()) <= lines
+
+
+def test_the_site_has_every_page() -> None:
+    listed = re.findall(r"^ +- [^:\n]+: (\S+\.md)$", (PROJECT / "mkdocs.yml").read_text(), flags=re.MULTILINE)
+    assert sorted(listed) == [page.name for page in PAGES]
+
+
+@pytest.mark.parametrize("page", [*FRONT, *PAGES], ids=lambda page: page.name)
+def test_links_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_names_of_files_in_the_pages_exist() -> None:
+    """Paths in code quotes, such as `policies/samurai.py`; those that a reader is to write are written on the page."""
+    for page in [*FRONT, *PAGES]:
+        text = page.read_text()
+        written = {*re.findall(r'title="(\S+)"', text), "policies/sure.py", "conf/policy/sure.yaml"}
+        for path in re.findall(r"`((?:framework|policies|motion|conf|docs|experiments|tests)/[\w/.+-]+)`", text):
+            known = (PROJECT / path).exists() or path in written or re.search(r"/x\.(py|yaml)$", path)
+            assert known, f"{page.name}: {path}"
