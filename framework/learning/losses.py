@@ -58,13 +58,13 @@ def reading_loss(mass: Float[Tensor, "R tokens"], covered: Float[Tensor, "R toke
     return (0.5 * (entropy * covered).sum(1) / inside + 0.5 * (entropy * (1 - covered)).sum(1) / outside).mean()
 
 
-def best_of(loss: Float[Tensor, "R M"], share: float) -> Float[Tensor, " R"]:
-    """Loss of the best hypothesis, plus a small share of them all so that none dies (more makes them collapse)."""
+def best_hypothesis_loss(loss: Float[Tensor, "R M"], share: float) -> Float[Tensor, " R"]:
+    """Loss of the best of M hypotheses, plus a small share of them all so that none dies (more makes them collapse)."""
     return loss.min(dim=1).values + share * loss.mean(dim=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class LossTerms:
     """Loss terms gathered over a step."""
 
     values: dict[str, list[Tensor]] = field(default_factory=dict)

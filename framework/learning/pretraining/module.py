@@ -13,7 +13,14 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from framework.errors import InputError
-from framework.learning.losses import Terms, best_of, mask_loss, presence_loss, quality_loss, reading_loss
+from framework.learning.losses import (
+    LossTerms,
+    best_hypothesis_loss,
+    mask_loss,
+    presence_loss,
+    quality_loss,
+    reading_loss,
+)
 from framework.learning.pretraining.clip_rows import ClipRows, clip_rows
 from framework.learning.pretraining.clips import Clips, ClipStream, Curriculum
 from framework.learning.pretraining.memory_augmentation import Slotted, drifted, lost, recall, remember
@@ -121,7 +128,7 @@ class Pretraining(pl.LightningModule):
             self.trainer.should_stop = True
 
     def training_step(self, batch: Clips, batch_idx: int) -> Tensor:
-        terms = Terms()
+        terms = LossTerms()
         rng = np.random.default_rng((self.global_step, 17))
         if batch.sequential:
             self._sequence(batch, rng, terms)
@@ -144,7 +151,7 @@ class Pretraining(pl.LightningModule):
 
     # ---------------------------------------------------------------- the two phases
 
-    def _given(self, batch: Clips, rng: np.random.Generator, terms: Terms) -> None:
+    def _given(self, batch: Clips, rng: np.random.Generator, terms: LossTerms) -> None:
         """Two rounds of parallel queries: on the prompt alone, then on the prompt and what round one saw."""
         clip = self._clip(batch, slice(0, None))
         prompt = self._prompt(clip, rng, terms)
@@ -172,7 +179,7 @@ class Pretraining(pl.LightningModule):
             recent = drifted(clip, recent, self.curriculum.drifted, rng)
         self._query(clip, second, [anchor, *recent], rng, terms, pointers)
 
-    def _sequence(self, batch: Clips, rng: np.random.Generator, terms: Terms) -> None:
+    def _sequence(self, batch: Clips, rng: np.random.Generator, terms: LossTerms) -> None:
         """Frame by frame on its own masks: a roll-in only to drift, the last frames to learn."""
         begin = batch.images.shape[1] - self.curriculum.learned
         clip = self._clip(batch, slice(begin, None))
@@ -210,7 +217,7 @@ class Pretraining(pl.LightningModule):
     def _clip(self, batch: Clips, learn: slice) -> ClipRows:
         return clip_rows(self.network, batch, learn, half=self.half_encoder and self.training)
 
-    def _prompt(self, clip: ClipRows, rng: np.random.Generator, terms: Terms) -> RowMemories:
+    def _prompt(self, clip: ClipRows, rng: np.random.Generator, terms: LossTerms) -> RowMemories:
         """The memory of the mask prompt on frame 0; box and point prompts are trained on the way."""
         network, pyramid, mask = self.network, clip.at(0), clip.masks[:, 0]
         visible = clip.visible(0)
@@ -223,7 +230,7 @@ class Pretraining(pl.LightningModule):
             self._click(clip, int(rng.choice([0, clip.frames - 1])), rng, terms)
         return RowMemories(features, point_to(network, decoded, token, visible), clip.covered[:, 0], clip.times[:, 0])
 
-    def _click(self, clip: ClipRows, t: int, rng: np.random.Generator, terms: Terms) -> None:
+    def _click(self, clip: ClipRows, t: int, rng: np.random.Generator, terms: LossTerms) -> None:
         """Box and point prompts on the objects visible in frame `t`."""
         shown = torch.nonzero(clip.masks[:, t].flatten(1).sum(1) >= 16)[:, 0]
         if len(shown) == 0:
@@ -251,7 +258,7 @@ class Pretraining(pl.LightningModule):
         answer = decode(self.network, pyramid, bare, clicks, torch.ones_like(labels[:, :1]))
         many = slice(1, None)
         loss = mask_loss(answer.logits[:, many], truth, self._balance)
-        terms.add("point", best_of(loss, self.weights.hypotheses).mean())
+        terms.add("point", best_hypothesis_loss(loss, self.weights.hypotheses).mean())
         terms.add("iou", quality_loss(answer.iou[:, many], answer.logits[:, many], truth).mean())
 
     @property
@@ -264,7 +271,7 @@ class Pretraining(pl.LightningModule):
         frames: list[int],
         bank: list[Slotted],
         rng: np.random.Generator,
-        terms: Terms | None,
+        terms: LossTerms | None,
         pointers: list[RowMemories] | None = None,
     ) -> Decoded:
         """Track `frames` (all as one batch, frame-major) from the memories in `bank`; the first one is the prompt's.
@@ -298,11 +305,11 @@ class Pretraining(pl.LightningModule):
         covered: Float[Tensor, "Q tokens"],
         visible: Bool[Tensor, " Q"],
         readings: list[Float[Tensor, "Q tokens"]],
-        terms: Terms,
+        terms: LossTerms,
     ) -> None:
         logits, quality = decoded.logits[:, 1:], decoded.iou[:, 1:]
         clear = truth.flatten(1).sum(1) >= 3  # a sliver of a few pixels is neither visible nor absent
-        loss = best_of(mask_loss(logits, truth, self._balance), self.weights.hypotheses)
+        loss = best_hypothesis_loss(mask_loss(logits, truth, self._balance), self.weights.hypotheses)
         terms.add("mask", (loss * clear).sum() / clear.sum().clamp_min(1))
         judged = quality_loss(quality, logits, truth).mean(1)
         terms.add("iou", (judged * torch.where(clear, 1.0, 0.3)).mean())
@@ -317,7 +324,7 @@ class Pretraining(pl.LightningModule):
 
     def validation_step(self, batch: Clips, batch_idx: int) -> None:
         clip = self._clip(batch, slice(0, None))
-        rng, ignored = np.random.default_rng(0), Terms()
+        rng, ignored = np.random.default_rng(0), LossTerms()
         prompt = self._prompt(clip, rng, ignored)
         past: list[RowMemories] = []
         rows: list[Tensor] = []

@@ -15,7 +15,7 @@ from framework.data.sequence import VideoSequence
 from framework.defaults import NoMotion
 from framework.errors import InputError
 from framework.interfaces import MemoryPolicy, MotionModel, Network
-from framework.learning.losses import Terms, mask_loss, quality_loss
+from framework.learning.losses import LossTerms, mask_loss, quality_loss
 from framework.learning.read_gate.clips import VideoClip
 from framework.learning.read_gate.detach import detached
 from framework.learning.supervised.closed_loop import gradient_norm, track
@@ -27,8 +27,8 @@ CLEAR = 3.0
 """Mask cells from which an object counts as visible; a sliver is neither visible nor absent."""
 
 
-class GatedPolicy(Protocol):
-    """What is asked of the policy, beside being a `MemoryPolicy` and a dataclass."""
+class TrainableReadGate(Protocol):
+    """The policy that learns, a `MemoryPolicy` and a dataclass."""
 
     @property
     def gate(self) -> nn.Module:
@@ -53,21 +53,21 @@ class ReadGateLossWeights:
 
 
 class ReadGateTraining(pl.LightningModule):
-    """Unrolls the tracker on excerpts; only what comes after the roll-in has a graph, of `window` frames at a time.
+    """Unrolls the tracker on clips; only what comes after the burn-in has a graph, of `window` frames at a time.
 
     Validation tracks whole videos in closed loop with all memories (soft) and, if there is a `budget`, with so many of
     them (hard), and with the gate as it was at the start. Its quality `val/J` is the mean of soft and hard.
 
     Args:
         network: frozen.
-        policy: see `GatedPolicy`; reads everything (its budget is None).
+        policy: see `TrainableReadGate`; reads everything (its budget is None).
         budget: memories a hard gate may read; None trains a soft one alone.
         rate: learning rate.
         steps: steps of the whole training, over which the budget's weight grows.
         window: frames through which the gradient flows back.
         presence_threshold: object-score logit, as the tracker's.
         motion: chooses among the hypotheses.
-        followed: IoU on the first frame after the roll-in below which an object is not learned from. The gradient of
+        followed: IoU on the first frame after the burn-in below which an object is not learned from. The gradient of
             one that is lost asks for the prompt at any price, and a gate that grants it jumps to look-alikes.
     """
 
@@ -86,18 +86,20 @@ class ReadGateTraining(pl.LightningModule):
         followed: float = 0.3,
     ) -> None:
         super().__init__()
-        gated = cast(GatedPolicy, policy)
+        trainable = cast(TrainableReadGate, policy)
         if getattr(policy, "budget", 0) is not None:
-            raise InputError("the read gate is trained in a policy with a gate and budget=null, such as learned_gate")
+            raise InputError(
+                "the read gate is trained in a policy with a gate and budget=null, such as learned_read_gate"
+            )
         if (budget is not None and budget < 1) or steps < 1 or window < 1:
             raise InputError("the read gate needs budget, steps and window of 1 or more")
-        self.learned = gated.gate.requires_grad_(True)
-        """What `experiments.train` writes."""
+        self.learned = trainable.gate.requires_grad_(True)
+        """What the checkpoint is written of."""
         self.budget, self.rate, self.steps, self.window, self.decay = budget, rate, steps, window, decay
         self.followed = followed
         self.weights = weights or ReadGateLossWeights()
         self.tracker = Tracker(network, policy, motion or NoMotion(), presence_threshold=presence_threshold)
-        start = copy.deepcopy(gated.gate).requires_grad_(False)
+        start = copy.deepcopy(trainable.gate).requires_grad_(False)
         changes: dict[str, dict[str, Any]] = {"soft": {}, "soft at start": {"gate": start}}
         if budget is not None:
             changes |= {"hard": {"budget": budget}, "hard at start": {"gate": start, "budget": budget}}
@@ -110,26 +112,26 @@ class ReadGateTraining(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.learned.parameters(), lr=self.rate, weight_decay=self.decay)
 
-    # ------------------------------------------------------------------ one excerpt
+    # ------------------------------------------------------------------ one clip
 
     def training_step(self, batch: VideoClip, batch_idx: int) -> Tensor:
-        tracker, network, terms = self.tracker, self.tracker.network, Terms()
+        tracker, network, terms = self.tracker, self.tracker.network, LossTerms()
         state, lost = tracker.init(), set[int]()
         for index, image in enumerate(batch.images):
-            learned = index - batch.roll_in
+            learned = index - batch.burn_in
             if learned >= 0 and learned % self.window == 0:
                 state = detached(state)
             with torch.set_grad_enabled(learned >= 0):
                 features = network.encode(image, index, None)
                 if learned >= 0:
-                    self._weigh([branches[0].memory for branches in state.objects.values()], features, terms)
+                    self._gate_losses([branches[0].memory for branches in state.objects.values()], features, terms)
                 state, result = tracker.step(state, features, batch.prompts if index == 0 else {})
             if learned == 0:
                 lost = {key for key, mask in batch.truth[0].items() if self._lost(result.tracks[key], mask)}
             if learned >= 0:
                 for key, mask in batch.truth[learned].items():
                     if key not in lost:
-                        self._judge(result.tracks[key], torch.from_numpy(mask), terms)
+                        self._object_losses(result.tracks[key], torch.from_numpy(mask), terms)
         means, weights = terms.means(), self.weights
         grown = min(self.global_step / self.steps, 1.0)
         share = {
@@ -139,8 +141,8 @@ class ReadGateTraining(pl.LightningModule):
             "presence": weights.presence,
             "left_out": weights.budget * grown,
         }
-        nothing = sum((p.sum() * 0 for p in self.learned.parameters()), torch.zeros(()))
-        loss = sum((share[name] * value for name, value in means.items() if name in share), nothing)
+        no_loss = sum((p.sum() * 0 for p in self.learned.parameters()), torch.zeros(()))
+        loss = sum((share[name] * value for name, value in means.items() if name in share), no_loss)
         self.log_dict({f"train/{name}": value.detach() for name, value in means.items()}, batch_size=1)
         self.log("train/loss", loss.detach(), batch_size=1)
         return loss
@@ -150,7 +152,7 @@ class ReadGateTraining(pl.LightningModule):
         size = truth.shape[0], truth.shape[1]
         return bool(truth.any()) and mask_iou(track.mask(size).cpu().numpy(), truth) < self.followed
 
-    def _weigh(self, memories: list[Any], features: Features, terms: Terms) -> None:
+    def _gate_losses(self, memories: list[Any], features: Features, terms: LossTerms) -> None:
         """What the gate says on this frame, and how much of it a hard one would leave out."""
         for memory in memories:
             read = self.tracker.policy.read(memory, features.query)
@@ -163,7 +165,7 @@ class ReadGateTraining(pl.LightningModule):
             terms.add("bias/highest", bias.detach().max())
             terms.add("bias/spread", bias.detach().std(correction=0))
 
-    def _judge(self, track: Track, truth: Bool[Tensor, "Hv Wv"], terms: Terms) -> None:
+    def _object_losses(self, track: Track, truth: Bool[Tensor, "Hv Wv"], terms: LossTerms) -> None:
         """Losses of one object on one frame. A row that was found absent has no mask left to learn from."""
         found = track.candidates
         assert found is not None

@@ -44,18 +44,18 @@ def small_learner(**options):
 # ------------------------------------------------------------------------------------------------------------ data
 
 
-def test_an_excerpt_depends_on_seed_and_number_alone():
+def test_a_clip_depends_on_seed_and_number_alone():
     def stream(seed, **part):
-        return iter(VideoClipStream([DATA], ClipSampler(frames=3, roll_in=5), seed, **part))
+        return iter(VideoClipStream([DATA], ClipSampler(frames=3, burn_in=5), seed, **part))
 
     whole, odd, other = stream(0), stream(0, start=1, step=2), stream(1)
     first, second = next(whole), next(whole)
     assert all(np.array_equal(a, b) for a, b in zip(second.images, next(odd).images, strict=True))
     assert not np.array_equal(first.images[0], next(other).images[0])
-    for excerpt in (first, second):
-        assert len(excerpt.truth) == 3 and 1 <= excerpt.roll_in <= 6
-        assert all(prompt.mask.any() for prompt in excerpt.prompts.values()) and len(excerpt.prompts) <= 2
-        assert all(set(truth) == set(excerpt.prompts) for truth in excerpt.truth)
+    for clip in (first, second):
+        assert len(clip.truth) == 3 and 1 <= clip.burn_in <= 6
+        assert all(prompt.mask.any() for prompt in clip.prompts.values()) and len(clip.prompts) <= 2
+        assert all(set(truth) == set(clip.prompts) for truth in clip.truth)
 
 
 def test_data_without_masks_are_refused():
@@ -67,18 +67,18 @@ def test_data_without_masks_are_refused():
 # ------------------------------------------------------------------------------------------------------- gradients
 
 
-def losses(module, excerpt, monkeypatch):
+def losses(module, clip, monkeypatch):
     logged = {}
     monkeypatch.setattr(module, "log_dict", lambda values, **_: logged.update(values))
     monkeypatch.setattr(module, "log", lambda *_, **__: None)
-    return module.training_step(excerpt, 0), logged
+    return module.training_step(clip, 0), logged
 
 
 def test_the_gradient_reaches_the_gate_through_memory_attention(monkeypatch):
     module = small_learner()
     torch.nn.init.normal_(module.learned.layers[-1].weight)
-    excerpt = VideoClipStream([DATA], ClipSampler(frames=2, roll_in=9), 0).draw(3)
-    loss, logged = losses(module, excerpt, monkeypatch)
+    clip = VideoClipStream([DATA], ClipSampler(frames=2, burn_in=9), 0).draw(3)
+    loss, logged = losses(module, clip, monkeypatch)
     loss.backward()
     assert loss.isfinite() and {"train/mask", "train/presence", "train/iou", "train/bias/spread"} <= set(logged)
     for name, parameter in module.learned.named_parameters():
@@ -90,14 +90,14 @@ def test_the_gradient_reaches_the_gate_through_memory_attention(monkeypatch):
 
 def test_an_untrained_gate_has_a_gradient_to_start_with(monkeypatch):
     module = small_learner()
-    loss, _ = losses(module, VideoClipStream([DATA], ClipSampler(frames=2, roll_in=9), 0).draw(3), monkeypatch)
+    loss, _ = losses(module, VideoClipStream([DATA], ClipSampler(frames=2, burn_in=9), 0).draw(3), monkeypatch)
     loss.backward()
     assert module.learned.layers[-1].weight.grad.abs().max() > 0
 
 
 def test_an_object_that_is_lost_is_not_learned_from(monkeypatch):
     module = small_learner(followed=1.01)
-    loss, logged = losses(module, VideoClipStream([DATA], ClipSampler(frames=2, roll_in=9), 0).draw(3), monkeypatch)
+    loss, logged = losses(module, VideoClipStream([DATA], ClipSampler(frames=2, burn_in=9), 0).draw(3), monkeypatch)
     loss.backward()
     assert loss == 0 and "train/mask" not in logged
     assert not any(parameter.grad.any() for parameter in module.learned.parameters())
@@ -120,7 +120,7 @@ def test_detached_values_share_what_they_shared():
 
 def test_only_a_policy_with_an_open_gate_can_be_trained():
     for policy in (SkipAbsent(), LearnedReadGate(ReadGate(), budget=7)):
-        with pytest.raises(InputError, match="learned_gate"):
+        with pytest.raises(InputError, match="learned_read_gate"):
             ReadGateTraining(small_network(), policy)
 
 
@@ -138,7 +138,11 @@ def config(tmp_path):
             *("learner=read_gate", "steps=4", "threads=1", "train_logger=csv", f"folder={tmp_path / name}"),
             *("backbone.checkpoint=random", "trainer.val_check_interval=2", "trainer.accumulate_grad_batches=1"),
             *("trainer.accelerator=cpu", "backbone.device=cpu", "learner.data.workers=0", *(f"~{v}" for v in video)),
-            *("learner.data.cut.frames=1", "learner.data.cut.roll_in=2", "learner.data.train.distractors.length=8"),
+            *(
+                "learner.data.sampler.frames=1",
+                "learner.data.sampler.burn_in=2",
+                "learner.data.train.distractors.length=8",
+            ),
             *("learner.data.val.distractors.limit=1", "learner.data.val.distractors.length=4"),
             *(
                 "learner.module.presence_threshold=-1.0e9",

@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from framework.errors import InputError
-from framework.learning.losses import best_of, mask_loss, presence_loss, quality_loss, reading_loss
+from framework.learning.losses import best_hypothesis_loss, mask_loss, presence_loss, quality_loss, reading_loss
 from framework.learning.pretraining.clip_rows import clip_rows
 from framework.learning.pretraining.clips import ClipStream, Curriculum
 from framework.learning.pretraining.export import save_weights
@@ -175,7 +175,7 @@ def test_losses_prefer_the_truth():
     right, wrong = truth[:, None] * 20 - 10, -(truth[:, None] * 20 - 10)
     for balance in (0.0, 1.0):
         assert mask_loss(right, truth, balance) < 0.05 < mask_loss(wrong, truth, balance)
-    assert best_of(torch.tensor([[3.0, 1.0, 2.0]]), 0.0).item() == 1.0
+    assert best_hypothesis_loss(torch.tensor([[3.0, 1.0, 2.0]]), 0.0).item() == 1.0
     assert quality_loss(torch.tensor([[0.99]]), right, truth) < quality_loss(torch.tensor([[0.3]]), right, truth)
     assert presence_loss(torch.tensor([4.0, -4.0]), torch.tensor([True, False])) < 0.05
     covered = truth.flatten(1)
