@@ -175,7 +175,7 @@ def test_evaluate_is_one_variant_named_after_its_choice():
 
 def needs_files(node):
     """Whether making it reads weights or data that a test machine does not have."""
-    return any(key in node for key in ("root", "checkpoint", "weights"))
+    return any(key in node for key in ("root", "sprites", "checkpoint", "weights"))
 
 
 def assert_options_exist(node):

@@ -7,11 +7,14 @@ nothing to download. The val, test and long splits are fixed lists; the train sp
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
-from framework.data.procedural.levels import COMMON, HELD_OUT, LEVELS, Cast, Level, compose
+from framework.data.procedural.compose import Cast, Stock, compose
+from framework.data.procedural.drawn import COMMON, HELD_OUT
+from framework.data.procedural.levels import LEVELS, Level
 from framework.data.procedural.scene import Rendering
 from framework.errors import InputError
 from framework.types import Prompt, Size
@@ -47,9 +50,9 @@ class Attributes:
         return frozenset(entry.name for entry in fields(self) if getattr(self, entry.name))
 
 
-def generator(version: int, split: str, index: int, level: str) -> np.random.Generator:
+def generator(family: str, version: int, split: str, index: int, level: str) -> np.random.Generator:
     """The random generator of one video: seeded by a hash, so no two splits share a seed."""
-    digest = hashlib.sha256(f"procedural/{version}/{split}/{level}/{index}".encode()).digest()
+    digest = hashlib.sha256(f"{family}/{version}/{split}/{level}/{index}".encode()).digest()
     return np.random.default_rng(np.frombuffer(digest, np.uint32))
 
 
@@ -166,6 +169,7 @@ class Procedural:
         altered: fields of the level (`framework.data.procedural.levels.Level`) to change, such as {covers: 3.0}.
     """
 
+    family: ClassVar[str] = "procedural"
     split: str = "val"
     level: str = "distractors"
     length: int | None = None
@@ -181,7 +185,7 @@ class Procedural:
             raise InputError(f"split {self.split!r} is unknown: use one of {', '.join(COUNTS)}")
         if self.level not in LEVELS:
             raise InputError(f"level {self.level!r} is unknown: use one of {', '.join(LEVELS)}")
-        LEVELS[self.level].altered(self.altered)
+        self.unaltered.altered(self.altered)
         if self.version != VERSION:
             raise InputError(f"procedural data version {self.version} is not drawn any more: use {VERSION}")
         if not 0.1 <= self.rate <= 10:
@@ -196,9 +200,14 @@ class Procedural:
             raise InputError(f"videos of the long split have a length of {LONG} or more, not {self.duration}")
 
     @property
+    def origin(self) -> str:
+        """What the videos are made of."""
+        return f"{self.family}-v{self.version}"
+
+    @property
     def name(self) -> str:
         """Part of every result's identity."""
-        base = f"procedural-v{self.version}-{self.level}-{self.split}-{self.duration}x{self.size}"
+        base = f"{self.origin}-{self.level}-{self.split}-{self.duration}x{self.size}"
         base = base if self.rate == 1 else f"{base}-rate{float(self.rate)}"
         base = base if self.targets == 1 else f"{base}-targets{self.targets}"
         numbers = {name: np.ravel(getattr(self.scenes, name)) for name in sorted(self.altered)}
@@ -207,7 +216,11 @@ class Procedural:
     @property
     def scenes(self) -> Level:
         """What its scenes hold."""
-        return LEVELS[self.level].altered(self.altered)
+        return self.unaltered.altered(self.altered)
+
+    @property
+    def unaltered(self) -> Level:
+        return LEVELS[self.level]
 
     @property
     def frames(self) -> int:
@@ -221,15 +234,18 @@ class Procedural:
             return self.length
         return LONG + 200 if self.split == "long" else 60
 
+    def stock(self, rng: np.random.Generator) -> Stock:
+        """What the things of one video are taken from."""
+        return HELD_OUT if self.split == "test" else COMMON
+
     def __len__(self) -> int:
         return COUNTS[self.split] if self.limit is None else min(self.limit, COUNTS[self.split])
 
     def sequence(self, index: int) -> ProceduralSequence:
         if index < 0 or (self.split != "train" and index >= len(self)):
             raise InputError(f"video {index} is not in the {self.split} split: it has 0 to {len(self) - 1}")
-        rng = generator(self.version, self.split, index, self.level)
-        families = HELD_OUT if self.split == "test" else COMMON
-        cast = compose(rng, self.scenes, families, self.duration, self.size)
+        rng = generator(self.family, self.version, self.split, index, self.level)
+        cast = compose(rng, self.scenes, self.stock(rng), self.duration, self.size)
         name = f"{self.level}-{self.split}-{index:04d}"
         return ProceduralSequence(name, self.frames, cast, cast.objects[: self.targets], self.rate)
 

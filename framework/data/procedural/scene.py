@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
+from numpy.random import Generator
 
 Point = Float[np.ndarray, "2"]
 
@@ -18,6 +19,12 @@ Point = Float[np.ndarray, "2"]
 def smoothstep(x: float) -> float:
     x = min(max(x, 0.0), 1.0)
     return x * x * (3 - 2 * x)
+
+
+def direction(rng: Generator) -> Point:
+    """A unit vector."""
+    angle = rng.uniform(0, 2 * np.pi)
+    return np.array([np.cos(angle), np.sin(angle)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +85,35 @@ class Cover:
 
 
 @dataclass(frozen=True, slots=True)
+class Flex:
+    """A thing that is not rigid: K parts of its patch swing, each with its surroundings. Lengths are patch sides."""
+
+    centre: Float[np.ndarray, "K 2"]
+    reach: Float[np.ndarray, " K"]
+    """Standard deviation of the Gaussian by which a part takes its surroundings along."""
+    swing: Float[np.ndarray, "K 2"]
+    """Amplitude, below 1.6 reaches, or the patch would fold."""
+    frequency: Float[np.ndarray, " K"]
+    phase: Float[np.ndarray, " K"]
+
+    def bent(self, patch: UInt8[np.ndarray, "S S 4"], t: float) -> UInt8[np.ndarray, "S S 4"]:
+        """The patch at time `t`."""
+        side, coarse = patch.shape[0], 24
+        grid = (np.arange(coarse) + 0.5) / coarse
+        x, y = np.meshgrid(grid, grid)
+        near = np.exp(
+            -((x - self.centre[:, :1, None]) ** 2 + (y - self.centre[:, 1:, None]) ** 2)
+            / (2 * self.reach[:, None, None] ** 2)
+        )
+        pull = self.swing * np.sin(self.frequency * t + self.phase)[:, None]
+        moved = [
+            cv2.resize((pull[:, axis, None, None] * near).sum(0).astype(np.float32), (side, side)) for axis in (0, 1)
+        ]
+        columns, rows = np.meshgrid(np.arange(side, dtype=np.float32), np.arange(side, dtype=np.float32))
+        return cv2.remap(patch, columns - moved[0] * side, rows - moved[1] * side, cv2.INTER_LINEAR)
+
+
+@dataclass(frozen=True, slots=True)
 class Sprite:
     """One thing drawn: its look (premultiplied RGBA), its walk and its slow changes."""
 
@@ -93,6 +129,9 @@ class Sprite:
     breathing: tuple[float, float, float] = (0.0, 1.0, 0.0)  # of the scale: amplitude, radians per frame, phase
     stretch: float = 0.0  # amplitude of the aspect's change
     tint: tuple[float, float] = (0.0, 0.0)  # of the colours: amplitude, radians per frame
+    flex: Flex | None = None
+    exposure: float = 0.0  # share of a frame's time over which its motion blurs it
+    shadow: float = 0.0  # how much of the light it takes from what lies below it
 
     def grown(self, t: float) -> float:
         amplitude, frequency, phase = self.breathing
@@ -127,6 +166,8 @@ class Scene:
     light: tuple[float, float, float]  # brightness gain: amplitude, radians per frame, phase
     blur: float  # pixels
     grain: Integer[np.ndarray, "G G 3"]  # a tile of sensor noise larger than the frame
+    zoom: tuple[float, float, float] = (0.0, 1.0, 0.0)  # of the background: amplitude, radians per frame, phase
+    jpeg: int | None = None  # quality, 1..100; None where frames were never compressed
 
     def trembling(self, t: float) -> Point:
         waves = np.arange(self.shake.shape[1])
@@ -167,12 +208,16 @@ class Scene:
         row, column = int(t * 7919) % slack, int(t * 104729 + 31) % slack
         lit = cv2.convertScaleAbs(image, alpha=float(gain))
         noisy = cv2.add(lit, self.grain[row : row + size, column : column + size], dtype=cv2.CV_8U)
+        if self.jpeg is not None:
+            noisy = _compressed(noisy, self.jpeg)
         return Rendering(noisy, owner, tuple(area))
 
     def _backdrop(self, t: float, shift: Point) -> np.ndarray:
-        margin = (self.background.shape[0] - self.size) / 2
+        amplitude, frequency, phase = self.zoom
+        scale = float(np.exp(-amplitude * np.sin(frequency * t + phase)))
+        margin = (self.background.shape[0] - self.size * scale) / 2
         offset = (self.camera(t) - shift) * self.size + margin
-        move = np.array([[1.0, 0.0, offset[0]], [0.0, 1.0, offset[1]]])
+        move = np.array([[scale, 0.0, offset[0]], [0.0, scale, offset[1]]])
         return cv2.warpAffine(
             self.background,
             move,
@@ -185,7 +230,10 @@ class Scene:
         """Paint one sprite into the frame; returns its area in the frame, before anything covers it."""
         sprite, size = self.sprites[identity - 1], self.size
         grown = sprite.grown(t)
+        step = size * (self.position(identity, t) - self.position(identity, t - 1)) if sprite.exposure else None
+        smear = _line(sprite.exposure * step) if step is not None else None
         reach = sprite.radius * size * grown * (1 + abs(sprite.stretch)) + 2
+        reach += 0 if smear is None else len(smear) / 2
         low = np.maximum(np.floor(centre - reach), 0).astype(int)
         high = np.minimum(np.ceil(centre + reach) + 1, size).astype(int)
         if (high <= low).any():
@@ -196,11 +244,14 @@ class Scene:
         linear = scale * np.array([[cosine * aspect, -sine / aspect], [sine * aspect, cosine / aspect]])
         middle = (sprite.patch.shape[0] - 1) / 2
         move = np.column_stack([linear, centre - low - linear @ np.array([middle, middle])])
-        drawn = cv2.warpAffine(
-            sprite.patch, move, (int(high[0] - low[0]), int(high[1] - low[1])), flags=cv2.INTER_LINEAR
-        )
+        patch = sprite.patch if sprite.flex is None else sprite.flex.bent(sprite.patch, t)
+        drawn = cv2.warpAffine(patch, move, (int(high[0] - low[0]), int(high[1] - low[1])), flags=cv2.INTER_LINEAR)
+        inside = drawn[..., 3] > 127
+        if smear is not None:
+            drawn = cv2.filter2D(drawn, -1, smear)
+        if sprite.shadow:
+            self._shade(image, low, drawn[..., 3], sprite.shadow)
         coverage = drawn[..., 3]
-        inside = coverage > 127
         region = image[low[1] : high[1], low[0] : high[0]]
         colour = (
             drawn[..., :3] * sprite.toned(t).astype(np.float32) if sprite.tint[0] else drawn[..., :3].astype(np.float32)
@@ -209,3 +260,31 @@ class Scene:
         image[low[1] : high[1], low[0] : high[0]] = np.minimum(region * veil + colour, 255).astype(np.uint8)
         owner[low[1] : high[1], low[0] : high[0]][inside] = identity
         return int(np.count_nonzero(inside))
+
+    def _shade(self, image: np.ndarray, low: np.ndarray, coverage: np.ndarray, strength: float) -> None:
+        """Darkens the image below and beside a thing whose coverage begins at `low`."""
+        fall = max(coverage.shape[0] // 12, 1)
+        height = min(coverage.shape[0] + 2 * fall, image.shape[0] - low[1])
+        shade = np.zeros((height, coverage.shape[1]), np.float32)
+        rows = coverage[: max(height - fall, 0)]
+        shade[fall : fall + len(rows)] = rows
+        veil = 1 - cv2.GaussianBlur(shade, (0, 0), max(fall / 2, 0.5)) * np.float32(strength / 255)
+        region = image[low[1] : low[1] + height, low[0] : low[0] + coverage.shape[1]]
+        region[...] = (region * veil[..., None]).astype(np.uint8)
+
+
+def _compressed(image: UInt8[np.ndarray, "H W 3"], quality: int) -> UInt8[np.ndarray, "H W 3"]:
+    _, packed = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR))[..., ::-1])
+
+
+def _line(step: Point) -> Float[np.ndarray, "k k"] | None:
+    """What a motion by `step` pixels does to a point; None where that is not seen."""
+    length = float(np.hypot(*step))
+    if length < 1.5:
+        return None
+    half = int(np.ceil(length / 2))
+    kernel = np.zeros((2 * half + 1, 2 * half + 1), np.float32)
+    ends = [tuple(int(v) for v in np.round(half + side * step / 2)) for side in (-1, 1)]
+    cv2.line(kernel, ends[0], ends[1], 1.0)
+    return kernel / kernel.sum()

@@ -10,7 +10,8 @@ import pytest
 
 from framework.data.describe import census, contact_sheet
 from framework.data.procedural.dataset import COUNTS, VERSION, Mixed, Procedural, generator
-from framework.data.procedural.levels import COMMON, HELD_OUT, LEVELS
+from framework.data.procedural.drawn import COMMON, HELD_OUT
+from framework.data.procedural.levels import LEVELS
 from framework.data.procedural.textures import HELD_OUT_SHAPES, HELD_OUT_TEXTURES, OUTLINES, PATTERNS, rgb
 from framework.data.sequence import DataSet, VideoSequence
 from framework.errors import InputError
@@ -128,7 +129,7 @@ def test_what_no_level_can_be_is_named(wrong, says):
 def test_no_two_splits_share_a_seed():
     def seeds(split):
         return {
-            tuple(generator(VERSION, split, index, level).integers(2**63, size=2))
+            tuple(generator("procedural", VERSION, split, index, level).integers(2**63, size=2))
             for index in range(50)
             for level in LEVELS
         }

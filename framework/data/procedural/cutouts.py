@@ -1,0 +1,210 @@
+"""Photographed objects cut out of their pictures, and backgrounds, from folders of one's own.
+
+A folder of sprites is one of
+
+* RGBA pictures (PNG, WebP), in subfolders by kind if there are several kinds; a number after the last dash counts
+  views of one thing, as in `padlock-3.png`;
+* `images/` and `masks/`: a mask of the picture's name holds a value above 0 for every object in it;
+* a COCO annotation file (`*.json`) beside the pictures or their folder `images/`: kinds are its categories.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+from pycocotools import mask as coco
+
+from framework.errors import InputError
+
+PICTURES = (".png", ".webp", ".jpg", ".jpeg")
+LEAST = 24
+"""Pixels of a cut-out's longer side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cutout:
+    """One object, read when it is needed."""
+
+    kind: str
+    thing: str
+    """Cut-outs of one thing, or of one picture, share it: they belong to one split."""
+    image: Path
+    mask: Path | None = None
+    label: int | None = None
+    """Value of the mask."""
+    outline: str | None = None
+    """COCO segmentation, as JSON."""
+
+    def pixels(self) -> UInt8[np.ndarray, "h w 4"]:
+        """RGBA, cut to what is covered; not premultiplied. Raises InputError for a picture that cannot be used."""
+        return _pixels(self)
+
+
+@dataclass(frozen=True)
+class Cutouts:
+    """All cut-outs and backgrounds of two folders.
+
+    Raises:
+        InputError: a folder that is missing, or holds nothing to cut out or to put behind it.
+    """
+
+    sprites: Path
+    backgrounds: Path
+
+    def __post_init__(self) -> None:
+        for name, folder in (("sprites", self.sprites), ("backgrounds", self.backgrounds)):
+            if not folder.is_dir():
+                raise InputError(f"data.{name}={folder} is no folder: give one of pictures")
+        if not self.things or not self.pictures:
+            empty = "backgrounds" if self.things else "sprites"
+            raise InputError(f"data.{empty} holds no picture that can be used: {getattr(self, empty)}")
+
+    @cached_property
+    def things(self) -> tuple[Cutout, ...]:
+        """In the order of their names."""
+        return tuple(_listed(self.sprites))
+
+    @cached_property
+    def pictures(self) -> tuple[Path, ...]:
+        return tuple(_images(self.backgrounds))
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that decides what is drawn: names and contents of both folders."""
+        found = hashlib.sha256()
+        for folder in (self.sprites, self.backgrounds):
+            for path in sorted(p for p in folder.rglob("*") if p.is_file() and not _hidden(p, folder)):
+                found.update(f"{path.relative_to(folder)}\0{path.stat().st_size}\0".encode())
+                found.update(path.read_bytes())
+        return found.hexdigest()[:8]
+
+    def of(self, split: str) -> tuple[tuple[Cutout, ...], tuple[Path, ...]]:
+        """Things and backgrounds of a split: eight tenths for training, a tenth each for validation and test.
+
+        Raises InputError where a split is left with nothing.
+        """
+        things = tuple(one for one in self.things if _split(f"{one.kind}/{one.thing}") == split)
+        pictures = tuple(path for path in self.pictures if _split(path.stem) == split)
+        if not things or not pictures:
+            raise InputError(
+                f"{self.sprites} and {self.backgrounds} leave the {split} split {len(things)} cut-outs and "
+                f"{len(pictures)} backgrounds: give more pictures"
+            )
+        return things, pictures
+
+
+def shares(things: Sequence[Cutout]) -> dict[str, float]:
+    """How often each kind is drawn: by the square root of how many there are, so that none drowns the others."""
+    roots = {kind: count**0.5 for kind, count in Counter(one.kind for one in things).items()}
+    return {kind: root / sum(roots.values()) for kind, root in roots.items()}
+
+
+def _split(name: str) -> str:
+    tenth = hashlib.sha256(f"split/{name}".encode()).digest()[0] % 10
+    return {0: "val", 1: "test"}.get(tenth, "train")
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in path.relative_to(folder).parts)
+
+
+def _images(folder: Path) -> list[Path]:
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURES and not _hidden(path, folder))
+    return sorted(found)
+
+
+def _listed(folder: Path) -> list[Cutout]:
+    annotations = sorted(path for path in folder.glob("*.json") if not _hidden(path, folder))
+    if annotations:
+        return [one for path in annotations for one in _coco(path)]
+    if (folder / "masks").is_dir():
+        return _masked(folder)
+    images = _images(folder)
+    names = Counter((path.parent, path.stem.rpartition("-")[0]) for path in images)
+    found = []
+    for path in images:
+        thing, dash, number = path.stem.rpartition("-")
+        many = dash and number.isdecimal() and names[path.parent, thing] > 1
+        kind = path.parent.relative_to(folder).as_posix()
+        found.append(Cutout(kind, thing if many else path.stem, path))
+    return found
+
+
+def _masked(folder: Path) -> list[Cutout]:
+    images = {path.stem: path for path in _images(folder / "images")}
+    found = []
+    for mask in _images(folder / "masks"):
+        if mask.stem not in images:
+            raise InputError(f"{mask} has no picture of its name in {folder / 'images'}")
+        labels = np.unique(_labels(mask))
+        found += [Cutout("object", mask.stem, images[mask.stem], mask, int(label)) for label in labels[labels > 0]]
+    return found
+
+
+def _coco(path: Path) -> list[Cutout]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+        names = {one["id"]: str(one["name"]) for one in content["categories"]}
+        files = {one["id"]: one["file_name"] for one in content["images"]}
+        given = [one for one in content["annotations"] if not one.get("iscrowd") and one.get("segmentation")]
+        found = [(names[a["category_id"]], files[a["image_id"]], json.dumps(a["segmentation"])) for a in given]
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} is no COCO annotation file (images, annotations, categories): {error!r}") from error
+    folders = [path.parent / "images", path.parent]
+    cutouts = []
+    for kind, name, outline in found:
+        image = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        if image is None:
+            raise InputError(f"{path} names {name}, which is neither in {folders[0]} nor beside it")
+        cutouts.append(Cutout(kind, image.stem, image, outline=outline))
+    return cutouts
+
+
+def _labels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        if image.mode not in ("P", "L", "1", "I;16", "I"):
+            raise InputError(
+                f"{path}: a {image.mode} picture holds no object numbers; save it as a palette or grey PNG"
+            )
+        return np.asarray(image).astype(np.int64)
+
+
+@lru_cache(maxsize=512)
+def _pixels(cutout: Cutout) -> UInt8[np.ndarray, "h w 4"]:
+    try:
+        with Image.open(cutout.image) as image:
+            rgba = np.array(image.convert("RGBA"))
+            alpha = "A" in image.getbands() or "transparency" in image.info
+    except OSError as error:
+        raise InputError(f"{cutout.image} cannot be read as a picture: {error}") from error
+    if cutout.mask is not None:
+        labels = _labels(cutout.mask)
+        if labels.shape != rgba.shape[:2]:
+            raise InputError(f"{cutout.mask} is not of the size of {cutout.image}")
+        rgba[..., 3] = 255 * (labels == cutout.label)
+    elif cutout.outline is not None:
+        rgba[..., 3] = 255 * _decoded(json.loads(cutout.outline), rgba.shape[:2])
+    elif not alpha:
+        raise InputError(f"{cutout.image} has no alpha channel to cut by: give RGBA pictures, or images/ and masks/")
+    rows, columns = np.nonzero((rgba[..., 3] > 127).any(1))[0], np.nonzero((rgba[..., 3] > 127).any(0))[0]
+    if not len(rows) or max(len(rows), len(columns)) < LEAST:
+        raise InputError(f"{cutout.image}: an object of less than {LEAST} pixels cannot be drawn; leave it out")
+    cut = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    cut.setflags(write=False)
+    return cut
+
+
+def _decoded(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
+    if isinstance(segmentation, list):
+        runs = coco.merge(coco.frPyObjects(segmentation, *size))
+    else:
+        runs = coco.frPyObjects(segmentation, *size) if isinstance(segmentation["counts"], list) else segmentation
+    return coco.decode(runs)
