@@ -78,7 +78,7 @@ class Features:
         return self.size or (self.image.shape[-2], self.image.shape[-1])
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Candidates:
     """What the network proposes for each row, with absent rows already set to `ABSENT_LOGIT`."""
 

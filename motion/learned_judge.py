@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from framework.interfaces import MotionModel
 from framework.ops import plugin_weights as trained
-from framework.ops.plugin_weights import Mirror
+from framework.ops.plugin_weights import HostWeights
 from framework.ops.vectors import standardised
 from framework.types import Candidates, Cue, Features, Outcome
 from motion.features.hypotheses import HypothesisFeatures, describe
@@ -40,7 +40,7 @@ class Judge(nn.Module):
         first = nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)
         second = nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout)
         self.layers = nn.Sequential(*first, *second, nn.Linear(width, 1))
-        self._judging, self._mirror = tuple(self.layers.parameters()), Mirror()
+        self._weights, self._host = tuple(self.layers.parameters()), HostWeights()
 
     def forward(self, rows: Float[Tensor, "*b inputs"]) -> Float[Tensor, "*b"]:
         usual = ((rows - self.centre) / self.scale * self.used).clamp(-UNUSUAL, UNUSUAL)
@@ -48,7 +48,7 @@ class Judge(nn.Module):
 
     def expect(self, rows: Float32[np.ndarray, "n inputs"]) -> tuple[float, ...]:
         """IoU of each mask, as `forward` gives it in evaluation, by the weights of this moment."""
-        centre, scale, used, *weights = self._mirror.of(self.centre, self.scale, self.used, *self._judging)
+        centre, scale, used, *weights = self._host.of(self.centre, self.scale, self.used, *self._weights)
         logits = judged(standardised(rows, UNUSUAL, centre, scale, used), *weights)
         return tuple((1 + tanh(logit / 2)) / 2 for logit in logits[:, 0].tolist())
 
@@ -111,18 +111,18 @@ class LearnedJudge(nn.Module, MotionModel[JudgeState]):
         """Features of the hypotheses of the last frame; None where there was nothing to choose."""
         return state.found.rows if state.found else None
 
-    def settled(self) -> "LearnedJudge":
+    def frozen_copy(self) -> "LearnedJudge":
         """One that judges as this one does now, and no longer learns."""
         return copy.deepcopy(self).eval().requires_grad_(False)
 
-    def silent(self) -> "LearnedJudge":
+    def features_only(self) -> "LearnedJudge":
         """One that describes the hypotheses and says nothing of them, whatever the weights."""
-        silent = self.settled()
-        silent.weight = 0.0
-        for weights in silent.judge.parameters():
+        judge = self.frozen_copy()
+        judge.weight = 0.0
+        for weights in judge.judge.parameters():
             weights.data.zero_()
-        silent.judge.used.fill_(1)  # or rollouts would be made again for every seed and ablation
-        return silent
+        judge.judge.used.fill_(1)  # or rollouts would be made again for every seed and ablation
+        return judge
 
     def ignore(self, groups: Sequence[str]) -> None:
         """Leaves out the features of these groups (`motion.features.relative.GROUPS`), for an ablation."""

@@ -1,12 +1,12 @@
 """What the hypotheses of one frame cover, counted once for all learned plug-ins that look at them."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 
 from framework.ops.jit import compiled
+from framework.ops.memo import memoised
 from framework.ops.tokens import on_host
 from framework.types import Candidates
 
@@ -18,8 +18,8 @@ and rows. Where no cell is above 0, all but `AROUND` are 0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Hypotheses:
-    """In cells of the mask-logit grid, of which every `step`th is looked at."""
+class HypothesisMasks:
+    """Masks of one row, in cells of the mask-logit grid, of which every `step`th is looked at."""
 
     logits: Float32[np.ndarray, "M h w"]
     step: int
@@ -33,18 +33,18 @@ class Hypotheses:
     """Cells that each has in common with each."""
 
 
-@lru_cache(maxsize=1)
-def counted(candidates: Candidates) -> Hypotheses:
-    """Of the first row. Transferred and counted once for all that look at one object, so nothing may be written to."""
+@memoised
+def hypothesis_masks(candidates: Candidates) -> HypothesisMasks:
+    """Of the first row; transferred and counted once for all that look at these candidates."""
     logits = candidates.logits[0]
     step = max(1, -(-max(logits.shape[-2:]) // CELLS))
     grid = on_host(logits[:, ::step, ::step])
-    masks, counts, sums = survey(grid)
-    return Hypotheses(grid, step, masks, counts, sums, shared(masks, counts, masks))
+    masks, counts, sums = count_cells(grid)
+    return HypothesisMasks(grid, step, masks, counts, sums, intersections(masks, counts, masks))
 
 
 @compiled
-def survey(
+def count_cells(
     logits: Float32[np.ndarray, "M h w"],
 ) -> tuple[UInt8[np.ndarray, "M h w"], Int64[np.ndarray, "M 9"], Float64[np.ndarray, " M"]]:
     """Masks, `COUNTS` and sums of the logits above 0.
@@ -84,7 +84,7 @@ def survey(
 
 
 @compiled
-def shared(
+def intersections(
     masks: UInt8[np.ndarray, "M h w"], counts: Int64[np.ndarray, "M 9"], others: UInt8[np.ndarray, "N h w"]
 ) -> Int64[np.ndarray, "M N"]:
     """Cells that each mask has in common with each of the others."""

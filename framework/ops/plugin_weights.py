@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Mirror:
+class HostWeights:
     """Weights as arrays on the host, which is where a decision that takes less than a transfer is computed.
 
     They share their memory with tensors there, so what an optimizer writes is seen at once, and are found only once,
@@ -27,8 +27,8 @@ class Mirror:
             self._arrays, self._places = tuple(one.numpy(force=True) for one in weights), places
         return self._arrays
 
-    def __reduce__(self) -> tuple[type["Mirror"], tuple[()]]:
-        return Mirror, ()  # a copy's weights lie elsewhere
+    def __reduce__(self) -> tuple[type["HostWeights"], tuple[()]]:
+        return HostWeights, ()  # a copy's weights lie elsewhere
 
 
 def checkpoint(module: nn.Module, inputs: Sequence[str]) -> dict[str, Any]:

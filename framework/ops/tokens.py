@@ -1,13 +1,12 @@
 """Image features at the grain at which learned plug-ins were trained."""
 
-from functools import lru_cache
-
 import numpy as np
 from jaxtyping import Float, Float32
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from framework.ops.jit import compiled
+from framework.ops.memo import memoised
 from framework.ops.vectors import unit
 
 SIDE = 16
@@ -19,17 +18,19 @@ def on_host(values: Float[Tensor, "*n"]) -> Float32[np.ndarray, "*n"]:
     return np.ascontiguousarray(values.detach().float().cpu().numpy())
 
 
-def looks(tokens: Float32[np.ndarray, "C y x"], covers: Float32[np.ndarray, "M y x"]) -> Float32[np.ndarray, "M C"]:
+def masked_means(
+    tokens: Float32[np.ndarray, "C y x"], covers: Float32[np.ndarray, "M y x"]
+) -> Float32[np.ndarray, "M C"]:
     """Mean feature under each cover, of unit length; 0 under none."""
     return unit(covers.reshape(len(covers), -1) @ tokens.reshape(len(tokens), -1).T)
 
 
-@lru_cache(maxsize=1)
-def coarse(embedding: Float[Tensor, "C y x"]) -> Float32[np.ndarray, "C height width"]:
+@memoised
+def coarse_tokens(embedding: Float[Tensor, "C y x"]) -> Float32[np.ndarray, "C height width"]:
     """On the host, averaged by halves until there are at most `SIDE` along a side, as far as sides are even; less the
     mean of the image, since what all of it shares tells nothing.
 
-    Computed once for all that look at one frame, so neither the embedding nor what is returned may be written to.
+    Computed once for all that look at one frame.
     """
     (height, width), factor = embedding.shape[-2:], 1
     while max(height, width) > SIDE * factor and height % (2 * factor) == width % (2 * factor) == 0:

@@ -20,7 +20,9 @@ def unit(vectors: Float32[np.ndarray, "n C"]) -> Float32[np.ndarray, "n C"]:
 
 
 @compiled
-def blended(mean: Float32[np.ndarray, " C"], now: Float32[np.ndarray, " C"], share: float) -> Float32[np.ndarray, " C"]:
+def moving_average(
+    mean: Float32[np.ndarray, " C"], now: Float32[np.ndarray, " C"], share: float
+) -> Float32[np.ndarray, " C"]:
     """The mean moved by `share` towards what is seen now, of unit length."""
     moved = np.empty((1, len(mean)), np.float32)
     for index in range(len(mean)):

@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from framework.ops.rle import enlarged, extent
+from framework.ops.rle import bounding_box, upsampled_mask
 from framework.types import Size
 
 Corners = tuple[float, float, float, float]
@@ -47,8 +47,8 @@ def _mask(logits: Float[np.ndarray, "h w"], size: Size) -> UInt8[np.ndarray, "H 
 
 
 def _box(logits: Float[np.ndarray, "h w"], size: Size) -> Corners | None:
-    found = enlarged(logits, *size)
+    found = upsampled_mask(logits, *size)
     if not len(found):
         return None
-    left, top, right, bottom = extent(found)
+    left, top, right, bottom = bounding_box(found)
     return float(left), float(top), float(right), float(bottom)

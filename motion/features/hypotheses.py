@@ -8,9 +8,20 @@ import numpy as np
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
-from framework.ops.hypotheses import ABOVE, AREA, AROUND, BOTTOM, LEFT, RIGHT, TOP, Hypotheses, counted, shared
-from framework.ops.tokens import coarse, looks, on_host
-from framework.ops.vectors import blended, unit
+from framework.ops.hypotheses import (
+    ABOVE,
+    AREA,
+    AROUND,
+    BOTTOM,
+    LEFT,
+    RIGHT,
+    TOP,
+    HypothesisMasks,
+    hypothesis_masks,
+    intersections,
+)
+from framework.ops.tokens import coarse_tokens, masked_means, on_host
+from framework.ops.vectors import moving_average, unit
 from framework.types import IMAGE_DEVIATION, IMAGE_MEAN, Candidates, Features
 from motion.components.boxes import Corners
 from motion.features.kernels import colours, cover
@@ -31,7 +42,7 @@ class HypothesisAppearance:
     def blend(self, now: "HypothesisAppearance", share: float) -> "HypothesisAppearance":
         """Moved by `share` towards `now`."""
         pairs = (self.look, now.look), (self.pointer, now.pointer), (self.colours, now.colours)
-        return HypothesisAppearance(*(blended(mean, new, share) for mean, new in pairs))
+        return HypothesisAppearance(*(moving_average(mean, new, share) for mean, new in pairs))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +60,7 @@ class MaskFeatures:
 class HypothesisFeatures:
     """What every hypothesis of one frame shows, in cells of the mask-logit grid."""
 
-    shown: Hypotheses
+    shown: HypothesisMasks
     areas: tuple[int, ...]
     boxes: tuple[Corners | None, ...]
     stability: tuple[float, ...]
@@ -67,7 +78,7 @@ class HypothesisFeatures:
         """IoU of each hypothesis with each of the masks of other frames."""
         if not others:
             return [[] for _ in self.areas]
-        common = shared(self.shown.masks, self.shown.counts, np.stack([other.mask for other in others]))
+        common = intersections(self.shown.masks, self.shown.counts, np.stack([other.mask for other in others]))
         return _ious(common, self.areas, [one.area for one in others])
 
     def likeness(self, known: HypothesisAppearance) -> tuple[list[float], list[float], list[float]]:
@@ -86,7 +97,7 @@ class HypothesisFeatures:
 
 def describe(candidates: Candidates, features: Features) -> HypothesisFeatures:
     """Every hypothesis of the first row."""
-    shown, tokens = counted(candidates), coarse(features.query.embedding)
+    shown, tokens = hypothesis_masks(candidates), coarse_tokens(features.query.embedding)
     masks, counts = shown.masks, shown.counts
     found, sums = counts.tolist(), shown.sums.tolist()
     areas = [one[AREA] for one in found]
@@ -100,7 +111,7 @@ def describe(candidates: Candidates, features: Features) -> HypothesisFeatures:
         stability=tuple(one[ABOVE] / max(one[AROUND], 1) for one in found),
         sharpness=tuple(tanh(total / max(one[AREA], 1) / 8) for one, total in zip(found, sums, strict=True)),
         overlaps=tuple(map(tuple, _ious(shown.common, areas, areas))),
-        looks=looks(tokens, cover(masks, counts, *tokens.shape[1:])),
+        looks=masked_means(tokens, cover(masks, counts, *tokens.shape[1:])),
         pointers=unit(on_host(candidates.pointers[0])),
         colours=colours(_pixels(features.image, masks.shape[1:]), masks, counts, MEAN, DEVIATION),
     )

@@ -5,9 +5,20 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float
 
-from framework.ops import rle as runs
+from framework.ops.rle import (
+    END,
+    START,
+    Rle,
+    bounding_box,
+    contour,
+    difference,
+    hausdorff_exceeds,
+    intersection_area,
+    largest_component,
+    upsampled_mask,
+)
 from framework.types import Size
 
 
@@ -37,27 +48,27 @@ class Corners(NamedTuple):
 class Region:
     """Some pixels of a frame, at least one."""
 
-    runs: Int64[np.ndarray, "_ 3"]
+    rle: Rle
     """See `framework.ops.rle`."""
     size: Size
     """Of the frame."""
 
     @property
     def area(self) -> int:
-        return int((self.runs[:, runs.END] - self.runs[:, runs.START]).sum())
+        return int((self.rle[:, END] - self.rle[:, START]).sum())
 
     @property
     def corners(self) -> Corners:
-        return Corners(*runs.extent(self.runs))
+        return Corners(*bounding_box(self.rle))
 
     def shared(self, mask: Bool[np.ndarray, "H W"]) -> int:
         """Pixels that a mask of the frame has as well."""
-        return runs.shared(self.runs, mask)
+        return intersection_area(self.rle, mask)
 
 
 def foreground(logits: Float[np.ndarray, "h w"], size: Size) -> Region | None:
     """What ``framework.types.upsample(logits, size) > 0`` says, up to rounding; None if nothing."""
-    found = runs.enlarged(logits, *size)
+    found = upsampled_mask(logits, *size)
     return Region(found, size) if len(found) else None
 
 
@@ -70,10 +81,10 @@ def distractor_regions(
     """
     for index, other in enumerate(logits):
         if index != choice:
-            claimed = runs.enlarged(np.abs(other) if loose else other, *chosen.size)
-            beside = runs.without(claimed, chosen.runs)
+            claimed = upsampled_mask(np.abs(other) if loose else other, *chosen.size)
+            beside = difference(claimed, chosen.rle)
             if len(beside):
-                yield Region(runs.largest(beside), chosen.size)
+                yield Region(largest_component(beside), chosen.size)
 
 
 def box_test(chosen: Region, found: Iterable[Region], max_overlap: float) -> bool:
@@ -89,5 +100,5 @@ def contour_test(chosen: Region, found: Iterable[Region], limit: float) -> bool:
 
     A contour is all pixels on either side of a border; the border of the frame is none.
     """
-    own = runs.contour(chosen.runs, *chosen.size)
-    return len(own) > 0 and any(runs.reaches(runs.contour(rival.runs, *rival.size), own, limit) for rival in found)
+    own = contour(chosen.rle, *chosen.size)
+    return len(own) > 0 and any(hausdorff_exceeds(contour(rival.rle, *rival.size), own, limit) for rival in found)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from framework.ops.plugin_weights import Mirror
+from framework.ops.plugin_weights import HostWeights
 from framework.ops.vectors import standardised
 from policies.features.kernels import judged
 
@@ -51,7 +51,7 @@ class SetScorer(nn.Module):
         self.embed = _Perceptron(inputs, width, width)
         self.verdict = _Perceptron(3 * width, hidden, 3)
         self.worth = _Perceptron(3 * width, hidden, 1)
-        self._judging, self._mirror = (*self.embed.parameters(), *self.verdict.parameters()), Mirror()
+        self._weights, self._host = (*self.embed.parameters(), *self.verdict.parameters()), HostWeights()
 
     def judge(
         self, elements: Float[Tensor, "*b n inputs"], present: Bool[Tensor, "*b n"] | None = None
@@ -65,7 +65,7 @@ class SetScorer(nn.Module):
 
     def verdict_on(self, elements: Float[np.ndarray, "n inputs"]) -> Float[np.ndarray, " 3"]:
         """What `judge` says of one set, by the weights of this moment, on the host."""
-        centre, scale, used, *weights = self._mirror.of(self.centre, self.scale, self.used, *self._judging)
+        centre, scale, used, *weights = self._host.of(self.centre, self.scale, self.used, *self._weights)
         return judged(standardised(elements, UNUSUAL, centre, scale, used), *weights)
 
     def rate(self, elements: Float[Tensor, "*b n inputs"]) -> Float[Tensor, "*b n"]:

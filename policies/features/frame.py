@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from math import hypot, log, sqrt, tanh
 from statistics import median
 
-from framework.ops.vectors import blended
+from framework.ops.vectors import moving_average
 from framework.types import Entry, Outcome
 from policies.features.attention import AttentionStats
 from policies.features.mask import MaskAppearance, MaskNumbers, measure
@@ -137,7 +137,7 @@ def _blend(mean: MaskAppearance | None, now: MaskAppearance, share: float = 0.2)
     """An exponential mean over the frames on which the object was seen."""
     if mean is None:
         return now
-    return MaskAppearance(blended(mean.look, now.look, share), blended(mean.pointer, now.pointer, share))
+    return MaskAppearance(moving_average(mean.look, now.look, share), moving_average(mean.pointer, now.pointer, share))
 
 
 def _rank(value: float, known: Sequence[float]) -> float:

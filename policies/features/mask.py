@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from framework.ops.hypotheses import ABOVE, ACROSS, AREA, AROUND, BOTTOM, DOWN, LEFT, counted
-from framework.ops.tokens import averaged, coarse, looks, on_host
+from framework.ops.hypotheses import ABOVE, ACROSS, AREA, AROUND, BOTTOM, DOWN, LEFT, hypothesis_masks
+from framework.ops.tokens import averaged, coarse_tokens, masked_means, on_host
 from framework.ops.vectors import unit
 from framework.types import Entry, Outcome
 from policies.features.kernels import likest, sharpness
@@ -61,7 +61,7 @@ def measure(
     entry: Entry, outcome: Outcome, known: Sequence[MaskAppearance | None] = (None, None, None)
 ) -> tuple[MaskNumbers, MaskAppearance]:
     """`known` is how the object looked at the last prompt, on the last frame and in the mean; None stands for now."""
-    shown, choice = counted(outcome.candidates), outcome.choice
+    shown, choice = hypothesis_masks(outcome.candidates), outcome.choice
     logits, counts = shown.logits, shown.counts.tolist()
     claims = [
         _Claim(one[AREA], common, one[LEFT : BOTTOM + 1])
@@ -72,7 +72,7 @@ def measure(
     *_, second, first = 0.0, *sorted(iou)
 
     features, cover = _scene(logits, outcome.embedding)
-    each = looks(features, cover)
+    each = masked_means(features, cover)
     now = MaskAppearance(each[choice], unit(on_host(entry.pointer[None]))[0])
     prompt, newest, mean = (reference or now for reference in known)
     alike = (each @ prompt.look).tolist()
@@ -136,7 +136,7 @@ def _scene(
     """Image features as in training (`framework/ops/tokens.py`), and how much of each token a mask covers; all zeros
     without an embedding. Cover is sampled, 4 x 4 cells a token.
     """
-    tokens = np.zeros((1, 1, 1), np.float32) if embedding is None else coarse(embedding)
+    tokens = np.zeros((1, 1, 1), np.float32) if embedding is None else coarse_tokens(embedding)
     height, width = tokens.shape[1:]
     step = max(logits.shape[-1] // (4 * width), 1)
     return tokens, averaged(_probability(logits[:, ::step, ::step]), height, width)

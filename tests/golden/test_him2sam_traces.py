@@ -143,8 +143,8 @@ def check_admission(trace: Trace, frame: int, step: Replayed, sizes: list[int], 
 
 def points(region: Region) -> np.ndarray:
     """Row and column of every pixel of its contour."""
-    runs = contour(region.runs, *region.size)
-    return np.array([(row, column) for row, start, end in runs for column in range(start, end)])
+    spans = contour(region.rle, *region.size)
+    return np.array([(row, column) for row, start, end in spans for column in range(start, end)])
 
 
 def memory(config) -> Him2Sam | Delayed:

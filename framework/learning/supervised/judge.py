@@ -33,10 +33,10 @@ class TrainableJudge(Protocol):
     def rows(self, state: Any) -> Float[np.ndarray, "M inputs"] | None:
         """Features of the hypotheses of the last frame; None where there was nothing to choose."""
 
-    def settled(self) -> "TrainableJudge":
+    def frozen_copy(self) -> "TrainableJudge":
         """One that judges as this one does now, and no longer learns."""
 
-    def silent(self) -> "TrainableJudge":
+    def features_only(self) -> "TrainableJudge":
         """One that describes the hypotheses and says nothing of them."""
 
     def ignore(self, groups: Sequence[str]) -> None:
@@ -186,7 +186,7 @@ class JudgeRounds(Rounds[HypothesisRecord]):
         return self.training_module.learned
 
     def records(self, round: int, videos: range, folder: str | None) -> HypothesisVideos:
-        motion = self._motion.settled() if round else self._motion.silent()
+        motion = self._motion.frozen_copy() if round else self._motion.features_only()
         return HypothesisVideos(self._network[0], self.policies, motion, self.data, videos, self.cache, folder)
 
     def batches(self, records: Sequence[HypothesisRecord], first: bool) -> "JudgeBatches":

@@ -208,19 +208,19 @@ def test_the_judge_overrules_the_network_by_its_weight():
     assert cue is None and model.rows(state) is None
 
 
-def test_a_silent_judge_describes_the_hypotheses_and_leaves_the_choice_to_the_network():
-    model = LearnedJudge("untrained").silent()
+def test_features_only_describes_the_hypotheses_and_leaves_the_choice_to_the_network():
+    model = LearnedJudge("untrained").features_only()
     state = model.update(model.init(), features(0), outcome(0, candidates(HERE)))
     state, cue = model.score(state, features(1), candidates(THERE, HERE, None))
     assert cue is None and len(model.rows(state)) == 3
 
 
-def test_what_silent_judges_record_serves_every_seed_and_ablation():
+def test_what_features_only_records_serves_every_seed_and_ablation():
     torch.manual_seed(1)
     one, other = LearnedJudge("untrained"), LearnedJudge("untrained")
     other.ignore(["colour"])
     assert identity.describe(one) != identity.describe(other)
-    assert identity.describe(one.silent()) == identity.describe(other.silent())
+    assert identity.describe(one.features_only()) == identity.describe(other.features_only())
 
 
 def test_what_is_judged_is_what_was_trained_and_never_stale():
@@ -314,7 +314,7 @@ def test_training_repeats_and_resumes_exactly(tmp_path):
     assert trainer.callback_metrics["val/chosen"] <= trainer.callback_metrics["val/best"]
     (first,), second = rounds.rounds
     assert len(second) == 2 and first.rows.shape[1:] == (3, len(FEATURES)) == second[0].rows.shape[1:]
-    assert rounds._motion.judge.training and not rounds._motion.settled().judge.training
+    assert rounds._motion.judge.training and not rounds._motion.frozen_copy().judge.training
     assert np.isfinite(first.rows).all() and ((first.iou >= 0) & (first.iou <= 1)).all()
     train(tmp_path / "parts", 1)
     resumed, trainer, _ = train(tmp_path / "parts", 2, resume=True)

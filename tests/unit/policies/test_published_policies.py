@@ -355,7 +355,7 @@ def test_score_gate_multiplies_presence_and_iou():
 
 def test_a_mask_that_fills_the_frame_has_no_contour():
     everywhere = [rectangle((0, 0, GRID, GRID)), rectangle(TARGET), rectangle()]
-    assert len(contour(foreground(everywhere[0].numpy(), (128, 128)).runs, 128, 128)) == 0
+    assert len(contour(foreground(everywhere[0].numpy(), (128, 128)).rle, 128, 128)) == 0
     for policy in (Him2Sam(), Him2Sam(rule=BoxTest()), Dam4Sam()):
         state = live(policy, lambda t: (everywhere, 0.95, 5.0, None), 20)
         assert reads(policy, state, 20)[0][0] == (0, ANCHOR)

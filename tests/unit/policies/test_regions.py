@@ -1,4 +1,4 @@
-"""Mask regions as runs of pixels, and the rivals found in them, against whole masks at full size."""
+"""Mask regions as run lengths, and the rivals found in them, against whole masks at full size."""
 
 from math import sqrt
 
@@ -10,7 +10,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial import KDTree
 
-from framework.ops.rle import contour, largest, without
+from framework.ops.rle import contour, difference, largest_component
 from framework.types import upsample
 from policies.components.regions import Corners, Region, box_test, contour_test, distractor_regions, foreground
 
@@ -51,13 +51,13 @@ def test_regions_of_whole_logits_are_exact(scale):
 
 
 def drawn(region, size):
-    """Its mask; checks that runs are in order and apart."""
+    """Its mask; checks that spans are in order and apart."""
     found = np.zeros(size, dtype=bool)
     if region is not None:
-        assert (region.runs[:, 1] < region.runs[:, 2]).all()
-        (rows, starts), (later, ends) = region.runs[1:, :2].T, region.runs[:-1, ::2].T
+        assert (region.rle[:, 1] < region.rle[:, 2]).all()
+        (rows, starts), (later, ends) = region.rle[1:, :2].T, region.rle[:-1, ::2].T
         assert ((rows > later) | ((rows == later) & (starts > ends))).all()
-        for row, start, end in region.runs:
+        for row, start, end in region.rle:
             found[row, start:end] = True
     return found
 
@@ -121,10 +121,10 @@ def test_runs_are_judged_like_pixels():
         one, two = random.random(size) < share, random.random(size) < random.random()
         one[:, : random.integers(size[1] + 1)] |= random.random() < 0.1
         if one.any() and two.any():
-            runs, others = of(one).runs, of(two).runs
-            assert (drawn(Region(without(runs, others), size), size) == (one & ~two)).all()
-            assert (drawn(Region(largest(runs), size), size) == component(one)).all()
-            assert (drawn(Region(contour(runs, *size), size), size) == ring(one)).all()
+            rle, others = of(one).rle, of(two).rle
+            assert (drawn(Region(difference(rle, others), size), size) == (one & ~two)).all()
+            assert (drawn(Region(largest_component(rle), size), size) == component(one)).all()
+            assert (drawn(Region(contour(rle, *size), size), size) == ring(one)).all()
 
 
 def smooth(random, coarse, quantum):
