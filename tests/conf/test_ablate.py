@@ -27,11 +27,6 @@ def call(main, *arguments):
     return 0
 
 
-@pytest.fixture(autouse=True)
-def arguments(monkeypatch):
-    monkeypatch.setattr(sys, "argv", sys.argv)
-
-
 def test_a_comparison_prints_a_table_and_says_where_the_rest_is(tmp_path, capsys):
     variants = 'variants=[sam2,keep_first,"every_nth policy.interval=2"]'
     assert call(ablate.main, f"output={tmp_path}", variants, *QUICK) == 0

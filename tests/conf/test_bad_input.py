@@ -138,7 +138,6 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def workplace(material: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(material)
-    monkeypatch.setattr(sys, "argv", sys.argv)
     if not (material / "done").exists():
         assert call(track.main, CLIP, BOX, "output=done", "backbone.checkpoint=random") == 0
     return material

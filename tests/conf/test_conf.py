@@ -6,8 +6,7 @@ from pathlib import Path
 import hydra
 import pytest
 import pytorch_lightning as pl
-from hydra import compose, initialize_config_module
-from hydra.core.global_hydra import GlobalHydra
+from hydra import compose
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
@@ -23,19 +22,13 @@ from framework.tracker import Tracker
 
 CONF = Path(__file__).parents[2] / "conf"
 
+pytestmark = pytest.mark.usefixtures("composition")
+
 
 def choices(group):
     return sorted(
         path.stem if "." not in path.stem else path.name[: -len(".yaml")] for path in (CONF / group).glob("*.yaml")
     )
-
-
-@pytest.fixture(autouse=True)
-def composition():
-    GlobalHydra.instance().clear()  # importing sam2 leaves it initialised
-    with initialize_config_module(config_module="conf", version_base="1.3"):
-        yield
-    GlobalHydra.instance().clear()
 
 
 def composed(name, *overrides):

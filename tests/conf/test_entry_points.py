@@ -101,7 +101,6 @@ def test_an_interrupted_training_says_so(monkeypatch, capfd):
             sys.exit(1)  # as Lightning does
 
     monkeypatch.setattr(train, "train", interrupted)
-    monkeypatch.setattr(sys, "argv", sys.argv)
     assert call(train.main) == 130
     assert capfd.readouterr().err == "interrupted\n"
 
@@ -110,7 +109,6 @@ def test_an_interrupted_training_says_so(monkeypatch, capfd):
 def test_bad_input_is_one_line(case, tmp_path, monkeypatch, capfd):
     name, options, message = BAD[case]
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", sys.argv)
     (tmp_path / "file").write_text("")
     (tmp_path / "used").mkdir()
     (tmp_path / "used/training.yaml").write_text("rate: 1")

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import sys
 from dataclasses import replace
 
 import huggingface_hub
@@ -19,19 +18,12 @@ from framework.networks.micro import network
 from framework.report.paper import cells, markdown
 from framework.storage.identity import describe, run_hash
 from tests.conf.test_ablate import call
-from tests.conf.test_conf import assert_options_exist, choices, composed, composition
+from tests.conf.test_conf import assert_options_exist, choices, composed
 from tests.miniatures import square, write_vot
-
-__all__ = ["composition"]
 
 ABLATION = "+paper=dam4sam_ablation"
 SMALL = ("backbone.checkpoint=random", "backbone.image_size=64", "protocol.autocast=float32")
 QUICK = ("logger=none", "pictures=0", "threads=1")
-
-
-@pytest.fixture(autouse=True)
-def arguments(monkeypatch):
-    monkeypatch.setattr(sys, "argv", sys.argv)
 
 
 @pytest.mark.parametrize("name", choices("paper"))

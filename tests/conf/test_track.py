@@ -22,7 +22,6 @@ MICRO = "backbone.checkpoint=random"
 @pytest.fixture(autouse=True)
 def workplace(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", sys.argv)
     write_video(tmp_path / "clip.mp4", 8)
 
 

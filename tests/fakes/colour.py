@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from framework.types import ABSENT_LOGIT, Candidates, Features, Prompt, Query, Read
+from framework.types import Candidates, Features, Prompt, Query, Read
+from tests.fakes.network import PROMPT_LOGIT, FakeNetwork, prompted_mask
 
 GRID = 32
 RED = (220, 40, 30)
@@ -67,7 +68,7 @@ def write_video(
 
 
 @dataclass(frozen=True)
-class ColourNetwork:
+class ColourNetwork(FakeNetwork):
     """An object is whatever has the mean colour of its memories."""
 
     tolerance: float = 0.25
@@ -85,16 +86,12 @@ class ColourNetwork:
             rows.append(torch.stack(colours).mean(dim=0) if colours else torch.full((3,), 9.0))
         return torch.stack(rows)[:, :, None, None].expand(-1, -1, *features.query.embedding.shape[-2:])
 
-    def measure(self, features: Features, reads: Sequence[Read]) -> tuple[Tensor, Tensor]:
-        items = len(reads[0].spatial) + len(reads[0].pointers)
-        return self.condition(features, reads), torch.full((len(reads), items), 1 / max(items, 1))
-
     def decode(self, features: Features, conditioned: Tensor, presence_threshold: Tensor) -> Candidates:
         logits = torch.stack([self._near(features, row[:, 0, 0]) for row in conditioned])[:, None].repeat(1, 3, 1, 1)
         presence = torch.where((logits[:, 0] > 0).flatten(1).any(dim=1), 5.0, -5.0)
-        logits = torch.where((presence > presence_threshold)[:, None, None, None], logits, ABSENT_LOGIT)
         iou = torch.tensor([0.9, 0.5, 0.4]).repeat(len(logits), 1)
-        return Candidates(logits, iou, conditioned[:, :, 0, 0][:, None].repeat(1, 3, 1), presence)
+        pointers = conditioned[:, :, 0, 0][:, None].repeat(1, 3, 1)
+        return self.tracked(logits, iou, pointers, presence, presence_threshold)
 
     def prompt(
         self,
@@ -106,21 +103,14 @@ class ColourNetwork:
         height, width = features.video_size
         rows = []
         for prompt in prompts:
-            if prompt.mask is not None:
-                small = cv2.resize(prompt.mask.astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA)
-                rows.append(torch.from_numpy(small) * 20 - 10)
-            elif prompt.box is not None:
-                grid = torch.full((GRID, GRID), -10.0)
-                x0, x1 = (round(edge / width * GRID) for edge in (prompt.box[0], prompt.box[2]))
-                y0, y1 = (round(edge / height * GRID) for edge in (prompt.box[1], prompt.box[3]))
-                grid[y0:y1, x0:x1] = 10.0
-                rows.append(grid)
+            mask = prompted_mask(prompt, features.video_size)
+            if mask is not None:
+                small = cv2.resize(mask.astype(np.float32), (GRID, GRID), interpolation=cv2.INTER_AREA)
+                rows.append((2 * torch.from_numpy(small) - 1) * PROMPT_LOGIT)
             else:
                 x, y = prompt.points[0]
                 rows.append(self._near(features, features.image[:, int(y / height * GRID), int(x / width * GRID)]))
-        logits = torch.stack(rows)[:, None]
-        count = len(rows)
-        return Candidates(logits, torch.full((count, 1), 0.95), torch.zeros(count, 1, 3), torch.full((count,), 10.0))
+        return self.prompted(torch.stack(rows), torch.zeros(len(rows), 1, 3))
 
     def memorise(self, features: Features, logits: Tensor, presence: Tensor, prompted: Tensor) -> list[Tensor]:
         weights = (logits > 0).float()

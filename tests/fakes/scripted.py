@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
 from framework.interfaces import MemoryPolicy
-from framework.types import ABSENT_LOGIT, Candidates, Entry, Features, Outcome, Prompt, Query, Read, upsample
+from framework.types import Candidates, Entry, Features, Outcome, Prompt, Query, Read, upsample
+from tests.fakes.network import PROMPT_LOGIT, FakeNetwork, prompted_mask
 
 POINTER_WIDTH = 4
 PROMPT_HYPOTHESIS = 9
@@ -108,7 +110,7 @@ class Script:
 
 
 @dataclass
-class ScriptedNetwork:
+class ScriptedNetwork(FakeNetwork):
     """Answers frame `order[i]` of the script on frame i; `asked` and `encoded` grow as it is used."""
 
     script: Script
@@ -148,11 +150,8 @@ class ScriptedNetwork:
             )
         return torch.tensor(forwards).float()[:, None, None, None].expand(-1, 1, 2, 2)
 
-    def measure(self, features: Features, reads: Sequence[Read]) -> tuple[Tensor, Tensor]:
-        items = len(reads[0].spatial) + len(reads[0].pointers)
-        uniform = torch.full((len(reads), items), 1.0 / max(items, 1))
-        shares = uniform if self.reading is None else self.reading
-        return self.condition(features, reads), shares[..., None, None].expand(-1, -1, 2, 2)
+    def shares(self, reads: Sequence[Read]) -> Tensor:
+        return super().shares(reads) if self.reading is None else self.reading
 
     def decode(self, features: Features, conditioned: Tensor, presence_threshold: Tensor) -> Candidates:
         frame = self.source(features.query.frame)
@@ -160,17 +159,13 @@ class ScriptedNetwork:
         at = [int(row) if passes > 1 else 0 for row in conditioned[:, 0, 0, 0]]
         logits = torch.from_numpy(self.script.logits[frame, at])
         presence = torch.from_numpy(self.script.presence[frame, at])
-        visible = presence > presence_threshold
         hypotheses = logits.shape[1]
         pointers = torch.full((len(at), hypotheses, POINTER_WIDTH), float(frame))
         pointers[..., 1] = torch.arange(hypotheses)
-        pointers[~visible, :, 1] = -1
+        pointers[presence <= presence_threshold, :, 1] = -1
         pointers[..., 2] = torch.tensor(at)[:, None]
-        return Candidates(
-            torch.where(visible[:, None, None, None], logits, ABSENT_LOGIT),
-            torch.from_numpy(self.script.iou[frame, at]),
-            pointers,
-            presence,
+        return self.tracked(
+            logits, torch.from_numpy(self.script.iou[frame, at]), pointers, presence, presence_threshold
         )
 
     def prompt(
@@ -182,21 +177,16 @@ class ScriptedNetwork:
     ) -> Candidates:
         rows = []
         for prompt in prompts:
-            assert prompt.mask is not None
-            given = torch.from_numpy(prompt.mask)[None, None].float()
-            given = torch.nn.functional.interpolate(
-                given, size=self.input_size, mode="bilinear", align_corners=False, antialias=True
-            )
-            given = (given >= 0.5).float() * 20 - 10
+            mask = prompted_mask(prompt, self.video_size)
+            assert mask is not None
+            given = torch.from_numpy(mask)[None, None].float()
+            given = F.interpolate(given, self.input_size, mode="bilinear", align_corners=False, antialias=True)
+            given = (given >= 0.5).float() * 2 * PROMPT_LOGIT - PROMPT_LOGIT
             size = tuple(self.script.logits.shape[-2:])
-            rows.append(
-                torch.nn.functional.interpolate(given, size=size, mode="bilinear", align_corners=False, antialias=True)[
-                    0
-                ]
-            )
+            rows.append(F.interpolate(given, size, mode="bilinear", align_corners=False, antialias=True)[0, 0])
         pointers = torch.full((len(rows), 1, POINTER_WIDTH), float(self.source(features.query.frame)))
         pointers[..., 1], pointers[..., 2] = PROMPT_HYPOTHESIS, 0
-        return Candidates(torch.stack(rows), torch.ones(len(rows), 1), pointers, torch.full((len(rows),), 10.0))
+        return self.prompted(torch.stack(rows), pointers)
 
     def memorise(self, features: Features, logits: Tensor, presence: Tensor, prompted: Tensor) -> list[ScriptedMemory]:
         full = upsample(logits.float(), self.input_size)

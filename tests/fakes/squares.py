@@ -11,14 +11,15 @@ import torch
 import torch.nn.functional as F
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Candidates, Entry, Features, Outcome, Prompt, Query, Read
+from framework.types import Entry, Features, Outcome, Prompt, Query, Read
+from tests.fakes.network import PROMPT_LOGIT, FakeNetwork, prompted_mask
 
 SIDE = 16
 
 
 @dataclass(frozen=True)
-class ScriptedNetwork:
-    """A `Network` that needs no weights. `reach`: cells a square may move between what is remembered and now."""
+class SquareNetwork(FakeNetwork):
+    """A network that needs no weights. `reach`: cells a square may move between what is remembered and now."""
 
     reach: int = 2
 
@@ -34,31 +35,16 @@ class ScriptedNetwork:
             near.append(F.max_pool2d(torch.stack(masks).amax(0)[None], side, stride=1, padding=self.reach))
         return torch.stack(near)
 
-    def measure(self, features, reads):
-        items = len(reads[0].spatial) + len(reads[0].pointers)
-        return self.condition(features, reads), torch.full((len(reads), items, SIDE, SIDE), 1 / max(items, 1))
-
     def decode(self, features, conditioned, presence_threshold):
         found = (features.private > 0.5) & (conditioned[:, 0] > 0.5)
         presence = torch.where(found.flatten(1).any(1), 4.0, -4.0)
         logits = torch.where(found, 6.0, -6.0)[:, None].repeat(1, 3, 1, 1)
-        logits[presence <= presence_threshold] = -1024.0
         iou = torch.tensor([0.9, 0.5, 0.4]).repeat(len(found), 1)
-        return Candidates(logits, iou, conditioned[:, :, 0, :4].repeat(1, 3, 1), presence)
+        return self.tracked(logits, iou, conditioned[:, :, 0, :4].repeat(1, 3, 1), presence, presence_threshold)
 
     def prompt(self, features, prompts, conditioned=None, previous=None):
-        masks = []
-        for prompt in prompts:
-            mask = torch.zeros(SIDE, SIDE, dtype=torch.bool)
-            if prompt.mask is not None:
-                mask = torch.from_numpy(prompt.mask)
-            elif prompt.box is not None:
-                x0, y0, x1, y1 = map(int, prompt.box)
-                mask[y0:y1, x0:x1] = True
-            masks.append(mask)
-        logits = torch.where(torch.stack(masks), 10.0, -10.0)[:, None]
-        rows = len(prompts)
-        return Candidates(logits, torch.ones(rows, 1), torch.zeros(rows, 1, 4), torch.full((rows,), 10.0))
+        masks = torch.stack([torch.from_numpy(prompted_mask(prompt, (SIDE, SIDE))) for prompt in prompts])
+        return self.prompted(torch.where(masks, PROMPT_LOGIT, -PROMPT_LOGIT), torch.zeros(len(masks), 1, 4))
 
     def memorise(self, features, logits, presence, prompted):
         return [(row > 0).float() for row in logits]

@@ -14,9 +14,9 @@ from framework.report import table
 from framework.report.report import Reporter
 from framework.report.table import TableLayout
 from framework.tracker import Tracker
-from tests.fakes.squares import First, Latest, Peeking, ScriptedNetwork, Square, Squares
+from tests.fakes.squares import First, Latest, Peeking, Square, SquareNetwork, Squares
 
-NETWORK = ScriptedNetwork()
+NETWORK = SquareNetwork()
 POLICIES = {"latest": Latest(), "first": First(), "latest count=1": Latest(count=1), "peeking": Peeking()}
 VIDEOS = Squares((*Squares().videos, Square("delta", 12, 1, (5, 7))))
 

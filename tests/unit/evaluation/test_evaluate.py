@@ -28,9 +28,9 @@ from framework.storage.files import write_atomic
 from framework.storage.mask_rle import decode_mask, encode_mask
 from framework.tracker import Tracker
 from framework.types import MemoryUse, Prompt, Read, Track
-from tests.fakes.squares import First, Latest, Peeking, ScriptedNetwork, Square, Squares
+from tests.fakes.squares import First, Latest, Peeking, Square, SquareNetwork, Squares
 
-NETWORK = ScriptedNetwork()
+NETWORK = SquareNetwork()
 
 
 def trackers(**policies):
@@ -140,7 +140,7 @@ SCRIPT = textwrap.dedent(
     """
     import sys, time
     from pathlib import Path
-    from tests.fakes.squares import First, Latest, ScriptedNetwork, Square, Squares
+    from tests.fakes.squares import First, Latest, SquareNetwork, Square, Squares
     from framework.evaluation.sequence import ProgressListener
     from framework.evaluation.evaluate import evaluate
     from framework.tracker import Tracker
@@ -151,7 +151,7 @@ SCRIPT = textwrap.dedent(
                 print(sequence, flush=True)
             time.sleep(float(sys.argv[2]))
 
-    network = ScriptedNetwork()
+    network = SquareNetwork()
     two = {"latest": Tracker(network, Latest()), "first": Tracker(network, First())}
     videos = tuple(Square(f"video{i}", 8, i % 3) for i in range(8))
     evaluate(two, Squares(videos), Path(sys.argv[1]), listener=Slow())
@@ -329,7 +329,7 @@ def test_the_hash_changes_when_anything_that_decides_changes(monkeypatch):
         described(),
         described(replace(base, policy=Latest(3))),
         described(replace(base, policy=First())),
-        described(replace(base, network=ScriptedNetwork(3))),
+        described(replace(base, network=SquareNetwork(3))),
         described(replace(base, presence_threshold=-1.0)),
         described(replace(base, fill_hole_area=8)),
         described(data=replace(Squares(), name="squares-v2")),

@@ -11,12 +11,12 @@ from framework.types import Candidates, Entry, Frame, Outcome, Prompt, Scores
 from policies.oracle_gate import OracleGate
 from policies.oracle_masks import OracleMasks
 from policies.skip_absent import SkipAbsent
-from tests.fakes.squares import SIDE, ScriptedNetwork, Square
+from tests.fakes.squares import SIDE, Square, SquareNetwork
 
 
 def final_memory(policy, video, prompt, truth=True):
     """Frame -> remembered mask at the end of the video."""
-    tracker, state = Tracker(ScriptedNetwork(), policy), None
+    tracker, state = Tracker(SquareNetwork(), policy), None
     for index in range(video.length):
         features = tracker.network.encode(video.frame(index), index, video.length)
         given = {1: torch.from_numpy(video.mask(index))} if truth else {}

@@ -18,9 +18,9 @@ from framework.report.attributes import by_attribute
 from framework.report.report import Reporter
 from framework.report.sequence_progress import SequenceProgress
 from framework.tracker import Tracker
-from tests.fakes.squares import First, Latest, ScriptedNetwork, Square, Squares
+from tests.fakes.squares import First, Latest, Square, SquareNetwork, Squares
 
-NETWORK = ScriptedNetwork()
+NETWORK = SquareNetwork()
 VIDEOS = Squares((*Squares().videos, Square("broken", 5, 0, broken_at=2)))
 
 

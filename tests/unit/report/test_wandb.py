@@ -10,9 +10,9 @@ from framework.evaluation.evaluate import evaluate
 from framework.report.report import Reporter
 from framework.report.wandb_log import NoLog, WandbLog
 from framework.tracker import Tracker
-from tests.fakes.squares import First, Latest, ScriptedNetwork, Squares
+from tests.fakes.squares import First, Latest, SquareNetwork, Squares
 
-NETWORK = ScriptedNetwork()
+NETWORK = SquareNetwork()
 
 
 @pytest.fixture(scope="module")
