@@ -1,6 +1,6 @@
 """What one tracker knows of one video, as a value."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
@@ -65,3 +65,12 @@ class State:
     """Branches of each object, best first."""
     given: Mapping[tuple[int, int], Given] = field(default_factory=dict)
     """(frame, object) -> prompts absorbed in advance."""
+
+    def without(self, objects: Collection[int]) -> "State":
+        """Nothing is left of these objects, nor of prompts absorbed for them."""
+        if not objects:
+            return self
+        return State(
+            {key: branches for key, branches in self.objects.items() if key not in objects},
+            {at: given for at, given in self.given.items() if at[1] not in objects},
+        )

@@ -60,7 +60,7 @@ class Tracker:
     ) -> tuple[State, Result]:
         """One frame: prompted objects start here or are corrected, the others are tracked.
 
-        `removed` objects are forgotten; `truth` (bool masks at video size) reaches privileged policies only.
+        `removed` objects are forgotten first, so that a prompt starts them afresh; `truth` (bool masks at video size) reaches privileged policies only.
         """
         frame = Frame(features.image, prompts or {}, removed, truth or {})
         states, results = advance({"": self}, {"": state}, features, frame)
@@ -109,6 +109,7 @@ def advance(
 ) -> tuple[dict[str, State], dict[str, Result]]:
     """One encoded frame of all trackers. Returns new states and results by tracker name."""
     network = next(iter(trackers.values())).network
+    states = {name: state.without(frame.removed) for name, state in states.items()}
     rows = [row for name, tracker in trackers.items() for row in _rows(name, tracker, states[name], features, frame)]
 
     hosts, computed = _predict(network, features, rows)
@@ -172,7 +173,7 @@ def _rows(name: str, tracker: Tracker, state: State, features: Features, frame: 
     policy, query = tracker.policy, features.query
     fresh = [key for key, prompt in frame.prompts.items() if not (prompt.refine and key in state.objects)]
     for key, branches in state.objects.items():
-        if key in frame.removed or key in fresh or (query.frame, key) in state.given:
+        if key in fresh or (query.frame, key) in state.given:
             continue
         for branch in branches:
             read = policy.read(branch.memory, query)
@@ -323,7 +324,7 @@ def _end(
 ) -> tuple[State, dict[int, Track]]:
     """A tracker's state after the frame and what its objects show; prompts absorbed for this frame show now."""
     at, selector = features.query.frame, tracker.selector
-    objects = {key: branches for key, branches in state.objects.items() if key not in frame.removed}
+    objects = dict(state.objects)
     shown: dict[int, list[tuple[Branch, Track]]] = {}
     for (index, key), given in state.given.items():
         if index == at and key in objects and key not in frame.prompts:

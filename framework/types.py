@@ -311,7 +311,7 @@ class Frame:
     image: Image
     prompts: Mapping[int, Prompt] = field(default_factory=dict)
     removed: frozenset[int] = frozenset()
-    """Objects that are no longer tracked from this frame on."""
+    """Objects that are no longer tracked from this frame on, unless a prompt on it starts them afresh."""
     truth: Mapping[int, Bool[Tensor, "Hv Wv"]] = field(default_factory=dict)
     """True masks; reach privileged policies only."""
 

@@ -110,6 +110,15 @@ def test_objects_come_and_go() -> None:
     assert results[13].tracks[1].memory.spatial == ((12, -1),)
 
 
+@pytest.mark.parametrize("refine", [False, True])
+def test_an_object_removed_and_prompted_on_one_frame_starts_afresh(refine: bool) -> None:
+    frames = video({0: {1: PROMPT}, 9: {1: replace(square(20), refine=refine)}})
+    frames[9] = replace(frames[9], removed=frozenset({1}))
+    results = run({"sam2": Tracker(scripted(), Sam2())}, frames)["sam2"]
+    assert results[9].tracks[1].scores.prompted and results[9].tracks[1].memory.held == (9,)
+    assert results[10].tracks[1].memory.spatial == ((9, -1),)
+
+
 def test_a_second_prompt_is_another_anchor() -> None:
     results = run({"sam2": Tracker(scripted(), Sam2())}, video({0: {1: PROMPT}, 5: {1: square(12)}}))["sam2"]
     assert results[6].tracks[1].memory.spatial == ((0, -1), (5, -1), (1, 4), (2, 3), (3, 2), (4, 1))
