@@ -338,5 +338,5 @@ def _end(
             replace(branch, past=remember(branch.past, at, track, selector.lag)) if selector.hindsight else branch
             for branch, track in ends
         )
-    ahead = {where: given for where, given in state.given.items() if where[0] != at}
+    ahead = {where: given for where, given in state.given.items() if where[0] > at}
     return State(objects, ahead), {key: ends[0][1] for key, ends in shown.items()}

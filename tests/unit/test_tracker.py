@@ -155,6 +155,27 @@ def test_absorbed_prompts_are_attended_before_their_frame() -> None:
     assert results[9].tracks[1].memory.spatial == ((0, -1), (8, -1), (3, 5), (4, 4), (5, 3), (6, 2), (7, 1))
 
 
+def test_absorbed_prompts_are_forgotten_with_their_object() -> None:
+    frames = video({0: {1: PROMPT}, 6: {1: square(20)}})
+    frames[5] = Frame(IMAGE, removed=frozenset({1}))
+    absorbed = {8: Frame(IMAGE, {1: square(12)})}
+    results = [step[""] for step in lockstep({"": Tracker(scripted(), Sam2())}, frames, LENGTH, absorbed)]
+    assert not results[8].tracks[1].scores.prompted
+    assert results[9].tracks[1].memory.spatial == ((6, -1), (7, 1), (8, 0))
+
+
+def test_absorbed_prompts_are_let_go_once_their_frame_is_past() -> None:
+    tracker = Tracker(scripted(), Sam2())
+    features = [tracker.network.encode(IMAGE, index, LENGTH) for index in range(8)]
+    state, _ = tracker.step(tracker.init(), features[4], {1: PROMPT})
+    state = tracker.absorb(state, features[2], {1: square(20)})
+    state = tracker.absorb(state, features[6], {1: square(12)})
+    state, _ = tracker.step(state, features[5])
+    assert list(state.given) == [(6, 1)]
+    state, result = tracker.step(state, features[6])
+    assert result.tracks[1].scores.prompted and not state.given
+
+
 @dataclass(frozen=True)
 class Spy(Sam2):
     """Checks whether truth arrived."""
