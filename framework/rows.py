@@ -43,23 +43,18 @@ class HostPrediction:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Correction:
-    """What a prompt on a tracked frame corrects: one mask of what was tracked."""
+    """What a prompt corrects: a mask that the same frame has already."""
 
-    host: HostPrediction
-    mask: int
+    previous: Float[Tensor, "1 h w"]
+    """Its logits, as shown."""
+    conditioned: Float[Tensor, "1 C y x"] | None
+    """Image features after memory, as it was tracked with; None where it was prompted."""
+    identity: Hashable
+    """Equal for corrections of the same mask."""
 
-    def conditioned(self) -> Float[Tensor, "1 C y x"]:
-        """Image features after memory, as they were tracked with."""
-        assert self.host.prediction.conditioned is not None
-        return self.host.prediction.conditioned
-
-    def previous(self) -> Float[Tensor, "1 h w"]:
-        """Logits of the mask, as shown."""
-        return self.host.shown[self.mask][None]
-
-    def identity(self) -> Hashable:
-        """Equal for corrections of the same mask."""
-        return id(self.host), self.mask
+    @classmethod
+    def of(cls, host: HostPrediction, mask: int) -> "Correction":
+        return cls(host.shown[mask][None], host.prediction.conditioned, (host, mask))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +70,7 @@ class RowRequest:
     def identity(self) -> Hashable:
         """Equal for requests that must have the same prediction."""
         if self.prompt is not None:
-            return id(self.prompt), self.correction and self.correction.identity()
+            return id(self.prompt), self.correction and self.correction.identity
         read = self.read
         return (
             tuple((id(entry.features), slot) for entry, slot in read.spatial),
@@ -90,7 +85,7 @@ class RowRequest:
     def shape(self) -> Hashable:
         """Equal for requests that fit in one batch."""
         if self.prompt is not None:
-            return "prompt", self.correction is None
+            return "prompt", self.correction is None, self.correction and self.correction.conditioned is None
         read = self.read
         return len(read.spatial), len(read.pointers), read.gain is None, read.bias is None, self.measured
 
@@ -144,14 +139,13 @@ def _predict_batch(network: Network, features: Features, requests: Sequence[RowR
 def _prompt_batch(
     network: Network, features: Features, prompts: Sequence[Prompt], corrections: Sequence[Correction | None]
 ) -> Candidates:
-    """Prompts that all start afresh, or all correct what was tracked."""
+    """Prompts that all start afresh, all correct what was prompted, or all correct what was tracked."""
     corrected = [correction for correction in corrections if correction is not None]
     if not corrected:
         return network.prompt(features, prompts)
-    conditioned = torch.cat([correction.conditioned() for correction in corrected])
-    return network.prompt(
-        features, prompts, conditioned, torch.cat([correction.previous() for correction in corrected])
-    )
+    conditioned = [one.conditioned for one in corrected if one.conditioned is not None]
+    previous = torch.cat([one.previous for one in corrected])
+    return network.prompt(features, prompts, torch.cat(conditioned) if conditioned else None, previous)
 
 
 def to_host(predictions: Iterable[tuple[RowPrediction, int]], size: Size) -> list[HostPrediction]:

@@ -60,7 +60,8 @@ class Tracker:
     ) -> tuple[State, Result]:
         """One frame: prompted objects start here or are corrected, the others are tracked.
 
-        `removed` objects are forgotten first, so that a prompt starts them afresh; `truth` (bool masks at video size) reaches privileged policies only.
+        `removed` objects are forgotten first, so that a prompt starts them afresh; `truth` (bool masks at video size)
+        reaches privileged policies only.
         """
         frame = Frame(features.image, prompts or {}, removed, truth or {})
         states, results = advance({"": self}, {"": state}, features, frame)
@@ -136,7 +137,7 @@ def absorb(
     """Prompts of one frame for all trackers, before that frame is reached: remembered now, shown then."""
     network, frame = next(iter(trackers.values())).network, Frame(features.image, prompts)
     rows = [
-        _prompt_row(name, tracker, states[name], key, prompt)
+        _prompt_row(name, tracker, states[name], key, prompt, features.query.frame)
         for name, tracker in trackers.items()
         for key, prompt in prompts.items()
     ]
@@ -169,24 +170,24 @@ class _Row:
 
 
 def _rows(name: str, tracker: Tracker, state: State, features: Features, frame: Frame) -> Iterator[_Row]:
-    """Every branch that is tracked on this frame, then every object that a prompt starts afresh."""
+    """Every branch that is tracked on this frame, then every object that a prompt shows."""
     policy, query = tracker.policy, features.query
-    fresh = [key for key, prompt in frame.prompts.items() if not (prompt.refine and key in state.objects)]
-    for key, branches in state.objects.items():
-        if key in fresh or (query.frame, key) in state.given:
-            continue
-        for branch in branches:
+    given = {key for at, key in state.given if at == query.frame}
+    tracked = {key for key in state.objects.keys() - given if key not in frame.prompts or frame.prompts[key].refine}
+    for key in (key for key in state.objects if key in tracked):
+        for branch in state.objects[key]:
             read = policy.read(branch.memory, query)
             yield _Row(name, tracker, key, branch, RowRequest(read, tracker.presence_threshold, policy.measures))
-    for key in fresh:
-        yield _prompt_row(name, tracker, state, key, frame.prompts[key])
+    for key in (key for key in frame.prompts if key not in tracked):
+        yield _prompt_row(name, tracker, state, key, frame.prompts[key], query.frame)
 
 
-def _prompt_row(name: str, tracker: Tracker, state: State, key: int, prompt: Prompt) -> _Row:
-    """A prompt joins the best branch of its object, or starts one."""
-    known = state.objects.get(key)
+def _prompt_row(name: str, tracker: Tracker, state: State, key: int, prompt: Prompt, frame: int) -> _Row:
+    """A prompt joins the best branch of its object, or starts one; it may correct one that was absorbed before."""
+    known, given = state.objects.get(key), state.given.get((frame, key))
     branch = known[0] if known else Branch(tracker.policy.init(), tracker.motion.init())
-    return _Row(name, tracker, key, branch, RowRequest(prompt=prompt))
+    correction = Correction(given.track.logits[None], None, given) if given is not None and prompt.refine else None
+    return _Row(name, tracker, key, branch, RowRequest(prompt=prompt, correction=correction))
 
 
 # ----------------------------------------------------------------------------------------------------------- predict
@@ -286,7 +287,7 @@ def _correct(
     rows = []
     for index in at:
         row, tracked = choices[index].row, choices[index].observation
-        request = RowRequest(prompt=corrections[row.key], correction=Correction(tracked.host, tracked.mask))
+        request = RowRequest(prompt=corrections[row.key], correction=Correction.of(tracked.host, tracked.mask))
         rows.append(replace(row, request=request))
     hosts, computed = _predict(network, features, rows)
     result = list(choices)

@@ -1,7 +1,7 @@
 """The loop: lockstep equals separate runs, identical rows run once, objects come and go, truth stays with oracles."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -151,6 +151,32 @@ def test_absorbed_prompts_are_attended_before_their_frame() -> None:
     absorbed = {0: Frame(IMAGE, {1: PROMPT}), 8: Frame(IMAGE, {1: square(12)})}
     results = [step[""] for step in lockstep({"": Tracker(network, Sam2())}, video({}), LENGTH, absorbed)]
     assert results[1].tracks[1].memory.spatial == ((0, -1), (8, -1))
+    assert results[8].tracks[1].scores.prompted and 8 not in network.asked
+    assert results[9].tracks[1].memory.spatial == ((0, -1), (8, -1), (3, 5), (4, 4), (5, 3), (6, 2), (7, 1))
+
+
+@dataclass
+class Recorder(ScriptedNetwork):
+    """Keeps what each correction was given."""
+
+    corrected: list[tuple[bool, torch.Tensor]] = field(default_factory=list)
+
+    def prompt(self, features, prompts, conditioned=None, previous=None):
+        if previous is not None:
+            self.corrected.append((conditioned is not None, previous))
+        return super().prompt(features, prompts, conditioned, previous)
+
+
+def test_a_correction_on_the_frame_of_an_absorbed_prompt_corrects_what_it_shows() -> None:
+    plain = scripted()
+    network = Recorder(plain.script, plain.input_size, plain.video_size)
+    absorbed = {0: Frame(IMAGE, {1: PROMPT}), 8: Frame(IMAGE, {1: square(12)})}
+    frames = video({8: {1: replace(square(20), refine=True)}})
+    results = [step[""] for step in lockstep({"": Tracker(network, Sam2())}, frames, LENGTH, absorbed)]
+    (corrected,) = network.corrected
+    shown = network.prompt(network.encode(IMAGE, 8, LENGTH), [square(12)]).logits[0]
+    assert not corrected[0] and torch.equal(corrected[1], shown)  # without memory, as the prompt itself
+    assert results[8].tracks[1].box == (20.0, 20.0, 28.0, 28.0)
     assert results[8].tracks[1].scores.prompted and 8 not in network.asked
     assert results[9].tracks[1].memory.spatial == ((0, -1), (8, -1), (3, 5), (4, 4), (5, 3), (6, 2), (7, 1))
 
