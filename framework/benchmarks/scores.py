@@ -12,8 +12,9 @@ from typing import Literal
 import numpy as np
 
 from framework.benchmarks.predictions import Empty, box_rows, label_maps, object_masks, regions
-from framework.data.readers.boxes import BoxSequence
-from framework.data.readers.vos import LabelSequence, LvosSequence, MaskSequence
+from framework.data.readers.box_sequence import BoxSequence
+from framework.data.readers.mask_sequence import LabelSequence, MaskSequence
+from framework.data.readers.vos import LvosSequence
 from framework.data.readers.vot import VotSequence
 from framework.data.sequence import DataSet, VideoSequence
 from framework.errors import InputError

@@ -10,7 +10,7 @@ A prompt file is a list; each item is one prompt of one object on one frame:
     ]
 
 ``frame`` is 0 where it is not given, ``object`` 1; file names are relative to the JSON file. A mask file without an
-``object`` may hold several: every palette index (or grey level) other than 0 is one object. Box edges and points are
+``object`` may hold several (`framework.data.label_image`). Box edges and points are
 pixels of the video, xmax and ymax exclusive. Labels are 1 inside and 0 outside the object, 1 where they are not given.
 Points (or a box) for an object that is tracked already correct what was tracked on that frame; ``"refine": false``
 starts it afresh from them.
@@ -23,15 +23,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Integer
-from PIL import Image, UnidentifiedImageError
+from jaxtyping import Bool
 
+from framework.data.label_image import object_numbers, read_label_image
+from framework.data.text import read_text
 from framework.errors import InputError
 from framework.types import Prompt, Size
 
 FIELDS = ("object", "frame", "mask", "box", "points", "labels", "refine", "remove")
-MOST_OBJECTS = 64
-"""A mask file with more levels than this was smoothed or compressed."""
 ADVICE = "give prompt.mask=FILE, prompt.box=[xmin,ymin,xmax,ymax], prompt.points=[[x,y]] or prompts=FILE.json"
 
 
@@ -120,46 +119,20 @@ def schedule(placed: Iterable[Placed], size: Size, length: int | None) -> Schedu
 
 
 def read_masks(path: Path) -> dict[int, Bool[np.ndarray, "Hv Wv"]]:
-    """Object id -> mask of a palette or greyscale PNG.
-
-    Palette indices and grey levels are ids; an image of one grey level besides black is one object, 1. Index 255 of a
-    palette image marks pixels left out (void). Raises InputError when the file is unreadable, coloured, or empty.
-    """
-    ids, palette = _read_ids(path)
-    found = [int(value) for value in np.unique(ids) if value and not (palette and value == 255)]
-    if not found:
+    """Object id -> mask of a mask file (`framework.data.label_image`). Raises InputError when it is empty."""
+    image = read_label_image(path)
+    numbers = object_numbers(image.found, image.palette)
+    if not numbers:
         raise InputError(f"{path}: the mask is empty; paint the object with any value but 0")
-    if len(found) > MOST_OBJECTS:
-        raise InputError(f"{path}: {len(found)} grey levels; a mask has one per object and no smoothed or JPEG edges")
-    if len(found) == 1 and not palette:
-        return {1: ids == found[0]}
-    return {value: ids == value for value in found}
-
-
-def _read_ids(path: Path) -> tuple[Integer[np.ndarray, "Hv Wv"], bool]:
-    try:
-        with Image.open(path) as image:
-            if image.format == "JPEG":
-                raise InputError(f"{path}: JPEG blurs masks into more objects; save it as a palette or greyscale PNG")
-            palette = image.mode == "P"
-            values = np.array(image.convert("RGB") if image.mode in ("RGBA", "CMYK", "YCbCr") else image)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such mask; give a PNG of the video's size") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as an image ({error}); give a PNG of the video's size") from error
-    if values.ndim == 3:
-        if not (values[..., :1] == values).all():
-            raise InputError(f"{path}: the mask is a colour image; save it as a palette or greyscale PNG")
-        values = values[..., 0]
-    return values.astype(np.int64), palette
+    return {number: image.values == value for value, number in numbers.items()}
 
 
 def _read_file(path: Path) -> list[Placed]:
     try:
-        items = json.loads(path.read_text())
+        items = json.loads(read_text(path))
     except FileNotFoundError:
         raise InputError(f"{path}: no such prompt file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error}); correct the file") from error
     if not isinstance(items, list):
         raise InputError(f'{path}: must be a list of prompts, such as [{{"object": 1, "box": [10, 20, 90, 80]}}]')

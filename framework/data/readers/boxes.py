@@ -4,76 +4,17 @@ Coordinates are kept as published: x, y, width, height in pixels, whatever pixel
 result does. Tracking starts from the box of the first frame, or from masks made of it beforehand (`init_masks`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
 
-from framework.data.readers.release import ImageSequence, PublicData, Release, read_binary_mask, read_flags, read_rows
+from framework.data.readers.box_sequence import BoxSequence, BoxTruth
+from framework.data.readers.release import ImageSequence, PublicData, Release, read_flags
+from framework.data.text import NUMBER, read_lines, read_rows
 from framework.errors import InputError
-from framework.types import Box, Prompt
-
-TARGET = 1
-"""Object id of the one object."""
-
-
-@dataclass(frozen=True, slots=True)
-class BoxTruth:
-    """The annotation of one video, one row per frame or, where it is kept secret, for the first frame only."""
-
-    rows: Float[np.ndarray, "T 4"]
-    """x, y, width, height; NaN where unknown or, with `visible` False, where there is nothing to annotate."""
-    visible: Bool[np.ndarray, " T"] | None = None
-    """None: the data do not say."""
-    cover: Int[np.ndarray, " T"] | None = None
-    """Visible eighths of the object (GOT-10k)."""
-
-    def until(self, length: int, name: str) -> "BoxTruth":
-        """One row per frame; rows that are secret are NaN. Raises InputError for any other length."""
-        if len(self.rows) == length:
-            return self
-        if len(self.rows) != 1:
-            raise InputError(f"{name}: {len(self.rows)} boxes for {length} frames; unpack the data again")
-        rows = np.full((length, 4), np.nan)
-        rows[0] = self.rows[0]
-        return BoxTruth(rows)
-
-
-def box_of(truth: BoxTruth, index: int) -> dict[int, Box | None]:
-    """The object's box on a frame, None where it is absent; {} where it is unknown."""
-    x, y, width, height = truth.rows[index].tolist()
-    if truth.visible is not None and not truth.visible[index]:
-        return {TARGET: None}
-    if np.isnan(truth.rows[index]).any():
-        return {}
-    return {TARGET: (x, y, x + width, y + height) if width > 0 and height > 0 else None}
-
-
-@dataclass(frozen=True)
-class BoxSequence(ImageSequence):
-    """One video with the box of one object."""
-
-    read: Callable[[], BoxTruth] = lambda: BoxTruth(np.zeros((0, 4)))
-    init_mask: Path | None = None
-    """PNG of the object on the first frame; takes the place of the box."""
-
-    @cached_property
-    def annotation(self) -> BoxTruth:
-        return self.read().until(self.length, self.name)
-
-    def truth_boxes(self, index: int) -> Mapping[int, Box | None]:
-        return box_of(self.annotation, index)
-
-    def prompts(self) -> Mapping[int, Mapping[int, Prompt]]:
-        if self.init_mask is not None:
-            return {0: {TARGET: Prompt(mask=read_binary_mask(self.init_mask))}}
-        x, y, width, height = self.annotation.rows[0].tolist()
-        if not (width > 0 and height > 0):
-            raise InputError(f"{self.name}: the first frame has no box to start from; unpack the data again")
-        return {0: {TARGET: Prompt(box=(x, y, x + width, y + height))}}
 
 
 @dataclass(frozen=True)
@@ -99,7 +40,7 @@ class BoxData(PublicData):
 
 
 def read_lasot(folder: Path) -> BoxTruth:
-    rows = read_rows(folder / "groundtruth.txt")
+    rows = read_rows(folder / "groundtruth.txt", 4)
     hidden = [read_flags(folder / name) > 0 for name in ("full_occlusion.txt", "out_of_view.txt")]
     if any(len(flags) != len(rows) for flags in hidden):
         raise InputError(f"{folder}: {len(rows)} boxes but {' and '.join(str(len(f)) for f in hidden)} absence flags")
@@ -166,7 +107,7 @@ class LasotExtension(BoxData):
 
 
 def read_got10k(folder: Path) -> BoxTruth:
-    rows = read_rows(folder / "groundtruth.txt")
+    rows = read_rows(folder / "groundtruth.txt", 4)
     if not (folder / "cover.label").exists():
         return BoxTruth(rows)
     cover = read_flags(folder / "cover.label")
@@ -243,7 +184,7 @@ class TrackingNet(BoxData):
 
 
 def read_boxes(path: Path) -> BoxTruth:
-    return BoxTruth(read_rows(path))
+    return BoxTruth(read_rows(path, 4))
 
 
 # ---- OTB
@@ -262,7 +203,7 @@ OTB_OMITTED = {"Tiger1": 5}
 
 
 def read_otb(path: Path, omitted: int) -> BoxTruth:
-    return BoxTruth(read_rows(path)[omitted:])
+    return BoxTruth(read_rows(path, 4)[omitted:])
 
 
 @dataclass(frozen=True)
@@ -298,7 +239,7 @@ class Otb(BoxData):
         path, video = self.annotations[name], self.annotations[name].parent.name
         omitted, order = OTB_OMITTED.get(video, 0), OTB_SPANS.get(video)
         if omitted:
-            order = range(omitted, omitted + len(read_rows(path)[omitted:]))
+            order = range(omitted, omitted + len(read_rows(path, 4)[omitted:]))
         return self.sequence_of(name, path.parent / "img", partial(read_otb, path, omitted), order)
 
 
@@ -310,10 +251,11 @@ def read_nfs(path: Path, frames: int) -> BoxTruth:
 
     A 30 fps video takes every eighth row; a row or frame too many at the end is dropped, as in the got-10k toolkit.
     """
-    try:
-        edges = np.array([[float(v) for v in line.split()[1:5]] for line in path.read_text().splitlines() if line])
-    except (FileNotFoundError, ValueError) as error:
-        raise InputError(f"{path}: no annotation that can be read ({error}); unpack the data again") from None
+    lines = [line.split() for line in read_lines(path)]
+    for number, fields in enumerate(lines, 1):
+        if len(fields) < 5 or not all(NUMBER.fullmatch(field) for field in fields[1:5]):
+            raise InputError(f"{path}, line {number}: no four edges of a box; unpack the data again")
+    edges = np.array([[float(field) for field in fields[1:5]] for fields in lines]).reshape(-1, 4)
     if abs(len(edges) / frames - 8) < 1:
         edges = edges[::8]
     edges = edges[:frames] if len(edges) - frames == 1 else edges
@@ -383,7 +325,7 @@ UAV_PARTS = {
 
 def read_uav(path: Path) -> BoxTruth:
     """Rows of NaN are frames without the target."""
-    rows = read_rows(path)
+    rows = read_rows(path, 4)
     return BoxTruth(rows, ~np.isnan(rows).any(axis=1))
 
 
@@ -409,7 +351,7 @@ class Uav123(BoxData):
         video, _, part = name.rpartition("_")
         if video in UAV_PARTS and part.isdigit():
             start = UAV_PARTS[video][int(part) - 1] - 1
-            order = range(start, start + len(read_rows(path)))
+            order = range(start, start + len(read_rows(path, 4)))
         else:
-            video, order = name, range(len(read_rows(path)))
+            video, order = name, range(len(read_rows(path, 4)))
         return self.sequence_of(name, self.folder / "data_seq" / "UAV123" / video, partial(read_uav, path), order)

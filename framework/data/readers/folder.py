@@ -2,10 +2,11 @@
 
     <sequence>/*.jpg or *.png          the frames, or in <sequence>/frames/
     <sequence>/prompts.json            where objects start (see `framework.data.prompts`)
-    <sequence>/masks/<frame>.png       true masks of some or all frames: palette or grey PNGs, value = object number
-    <sequence>/boxes.txt               or the true boxes of one object: x, y, width, height per frame; NaN is unknown
+    <sequence>/masks/<frame>.png       true masks of some or all frames (`framework.data.label_image`)
+    <sequence>/boxes.txt               or the true boxes of one object: x, y, width, height per frame; NaN is unknown,
+                                       a size of 0 is an object that is not there
 
-Without prompts.json, each object starts from its first mask, or else the one object from its first box.
+Without prompts.json, each object starts from its first mask, or else the one object from its first known box.
 """
 
 from collections.abc import Mapping
@@ -13,11 +14,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from framework.data.prompts import read_prompts, schedule
-from framework.data.readers.boxes import TARGET, BoxTruth, box_of
-from framework.data.readers.release import PublicData, Release, read_rows
-from framework.data.readers.vos import LabelSequence
-from framework.data.sources.image_folder import IMAGE_SUFFIXES
+from framework.data.readers.box_sequence import TARGET, BoxTruth, box_of, seen
+from framework.data.readers.mask_sequence import LabelSequence
+from framework.data.readers.release import PublicData, Release
+from framework.data.sources.image_folder import image_names
+from framework.data.text import read_rows
 from framework.errors import InputError
 from framework.types import Box, Prompt
 
@@ -31,12 +35,32 @@ class FolderSequence(LabelSequence):
 
     @cached_property
     def annotation(self) -> BoxTruth | None:
-        return BoxTruth(read_rows(self.boxes)).until(self.length, self.name) if self.boxes is not None else None
+        if self.boxes is None:
+            return None
+        rows = read_rows(self.boxes, 4)
+        turned = np.flatnonzero((rows[:, 2] < 0) != (rows[:, 3] < 0))  # both below 0 mark a box that is not there
+        if len(turned):
+            raise InputError(f"{self.boxes}, line {turned[0] + 1}: width or height is below 0: correct the file")
+        return BoxTruth(rows).until(self.length, self.name)
+
+    @cached_property
+    def plan(self) -> Mapping[int, Mapping[int, Prompt]] | None:
+        """What the prompt file says; None without one."""
+        if self.prompt_file is None:
+            return None
+        plan = schedule(read_prompts(file=str(self.prompt_file)), self.size, self.length)
+        if plan.removed:
+            raise InputError(f"{self.prompt_file}: a data set keeps its objects to the end; drop 'remove'")
+        return plan.prompts
+
+    @property
+    def known(self) -> frozenset[int]:
+        return frozenset(key for given in (self.plan or {}).values() for key in given)
 
     @cached_property
     def starts(self) -> dict[int, int]:
-        if self.prompt_file is None:
-            return super().starts if self.annotated else {TARGET: 0}
+        if self.plan is None and self.annotated:
+            return super().starts
         starts: dict[int, int] = {}
         for frame, given in sorted(self.prompts().items()):
             for key in given:
@@ -44,17 +68,30 @@ class FolderSequence(LabelSequence):
         return starts
 
     def prompts(self) -> Mapping[int, Mapping[int, Prompt]]:
-        if self.prompt_file is not None:
-            plan = schedule(read_prompts(file=str(self.prompt_file)), self.size, self.length)
-            if plan.removed:
-                raise InputError(f"{self.prompt_file}: a data set keeps its objects to the end; drop 'remove'")
-            return plan.prompts
-        if self.annotated:
+        if self.annotated and self.plan is None:
             return super().prompts()
-        box = self.truth_boxes(0).get(TARGET)
-        if box is None:
+        if self.plan is not None:
+            return self.fitting_plan
+        boxes = ((index, self.truth_boxes(index).get(TARGET)) for index in range(self.length))
+        first = next(((index, box) for index, box in boxes if box is not None), None)
+        if first is None:
             raise InputError(f"{self.name}: nothing says where the object is; add prompts.json, masks/ or boxes.txt")
-        return {0: {TARGET: Prompt(box=box)}}
+        return {first[0]: {TARGET: Prompt(box=seen(first[1], self.size, self.name))}}
+
+    @cached_property
+    def fitting_plan(self) -> Mapping[int, Mapping[int, Prompt]]:
+        """What the prompt file says. Raises InputError for a truth that cannot be that of its objects."""
+        if self.annotated:
+            occurring = {n for index in self.annotated for n in np.unique(self.labels(index)).tolist()}
+            for key in sorted(self.known - occurring):
+                there = ", ".join(map(str, sorted(occurring - {0}))) or "none"
+                raise InputError(
+                    f"{self.prompt_file}: object {key} is on none of the masks in {self.annotations} (objects there: "
+                    f"{there}); give it its number, or leave the masks out"
+                )
+        if self.annotation is not None and self.known - {TARGET}:
+            raise InputError(f"{self.boxes} is of object {TARGET}, but {self.prompt_file} has others: drop one of them")
+        return self.plan or {}
 
     def truth_boxes(self, index: int) -> Mapping[int, Box | None]:
         return {} if self.annotation is None else box_of(self.annotation, index)
@@ -81,9 +118,15 @@ class AnyFolder(PublicData):
         return f"{self.folder.resolve().name}-v{self.version}"
 
     def listed(self) -> list[str]:
-        if frames(self.folder) is not None:
-            return [self.folder.resolve().name]
-        return [name for name in self.release.folders(self.folder) if frames(self.folder / name) is not None]
+        others = [name for name in self.release.folders(self.folder) if frames(self.folder / name) is not None]
+        if frames(self.folder) is None:
+            return others
+        if sequences := [name for name in others if is_sequence(self.folder / name)]:
+            raise InputError(
+                f"{self.folder} holds images and the sequence {sequences[0]}: move the images away, or give "
+                f"data.root={self.folder / sequences[0]}"
+            )
+        return [self.folder.resolve().name]
 
     def open(self, name: str) -> FolderSequence:
         folder = self.folder if frames(self.folder) is not None else self.folder / name
@@ -103,7 +146,9 @@ class AnyFolder(PublicData):
 
 def frames(folder: Path) -> Path | None:
     """Where a sequence's folder keeps its frames; None when it has none."""
-    for place in (folder / "frames", folder):
-        if place.is_dir() and any(path.suffix.lower() in IMAGE_SUFFIXES for path in place.iterdir()):
-            return place
-    return None
+    return next((place for place in (folder / "frames", folder) if place.is_dir() and image_names(place)), None)
+
+
+def is_sequence(folder: Path) -> bool:
+    """Whether a folder holds more than images."""
+    return any((folder / name).exists() for name in ("frames", "masks", "prompts.json", "boxes.txt"))

@@ -1,6 +1,5 @@
 """What the readers of public data sets share: where a set comes from, its list of videos, videos of image files."""
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +8,14 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
-from PIL import Image, UnidentifiedImageError
+from jaxtyping import Bool, Int, UInt8
 
 from framework.data.sequence import VideoSequence
-from framework.data.sources.image_folder import ImageFolder, natural
+from framework.data.sources.file_order import natural
+from framework.data.sources.image_folder import ImageFolder
+from framework.data.text import read_rows, read_text
 from framework.errors import InputError
 from framework.types import Size
-
-VOID = 255
-"""Label of pixels that belong to nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Release:
 
     def lines(self, path: Path) -> list[str]:
         """Lines of a text file that is part of the release, without empty ones."""
-        return [line.strip() for line in self.first([path]).read_text().splitlines() if line.strip()]
+        return [line.strip() for line in read_text(self.first([path])).splitlines() if line.strip()]
 
     def folders(self, path: Path) -> list[str]:
         """Names of the folders in a folder, in natural order."""
@@ -168,54 +165,19 @@ class ImageSequence:
     def attributes(self, index: int) -> frozenset[str]:
         return frozenset()
 
+    def check(self, path: Path, shape: tuple[int, ...]) -> None:
+        """Raises InputError for a mask of another size than the frames."""
+        if shape != self.size:
+            height, width = self.size
+            raise InputError(f"{path} is {shape[1]}x{shape[0]} but the frames of {self.name} are {width}x{height}")
+
     def truth(self, index: int) -> Mapping[int, Bool[np.ndarray, "Hv Wv"]]:
         return {}
 
 
-def read_rows(path: Path) -> Float[np.ndarray, "N K"]:
-    """Numbers of a text file, one row per line, separated by commas, tabs or blanks; NaN as written.
-
-    Raises InputError for a missing file, anything but numbers, and rows of different lengths.
-    """
-    try:
-        lines = [line.strip() for line in path.read_text().splitlines()]
-        rows = [[float(value) for value in re.split(r"[,\s]+", line.strip(", "))] for line in lines if line]
-        return np.array(rows, dtype=np.float64).reshape(len(rows), len(rows[0]) if rows else 0)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such annotation; unpack the data again") from None
-    except ValueError as error:
-        raise InputError(f"{path}: not rows of numbers ({error}); unpack the data again") from None
-
-
 def read_flags(path: Path) -> Int[np.ndarray, " T"]:
-    """Whole numbers of a text file, in one row or one column."""
-    return read_rows(path).ravel().astype(np.int64)
-
-
-def read_labels(path: Path) -> UInt8[np.ndarray, "Hv Wv"]:
-    """Object number of every pixel of a palette or greyscale PNG; void (255) as background.
-
-    Raises InputError when the file is missing, unreadable or coloured.
-    """
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("P", "L", "1"):
-                raise InputError(f"{path}: a {image.mode} image holds no object numbers; give a palette PNG")
-            labels = np.array(image, dtype=np.uint8)
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such annotation; unpack the data again") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as an image ({error}); unpack the data again") from error
-    labels[labels == VOID] = 0
-    return labels
-
-
-def read_binary_mask(path: Path) -> Bool[np.ndarray, "Hv Wv"]:
-    """Where a one-object PNG is not black."""
-    try:
-        with Image.open(path) as image:
-            return np.array(image.convert("L") if image.mode not in ("P", "L", "1") else image) > 0
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such mask; unpack the data again") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as an image ({error}); unpack the data again") from error
+    """Whole numbers of a text file, in one row or one column. Raises InputError for others."""
+    flags = read_rows(path).ravel()
+    if (flags % 1 != 0).any():
+        raise InputError(f"{path}: not whole numbers; unpack the data again")
+    return flags.astype(np.int64)

@@ -1,7 +1,8 @@
-"""Data sets annotated with masks: DAVIS-2017, YouTube-VOS, MOSE, SA-V, LVOS.
+"""Data sets annotated with masks: DAVIS-2016 and 2017, YouTube-VOS, MOSE, SA-V, LVOS.
 
-All but SA-V keep one palette PNG per annotated frame, named like the frame, whose values are object numbers (0 is
-background, 255 nobody's). SA-V keeps one black-and-white PNG per object and annotated frame, so objects may overlap.
+All but SA-V keep one PNG per annotated frame, named like the frame, whose values are object numbers (0 is background,
+255 nobody's; in DAVIS-2016, which has one object in a video, 255 is the object). SA-V keeps one black-and-white PNG per
+object and annotated frame, so objects may overlap.
 """
 
 import json
@@ -9,121 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 
-from framework.data.readers.release import ImageSequence, PublicData, Release, read_binary_mask, read_labels
-from framework.data.sources.image_folder import natural
+from framework.data.label_image import read_label_image
+from framework.data.readers.mask_sequence import LabelSequence, MaskSequence
+from framework.data.readers.release import PublicData, Release
+from framework.data.sources.image_folder import image_files
+from framework.data.text import read_text
 from framework.errors import InputError
 from framework.metrics.vos import Span
-from framework.types import Prompt
-
-PromptRule = Literal["first frame", "first appearance", "listed"]
-"""Which objects are tracked: those of the first annotated frame; every one from where it is first annotated; or every
-one from the frame that a list of the data set names."""
-
-
-@dataclass(frozen=True)
-class MaskSequence(ImageSequence):
-    """A video whose objects each start on one frame, with a mask. Readers say where masks are."""
-
-    hidden: bool = False
-    """Only masks to start from are public, so nothing is scored."""
-    wanted: frozenset[str] | None = None
-    """Names of the frames that results are asked for; None: all."""
-
-    @cached_property
-    def starts(self) -> dict[int, int]:
-        """Object id -> frame of its prompt. Masks are read again when asked for: those of many videos fill memory."""
-        raise NotImplementedError
-
-    def mask(self, key: int, index: int) -> Bool[np.ndarray, "Hv Wv"] | None:
-        """True mask of an object; None on a frame that is not annotated."""
-        raise NotImplementedError
-
-    def prompts(self) -> Mapping[int, Mapping[int, Prompt]]:
-        prompts: dict[int, dict[int, Prompt]] = {}
-        for key, start in self.starts.items():
-            mask = self.mask(key, start)
-            if mask is None or not mask.any():
-                raise InputError(f"{self.name}: object {key} has no mask on frame {start}; unpack the data again")
-            prompts.setdefault(start, {})[key] = Prompt(mask=mask)
-        return prompts
-
-    def truth(self, index: int) -> Mapping[int, Bool[np.ndarray, "Hv Wv"]]:
-        """Masks of the objects that have appeared; of a hidden truth, those that tracking starts from."""
-        masks = {key: self.mask(key, index) for key in self.appeared(index)}
-        return {key: mask for key, mask in masks.items() if mask is not None}
-
-    def appeared(self, index: int) -> list[int]:
-        """Objects whose mask on a frame may be known."""
-        starts = self.starts.items()
-        return [key for key, start in starts if start == index or (start < index and not self.hidden)]
-
-    def frame_name(self, index: int) -> str | None:
-        name = self.images.files[self.positions[index]].stem
-        return name if self.wanted is None or name in self.wanted else None
-
-    def check(self, path: Path, shape: tuple[int, ...]) -> None:
-        """Raises InputError for a mask of another size than the frames."""
-        if shape != self.size:
-            height, width = self.size
-            raise InputError(f"{path} is {shape[1]}x{shape[0]} but the frames of {self.name} are {width}x{height}")
-
-    def frames_named(self) -> dict[str, int]:
-        """File name -> frame."""
-        return {self.images.files[position].stem: index for index, position in enumerate(self.positions)}
-
-
-@dataclass(frozen=True)
-class LabelSequence(MaskSequence):
-    """One palette PNG per annotated frame."""
-
-    annotations: Path = Path()
-    prompted: PromptRule = "first frame"
-    listed: Mapping[int, str] = field(default_factory=dict)
-    """Object id -> name of the frame of its prompt, where the data set lists them."""
-
-    @cached_property
-    def annotated(self) -> dict[int, Path]:
-        """Frame -> file."""
-        frames = self.frames_named()
-        files = sorted(self.annotations.glob("*.png"), key=natural) if self.annotations.is_dir() else []
-        return {frames[path.stem]: path for path in files if path.stem in frames}
-
-    @cached_property
-    def starts(self) -> dict[int, int]:
-        if self.prompted == "listed":
-            frames = self.frames_named()
-            missing = [name for name in self.listed.values() if name not in frames]
-            if missing:
-                raise InputError(f"{self.name}: an object starts on frame {missing[0]}, which is not there")
-            return {key: frames[name] for key, name in self.listed.items()}
-        starts: dict[int, int] = {}
-        for index in list(self.annotated)[: 1 if self.prompted == "first frame" else None]:
-            for key in np.unique(read_labels(self.annotated[index])).tolist():
-                if key:
-                    starts.setdefault(key, index)
-        if not starts:
-            raise InputError(f"{self.name}: no object is annotated in {self.annotations}; unpack the data again")
-        return starts
-
-    def labels(self, index: int) -> UInt8[np.ndarray, "Hv Wv"]:
-        """Object number of every pixel of an annotated frame."""
-        labels = read_labels(self.annotated[index])
-        self.check(self.annotated[index], labels.shape)
-        return labels
-
-    def mask(self, key: int, index: int) -> Bool[np.ndarray, "Hv Wv"] | None:
-        return self.labels(index) == key if index in self.annotated else None
-
-    def truth(self, index: int) -> Mapping[int, Bool[np.ndarray, "Hv Wv"]]:
-        keys = self.appeared(index) if index in self.annotated else []
-        labels = self.labels(index) if keys else None
-        return {} if labels is None else {key: labels == key for key in keys}
-
 
 # ---- DAVIS
 
@@ -161,6 +59,53 @@ class Davis(PublicData):
     def open(self, name: str) -> LabelSequence:
         images, labels = (self.folder / kind / self.resolution / name for kind in ("JPEGImages", "Annotations"))
         return LabelSequence(name, images, hidden=self.split.startswith("test"), annotations=labels)
+
+
+@dataclass(frozen=True)
+class Davis2016(PublicData):
+    """DAVIS-2016 (Perazzi et al., CVPR 2016): one object in a video, masks of 0 and 255.
+
+    The sequences of a split are those of its list, and all that are there where the data come without lists.
+
+    Args:
+        split: val, train or trainval.
+        resolution: 480p or 1080p.
+    """
+
+    split: str = "val"
+    resolution: str = "480p"
+
+    release = Release(
+        "DAVIS-2016",
+        "https://davischallenge.org/davis2016/code.html",
+        "which holds {JPEGImages,Annotations}/480p/<sequence>/00000.{jpg,png} .. and, for splits, "
+        "ImageSets/480p/val.txt",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.one_of("split", "val", "train", "trainval")
+        self.one_of("resolution", "480p", "1080p")
+
+    @property
+    def name(self) -> str:
+        return f"davis2016-{self.split if self.list_file else 'all'}-{self.resolution}"
+
+    @property
+    def list_file(self) -> Path | None:
+        """File with the names of the split's sequences, or of their frames and masks."""
+        places = (self.folder / "ImageSets" / kind / f"{self.split}.txt" for kind in (self.resolution, "480p", "2016"))
+        return next((path for path in places if path.exists()), None)
+
+    def listed(self) -> list[str]:
+        if self.list_file is None:
+            return self.release.folders(self.folder / "JPEGImages" / self.resolution)
+        lines = (line.split()[0] for line in self.release.lines(self.list_file))
+        return [*dict.fromkeys(Path(line).parent.name if "/" in line else line for line in lines)]
+
+    def open(self, name: str) -> LabelSequence:
+        images, labels = (self.folder / kind / self.resolution / name for kind in ("JPEGImages", "Annotations"))
+        return LabelSequence(name, images, annotations=labels)
 
 
 # ---- MOSE
@@ -242,7 +187,7 @@ class YoutubeVos(PublicData):
         images, wanted = sparse, None
         if self.all_frames:
             images = self.release.first([self.folder / f"{self.split}_all_frames" / "JPEGImages" / name])
-            wanted = frozenset(path.stem for path in self.release.first([sparse]).iterdir())
+            wanted = frozenset(path.stem for path in image_files(self.release.first([sparse])))
         objects = self.videos[name]["objects"]
         return LabelSequence(
             name,
@@ -258,7 +203,7 @@ class YoutubeVos(PublicData):
 def read_meta(path: Path) -> Mapping[str, Mapping[str, Any]]:
     """Video -> what a meta file says of it."""
     try:
-        videos = json.loads(path.read_text())["videos"]
+        videos = json.loads(read_text(path))["videos"]
         return {name: {"objects": dict(about["objects"])} for name, about in videos.items()}
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a list of videos with their objects ({error}); unpack the data again") from error
@@ -345,21 +290,19 @@ class SavSequence(MaskSequence):
     @cached_property
     def object_names(self) -> Mapping[int, str]:
         """Folder of every object, as `000`."""
-        folders = sorted(path.name for path in self.annotations.iterdir() if path.is_dir())
-        return dict(enumerate(folders, 1))
+        folders = (path.name for path in self.annotations.iterdir() if path.is_dir() and path.name[0] != ".")
+        return dict(enumerate(sorted(folders), 1))
 
     @cached_property
     def annotated(self) -> dict[int, dict[int, Path]]:
         """Object id -> frame -> file."""
-        frames = self.frames_named()
-        files = {k: sorted((self.annotations / name).glob("*.png")) for k, name in self.object_names.items()}
-        return {k: {frames[path.stem]: path for path in paths if path.stem in frames} for k, paths in files.items()}
+        return {key: self.by_frame(self.annotations / name) for key, name in self.object_names.items()}
 
     @cached_property
     def starts(self) -> dict[int, int]:
         starts = {}
         for key, files in self.annotated.items():
-            starts[key] = next((index for index, path in files.items() if read_binary_mask(path).any()), -1)
+            starts[key] = next((index for index, path in files.items() if read_label_image(path).marked.any()), -1)
             if starts[key] < 0:
                 raise InputError(f"{self.name}: object {self.object_names[key]} is on no frame; unpack the data again")
         return starts
@@ -368,7 +311,7 @@ class SavSequence(MaskSequence):
         path = self.annotated[key].get(index)
         if path is None:
             return None
-        mask = read_binary_mask(path)
+        mask = read_label_image(path).marked
         self.check(path, mask.shape)
         return mask
 

@@ -18,7 +18,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
+from framework.data.readers.box_sequence import seen
 from framework.data.readers.release import ImageSequence, PublicData, Release
+from framework.data.sources.image_folder import image_names
+from framework.data.text import read_lines, read_rows
 from framework.errors import InputError
 from framework.metrics.regions import UNKNOWN, Mask, Polygon, Rectangle, Region, Window, parse_region
 from framework.types import Box, Prompt
@@ -28,9 +31,9 @@ IGNORED = "_ignore"
 
 
 @lru_cache(maxsize=16)
-def read_lines(path: Path) -> tuple[str, ...]:
+def region_lines(path: Path) -> tuple[str, ...]:
     """Lines of a ground-truth file; parsed one by one, for masks of a whole video take much more room."""
-    return tuple(line for line in path.read_text().splitlines() if line.strip())
+    return tuple(read_lines(path))
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,9 @@ class VotSequence(ImageSequence):
 
     def region(self, key: int, index: int) -> Region:
         """Ground truth of an object on a frame of the run; unknown where the file ends early."""
-        lines, position = read_lines(self.truths[key]), self.positions[index]
+        lines, position, frames = region_lines(self.truths[key]), self.positions[index], self.images.length
+        if len(lines) > frames:
+            raise InputError(f"{self.truths[key]}: {len(lines)} regions for {frames} frames; unpack the data again")
         try:
             return parse_region(lines[position]) if position < len(lines) else UNKNOWN
         except InputError as error:
@@ -81,7 +86,8 @@ class VotSequence(ImageSequence):
     def prompts(self) -> Mapping[int, Mapping[int, Prompt]]:
         """Each object's first region that is known and not empty."""
         if self.first_mask is not None:
-            return {0: dict.fromkeys(self.truths, self._prompt(parse_region(read_lines(self.first_mask)[0]), 0))}
+            line = next(iter(region_lines(self.first_mask)), "")
+            return {0: dict.fromkeys(self.truths, self._prompt(parse_region(line), 0))}
         prompts: dict[int, dict[int, Prompt]] = {}
         for key in self.truths:
             start = next((i for i in range(self.length) if not self.region(key, i).empty), None)
@@ -92,11 +98,14 @@ class VotSequence(ImageSequence):
 
     def _prompt(self, region: Region, index: int) -> Prompt:
         if isinstance(region, Mask):
-            return Prompt(mask=self._pixels(region))
+            mask = self._pixels(region)
+            if not mask.any():
+                raise InputError(f"{self.name}: the mask to start from on frame {index} is outside the frames")
+            return Prompt(mask=mask)
         box = region_box(region) if isinstance(region, Rectangle | Polygon) else None
         if box is None:
             raise InputError(f"{self.name}: tracking cannot start from '{region.text}' on frame {index}")
-        return Prompt(box=box)
+        return Prompt(box=seen(box, self.size, self.name))
 
     def _pixels(self, region: Mask) -> Bool[np.ndarray, "Hv Wv"]:
         height, width = self.size
@@ -131,10 +140,15 @@ class VotData(PublicData):
         return VotSequence(name, self.frames(folder), None, name, {1: folder / "groundtruth.txt"})
 
     def frames(self, folder: Path) -> Path:
-        """Folder of the colour images."""
+        """Folder of the colour images: as `sequence` says, by a pattern or a folder; without it (VOT2013 to VOT2017),
+        color/ or the sequence's own folder."""
+        if not (folder / "sequence").exists():
+            own = (folder / "color", folder)
+            return next((place for place in own if place.is_dir() and image_names(place)), own[0])
         lines = self.release.lines(folder / "sequence")
         about = dict(line.split("=", 1) for line in lines if "=" in line)
-        return (folder / about.get("channels.color", "color/%08d.jpg")).parent
+        place = folder / about.get("channels.color", "color/%08d.jpg").strip()
+        return place if place.is_dir() else place.parent
 
 
 @dataclass(frozen=True)
@@ -188,11 +202,8 @@ class VotSt(VotData):
 
     def anchors(self, name: str) -> dict[int, float]:
         """Frame -> above 0 for a run to the end of the video, below 0 for one back to its first frame."""
-        path = self.sequences / name / "anchor.value"
-        try:
-            values = [float(line) for line in self.release.lines(path)]
-        except ValueError:
-            raise InputError(f"{path}: not one number per frame; unpack the data again") from None
+        path = self.release.first([self.sequences / name / "anchor.value"])
+        values = read_rows(path, 1).ravel().tolist()
         anchors = {frame: value for frame, value in enumerate(values) if value != 0}
         if not anchors:
             raise InputError(f"{path}: no anchor to start from; unpack the data again")

@@ -1,6 +1,5 @@
 """A folder of images, one per frame."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,23 +9,48 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from framework.data.sources.file_order import in_order
 from framework.errors import InputError
 from framework.types import Size
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
-def natural(path: Path) -> tuple[list[tuple[int, int | str]], str]:
-    """Sorting key under which frame9 comes before frame10."""
-    parts = [part for part in re.split(r"(\d+)", path.name.lower()) if part]
-    return [(0, int(part)) if part.isdigit() else (1, part) for part in parts], path.name
+def image_names(folder: Path) -> list[Path]:
+    """What counts as an image: PNG and JPEG files of a folder, hidden ones left out, in no order."""
+    return [
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.name[0] != "." and not path.is_dir()
+    ]
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The images of a folder in their order, frames and masks alike; empty when there are none.
+
+    Raises InputError for a broken link and where the order is in doubt (`in_order`).
+    """
+    found = image_names(folder)
+    broken = sorted(path for path in found if path.is_symlink() and not path.exists())
+    if broken:
+        raise InputError(f"{broken[0]} is a link to {broken[0].readlink()}, which is not there: put the file back")
+    return in_order(found)
 
 
 def read_image(path: Path) -> UInt8[np.ndarray, "Hv Wv 3"]:
-    """RGB pixels, turned upright by the orientation that a camera noted (EXIF)."""
+    """RGB pixels, turned upright by the orientation that a camera noted (EXIF); 16 bits are scaled to 8.
+
+    Raises InputError for what is no image of 8 or 16 bits.
+    """
     try:
         with Image.open(path) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode in ("I", "F"):
+                raise InputError(f"{path}: its numbers have no known range; save it with 8 or 16 bits")
+            if upright.mode.startswith("I;16"):
+                grey = np.round(np.array(upright).astype(np.uint16) / 257).astype(np.uint8)
+                return np.repeat(grey[..., None], 3, axis=-1)
+            return np.array(upright.convert("RGB"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such image") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
@@ -35,7 +59,7 @@ def read_image(path: Path) -> UInt8[np.ndarray, "Hv Wv 3"]:
 
 @dataclass(frozen=True)
 class ImageFolder:
-    """PNG and JPEG files of one folder in natural order. Raises InputError when there are none."""
+    """PNG and JPEG files of one folder (`image_files`). Raises InputError when there are none."""
 
     path: Path
     rate: float = 25.0
@@ -43,10 +67,10 @@ class ImageFolder:
     files: Sequence[Path] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        found = [file for file in self.path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
-        if not found:
+        files = image_files(self.path)
+        if not files:
             raise InputError(f"{self.path} holds no {', '.join(IMAGE_SUFFIXES)} files: give a folder of frames")
-        object.__setattr__(self, "files", sorted(found, key=natural))
+        object.__setattr__(self, "files", files)
 
     @property
     def name(self) -> str:

@@ -374,7 +374,7 @@ def test_a_damaged_record_is_a_gap(tmp_path):
     data = write_lasot(tmp_path / "data", "cup-1")
     folder = saved(tmp_path / "out", data, record("cup-1", {1: (PREDICTED, 0)}))
     (folder.path / "cup-1.json.gz").write_bytes(b"half")
-    assert "is damaged" in problems(folder, data)[0]
+    assert problems(folder, data) == ["cup-1: not tracked"]
 
 
 def test_what_a_format_cannot_hold_leaves_nothing_behind(tmp_path):

@@ -69,7 +69,7 @@ def test_damaged_annotation_is_named(tmp_path):
     with pytest.raises(InputError, match="cup-3: 4 boxes for 5 frames"):
         Lasot(str(tmp_path)).sequence(0).prompts()
     write_text(folder / "groundtruth.txt", "1,2,3\n1,2,x\n")
-    with pytest.raises(InputError, match="not rows of numbers"):
+    with pytest.raises(InputError, match=r"groundtruth.txt, line 1: 3 numbers where 4 are needed"):
         Lasot(str(tmp_path)).sequence(0).prompts()
 
 

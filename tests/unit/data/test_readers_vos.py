@@ -162,7 +162,7 @@ def test_damaged_annotation_is_named(tmp_path):
     path = tmp_path / "valid/Annotations/v/00000.png"
     path.parent.mkdir(parents=True)
     Image.new("RGB", (WIDTH, HEIGHT), (1, 2, 3)).save(path)
-    for message in ("a RGB image holds no object numbers", "is 10x10 but the frames of v are 32x24", "no object is"):
+    for message in ("the mask is a colour image", "is 10x10 but the frames of v are 32x24", "no object is"):
         with pytest.raises(InputError, match=message):
             Mose(str(tmp_path)).sequence(0).prompts()
         size = (WIDTH, HEIGHT) if "10x10" in message else (10, 10)

@@ -169,3 +169,24 @@ def test_reading_takes_no_more_memory_the_longer_it_lasts(tmp_path: Path) -> Non
             peaks.append(tracemalloc.get_traced_memory()[1])
     tracemalloc.stop()
     assert peaks[1] < peaks[0] + 200_000
+
+
+def test_what_counts_as_a_frame(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "clip", 3)
+    names = [path.name for path in ImageFolder(folder).files]
+    for name in names:
+        (folder / f"._{name}").write_bytes(b"\0\5\26\7")  # what macOS leaves on other disks
+    (folder / ".hidden.png").write_bytes(b"")
+    (folder / "notes.txt").write_text("no image")
+    (folder / "more.png").mkdir()
+    assert [path.name for path in ImageFolder(folder).files] == names
+    (folder / "frame7.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(InputError, match=r"frame7.png is a link to .*gone.png, which is not there"):
+        open_source(folder)
+
+
+@pytest.mark.parametrize("levels", [(0, 257, 65535), (0, 128, 65407)])
+def test_16_bits_are_scaled_to_8(tmp_path: Path, levels: tuple[int, ...]) -> None:
+    Image.fromarray(np.array([levels] * 2, np.uint16)).save(tmp_path / "0.png")
+    (image,) = ImageFolder(tmp_path).frames()
+    assert image[0].tolist() == [[round(level / 257)] * 3 for level in levels]
