@@ -14,7 +14,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from framework.data.procedural.dataset import Procedural, ProceduralSequence
 from framework.errors import InputError
 
-MOST = 256  # videos of one step at most, so that no two steps share one
+MAX_VIDEOS = 256  # videos of one step at most, so that no two steps share one
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,15 @@ class Curriculum:
         videos: videos per step while memories are given.
         frames: frames per clip while memories are given: the prompted frame and two rounds of queries.
         sequence_videos: videos per sequential step.
-        roll_in: fewest and most frames that a sequence is tracked before it is learned from, prompt included.
+        burn_in: fewest and most frames that a sequence is tracked before it is learned from, prompt included.
         learned: frames at the end of a sequence that are learned from.
         right, sampled, spaced: shares of the sequences that remember only what is right (as an oracle would), a sample
             of the frames, every second or third one; the others remember everything.
         hide: probability, per queried frame, that a tracked object is left out of it (an absent frame).
-        lost: share of steps with given memories in which the newest of them, a different number in every row, saw
-            nothing, as after an occlusion: only what is older tells where the object is.
-        drifted: share of rows with given memories in which the newest of them, a different number in every row, are
-            those of the video's other object: only what is older tells that they are wrong.
+        occlusion: share of steps with given memories in which the newest of them, a different number in every row, saw
+            nothing: only what is older tells where the object is.
+        identity_switch: share of rows with given memories in which the newest of them, a different number in every row,
+            are those of the video's other object: only what is older tells that they are wrong.
         clicks: share of steps in which box and point prompts are trained too.
 
     Raises:
@@ -66,19 +66,19 @@ class Curriculum:
     videos: int = 5
     frames: int = 5
     sequence_videos: int = 3
-    roll_in: Sequence[int] = (5, 20)
+    burn_in: Sequence[int] = (5, 20)
     learned: int = 6
     right: float = 0.32
     sampled: float = 0.1
     spaced: float = 0.08
     hide: float = 0.15
-    lost: float = 0.4
-    drifted: float = 0.2
+    occlusion: float = 0.4
+    identity_switch: float = 0.2
     clicks: float = 0.5
 
     def __post_init__(self) -> None:
-        if max(self.videos, self.sequence_videos) > MOST:
-            raise InputError(f"a step has {MOST} videos at most, not {max(self.videos, self.sequence_videos)}")
+        if max(self.videos, self.sequence_videos) > MAX_VIDEOS:
+            raise InputError(f"a step has {MAX_VIDEOS} videos at most, not {max(self.videos, self.sequence_videos)}")
         if min(shares := (self.right, self.sampled, self.spaced)) < 0 or sum(shares) > 1:
             raise InputError(f"right, sampled and spaced share out the sequences: {shares} exceed 0..1 together")
 
@@ -90,11 +90,11 @@ class Curriculum:
         """Frames per clip of a step; the same in every process."""
         if not sequential:
             return self.frames
-        fewest, most = self.roll_in
+        fewest, most = self.burn_in
         return int(np.random.default_rng((step, 3)).integers(fewest, most, endpoint=True)) + self.learned
 
-    def reach(self, progress: float) -> float:
-        """How far the given memories have grown as hard as they get, 0..1."""
+    def difficulty(self, progress: float) -> float:
+        """How hard given memories have become, 0..1."""
         return min(progress / self.sequential_from, 1.0) if self.sequential_from > 0 else 1.0
 
     def gaps(self, rng: np.random.Generator, progress: float, length: int, sequential: bool) -> np.ndarray:
@@ -103,10 +103,10 @@ class Curriculum:
             gaps = np.full(length - 1, int(rng.choice([1, 1, 2, 3])))
             stale = 0.4
         else:
-            reach = self.reach(progress)
-            longest = 2 + 14 * min(reach / 0.6, 1.0) * rng.random() ** 2
+            difficulty = self.difficulty(progress)
+            longest = 2 + 14 * min(difficulty / 0.6, 1.0) * rng.random() ** 2
             gaps = 1 + rng.integers(0, max(int(longest), 1), length - 1)
-            stale = 0.5 * reach
+            stale = 0.5 * difficulty
         if rng.random() < stale:  # what is remembered lies long ago: only its appearance helps
             gaps[rng.integers(gaps.size)] += int(rng.integers(5, 45))
         return gaps
@@ -145,7 +145,7 @@ class ClipStream(IterableDataset):
         clips: list[tuple[np.ndarray, ...]] = []
         while len(clips) < videos:
             level = str(rng.choice(self.LEVELS, p=self.SHARES))
-            index = (step * MOST + len(clips)) * 64 + self.seed % 64
+            index = (step * MAX_VIDEOS + len(clips)) * 64 + self.seed % 64
             sequence = Procedural("train", level, length=self.LENGTH, size=self.size).sequence(index)
             clips.append(self._clip(rng, sequence, plan.gaps(rng, progress, frames, sequential), sequential))
         images, owners, objects, times = (np.stack(part) for part in zip(*clips, strict=True))

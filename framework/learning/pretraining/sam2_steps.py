@@ -19,7 +19,7 @@ from torch import Tensor
 PROMPTED_SLOT = 6  # row of the temporal code that prompted memories use; rows 0..5 are the newest frame and its elders
 POINTER_SPAN = 15.0  # frames by which pointer distances are divided (SAM2: min(16, video length) - 1)
 POINTERS = 15  # newest frames of which pointers are read, beside the prompt's
-SURE = 10.0  # logit of a mask that is known
+KNOWN_LOGIT = 10.0  # logit of a mask that is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,14 @@ class Decoded:
         return self.iou[:, 1:].argmax(dim=1) + 1
 
     def logit(self, token: Int[Tensor, " R"]) -> Float[Tensor, "R h w"]:
-        return self.logits[_each(token), token]
+        """Of one token per row."""
+        return self.logits[_rows(token), token]
+
+    def pick(self, rows: slice) -> "Decoded":
+        return Decoded(self.logits[rows], self.iou[rows], self.tokens[rows], self.presence[rows])
 
 
-def _each(token: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
+def _rows(token: Int[Tensor, " R"]) -> Int[Tensor, " R"]:
     return torch.arange(len(token), device=token.device)
 
 
@@ -107,11 +111,11 @@ def memorise(
     return (features + absent * network.no_obj_embed_spatial[..., None, None]).bfloat16().float()
 
 
-def point_to(
+def object_pointer(
     network: SAM2Base, decoded: Decoded, token: Int[Tensor, " R"], visible: Bool[Tensor, " R"]
 ) -> Float[Tensor, "R C"]:
     """Object pointer of one token, or the learned no-object pointer."""
-    pointer = network.obj_ptr_proj(decoded.tokens[_each(token), token])
+    pointer = network.obj_ptr_proj(decoded.tokens[_rows(token), token])
     return torch.where(visible[:, None], pointer, network.no_obj_ptr.expand_as(pointer))
 
 
@@ -150,7 +154,7 @@ def condition(
     spatial: Sequence[tuple[RowMemories, Int[Tensor, " R"]]],
     pointers: Sequence[tuple[RowMemories, Float[Tensor, " R"]]],
 ) -> tuple[Float[Tensor, "R C y x"], list[Float[Tensor, "R tokens"]]]:
-    """RowMemories attention.
+    """Memory attention of every row.
 
     Args:
         spatial: memories and the row of the temporal code each one uses.
@@ -177,7 +181,7 @@ def condition(
     readings = []
     for layer in network.memory_attention.layers:
         current = layer._forward_sa(current, None)
-        read, mass = _read(layer.cross_attn_image, layer.norm2(current), memory + place, memory, coverage)
+        read, mass = _cross_attention(layer.cross_attn_image, layer.norm2(current), memory + place, memory, coverage)
         readings.append(mass)
         current = current + read
         current = current + layer.linear2(layer.activation(layer.linear1(layer.norm3(current))))
@@ -185,7 +189,7 @@ def condition(
     return current.transpose(1, 2).reshape(rows, width, height, across), readings
 
 
-def _read(
+def _cross_attention(
     attention: RoPEAttention,
     queries: Float[Tensor, "R q C"],
     keys: Float[Tensor, "R k C"],

@@ -17,7 +17,7 @@ from tests.power import power_cut
 SMALL = (
     *("train_logger=csv", "threads=1", "minutes=55.0", "trainer.accelerator=cpu", "+trainer.max_steps=3"),
     *("module.curriculum.videos=1", "module.curriculum.sequence_videos=1", "module.curriculum.sequential_from=0.0"),
-    *("module.curriculum.roll_in=[1,1]", "module.curriculum.learned=2", "module.half_encoder=false"),
+    *("module.curriculum.burn_in=[1,1]", "module.curriculum.learned=2", "module.half_encoder=false"),
     *("data.workers=0", "data.videos=1", "data.frames=3", "trainer.val_check_interval=2"),
     *("trainer.callbacks.1.update_starting_at_step=1", "trainer.callbacks.2.every_n_train_steps=1"),
 )

@@ -15,7 +15,7 @@ from framework.learning.losses import best_hypothesis_loss, mask_loss, presence_
 from framework.learning.pretraining.clip_rows import clip_rows
 from framework.learning.pretraining.clips import ClipStream, Curriculum
 from framework.learning.pretraining.export import save_weights
-from framework.learning.pretraining.memory_augmentation import drifted
+from framework.learning.pretraining.memory_augmentation import after_identity_switch
 from framework.learning.pretraining.module import Pretraining
 from framework.learning.pretraining.sam2_steps import PROMPTED_SLOT, RowMemories, condition, decode, encode, memorise
 from framework.masks import iou
@@ -131,7 +131,7 @@ def test_the_training_path_computes_what_the_facade_computes():
 @pytest.mark.parametrize("progress", [0.0, 0.9])
 def test_a_step_of_either_phase_reaches_every_module(progress, monkeypatch):
     torch.manual_seed(0)
-    plan = Curriculum(videos=2, sequence_videos=1, roll_in=(3, 3), learned=3, sequential_share=1.0)
+    plan = Curriculum(videos=2, sequence_videos=1, burn_in=(3, 3), learned=3, sequential_share=1.0)
     module = Pretraining(micro(), 1.0, curriculum=plan, half_encoder=False)
     monkeypatch.setattr(module, "log_dict", lambda *args, **kwargs: None)
     module.progress.fill_(progress)
@@ -157,14 +157,14 @@ def test_clips_do_not_depend_on_how_many_processes_draw_them():
     assert not torch.equal(alone[0].images, alone[1].images)
 
 
-def test_drifted_memories_are_those_of_the_other_row(model):
+def test_memories_after_an_identity_switch_are_those_of_the_other_row(model):
     clips = ClipStream(torch.zeros(1), Curriculum(videos=2), 128).draw(np.random.default_rng(0), 0, 0.5)
     with torch.no_grad():
         clip = clip_rows(model, clips, slice(0, None), half=False)
     slot, number = torch.zeros(4, dtype=torch.long), torch.arange(4.0)
     seen = RowMemories(number.view(4, 1, 1, 1), number[:, None], torch.ones(4, 1), slot)
     for share, expected in ((1.0, [1.0, 0.0, 3.0, 2.0]), (0.0, [0.0, 1.0, 2.0, 3.0])):
-        ((memory, at),) = drifted(clip, [(seen, slot)], share, np.random.default_rng(0))
+        ((memory, at),) = after_identity_switch(clip, [(seen, slot)], share, np.random.default_rng(0))
         assert memory.features.flatten().tolist() == memory.pointer.flatten().tolist() == expected
         assert torch.equal(memory.coverage, seen.coverage) and torch.equal(at, slot)
 
