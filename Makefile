@@ -10,10 +10,10 @@ export UV_FIND_LINKS ?= $(subst $(empty) $(empty),$(comma),$(strip $(PIP_LINKS))
 .PHONY: demo test test-slow lint docs install clean
 install: .venv/.ready
 
-.venv/.ready: pyproject.toml
+.venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv==0.13.9
-	$(BIN)/python -m uv pip install -q --python $(BIN)/python -e ".[dev]"
+	$(BIN)/python -m uv pip install -q --python $(BIN)/python -e ".[all,dev]" -c constraints.txt
 	touch $@
 
 demo: .venv/.ready
@@ -31,7 +31,7 @@ lint: .venv/.ready
 	$(BIN)/mypy
 
 .venv/.docs: .venv/.ready
-	$(BIN)/python -m uv pip install -q --python $(BIN)/python -e ".[docs]"
+	$(BIN)/python -m uv pip install -q --python $(BIN)/python -e ".[docs]" -c constraints.txt
 	touch $@
 
 docs: .venv/.docs

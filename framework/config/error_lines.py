@@ -2,7 +2,7 @@
 
 import errno
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -17,6 +17,8 @@ from hydra.errors import (
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
+from framework.config.extras import LAUNCHERS, extra_of, how_to_install
+from framework.config.renamed import renamed_choice, renamed_option, renamed_target
 from framework.errors import InputError, unknown
 
 SETTINGS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
@@ -25,18 +27,20 @@ SETTINGS = ("_target_", "_partial_", "_args_", "_recursive_", "_convert_")
 
 def explain(error: BaseException) -> str | None:
     """One line for what a user can fix; None for everything else, which deserves its trace."""
+    line: str | None
     match error:
         case InputError():
             line = str(error)
         case MissingConfigException() if error.missing_cfg_file and error.options:
-            group, _, choice = error.missing_cfg_file.rpartition("/")
-            line = f"unknown {group or 'configuration'} '{choice}': choose one of {', '.join(error.options)}"
+            line = _explain_choice(error.missing_cfg_file, error.options)
         case InstantiationException():
             return None
         case ConfigCompositionException() | OmegaConfBaseException() | OverrideParseException():
             line = _explain_option(error)
         case HydraException():
             line = str(error)
+        case ModuleNotFoundError():
+            line = how_to_install(error)
         case yaml.YAMLError():
             line = f"a configuration file is not valid YAML: {error}"
         case OSError():
@@ -45,7 +49,17 @@ def explain(error: BaseException) -> str | None:
             line += "; choose a folder that can be written and has room" if _about_writing(error) else ""
         case _:
             return None
-    return " ".join(line.split())
+    return line and " ".join(line.split())
+
+
+def _explain_choice(missing: str, options: Sequence[str]) -> str:
+    """A choice of a group that has no file: of an earlier version, of something not installed, or unknown."""
+    group, _, choice = missing.rpartition("/")
+    if line := renamed_choice(group, choice):
+        return line
+    if group == "hydra/launcher" and choice in LAUNCHERS:
+        return f"{choice} is not installed: pip install {extra_of('launchers')}"
+    return f"unknown {group or 'configuration'} '{choice}': choose one of {', '.join(options)}"
 
 
 def _explain_option(error: BaseException) -> str:
@@ -58,7 +72,9 @@ def _explain_option(error: BaseException) -> str:
     cause = error if isinstance(error, OmegaConfBaseException) else error.__cause__
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and isinstance(cause.parent_node, DictConfig):
         inside = cause.parent_node._get_full_key(None)
-        name = f"{inside}.{cause.key}" if inside else cause.key
+        name = f"{inside}.{cause.key}" if inside else str(cause.key)
+        if line := renamed_option(name):
+            return line
         if cause.key in parameters(cause.parent_node.get("_target_")):
             return f"option '{name}' is left to its default: write +{name}=... to change it"
         valid = [key for key in cause.parent_node if key != "hydra" and key not in SETTINGS]
@@ -87,5 +103,7 @@ def located(target: str) -> Any:
     try:
         return _locate(target)
     except (ImportError, ValueError) as error:
+        if line := renamed_target(target):
+            raise InputError(line) from error
         fix = "give module.Name of something that can be imported"
         raise InputError(f"_target_={target}: {str(error).splitlines()[-1]} ({fix})") from error

@@ -17,6 +17,7 @@ from omegaconf import DictConfig, ListConfig
 
 from framework.config.checks import build
 from framework.config.error_lines import explain
+from framework.config.renamed import renamed_choice
 from framework.errors import InputError, unknown
 from framework.interfaces import MemoryPolicy, Network
 from framework.tracker import Tracker
@@ -106,6 +107,8 @@ def variant(text: str, shared: Sequence[str]) -> Variant:
     loader = GlobalHydra.instance().config_loader()
     methods, policies = loader.get_group_options("method"), loader.get_group_options("policy")
     if name not in methods and name not in policies:
+        if line := renamed_choice("policy", name):
+            raise InputError(f"variant '{text}': {line}")
         raise unknown("variant", name, {*methods, *policies})
     for override in own:
         if "=" not in override or _key(override).partition(".")[0] not in OWN:

@@ -6,8 +6,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from framework.data.sequence import DataSet, VideoSequence
 from framework.errors import InputError
 from framework.evaluation.comparison import Comparison, Run, TrackedRun, VideoScores
@@ -57,7 +55,7 @@ def evaluate(
     listener = listener or ProgressListener()
     names = [data.sequence(index).name for index in range(len(data))]  # before anything is written
     began = time.time()
-    notes = {"commit": identity.commit(), "torch": torch.__version__}
+    notes = {"commit": identity.commit(), **identity.versions()}
     folders: dict[str, RunFolder] = {}
     distinct: dict[str, Tracker] = {}
     identities: dict[str, dict[str, Any]] = {}

@@ -4,10 +4,12 @@ Identity is read off the objects themselves, so it is the same from the command 
 configuration spelled out or left to defaults:
 
 * a dataclass is its class and its fields, a module is its class, its plain settings and a digest of its weights;
-* code is the source of the classes in use and of what they import from their own package and from framework/. So an
-  edited policy, plot or document leaves the results of all other policies valid, an edited engine leaves none.
+* code is the source of the classes in use, of their bases and of what they import, as far as it is ours, of their own
+  package or lies in no installed one. So an edited policy, plot or document leaves the results of all other policies
+  valid, an edited engine leaves none;
+* a class from an installed distribution, such as a plug-in of somebody else, also counts by the version of that.
 
-Device, library versions and the git commit are recorded beside results but are not identity.
+Device, git commit and the versions of `LIBRARIES` are recorded beside results but are not identity.
 """
 
 import ast
@@ -15,10 +17,14 @@ import hashlib
 import importlib.util
 import json
 import math
+import secrets
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from functools import cache
+from enum import Enum
+from functools import cache, partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +34,9 @@ from torch import Tensor, nn
 
 CHECKOUT = Path(__file__).parents[2]
 OURS = ("framework", "policies", "motion")
-"""Packages whose source counts also when they are installed."""
+"""Packages whose source counts wherever they are, and their installed version does not."""
+LIBRARIES = ("numpy", "sam2", "torch")
+"""Recorded by their versions; their code is not identity."""
 
 
 def describe(value: Any) -> Any:
@@ -52,6 +60,10 @@ def describe(value: Any) -> Any:
         return sorted(map(str, value))
     if isinstance(value, torch.dtype | torch.device | Path):
         return str(value)
+    if isinstance(value, Enum):
+        return f"{_class_name(value)}.{value.name}"
+    if isinstance(value, partial):
+        return {"function": describe(value.func), "arguments": describe([*value.args, value.keywords])}
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     plain = {name: describe(item) for name, item in vars(value).items() if not name.startswith("_")}
@@ -65,15 +77,23 @@ def run_hash(identity: Mapping[str, Any]) -> str:
 
 
 def code_digest(*parts: object) -> str:
-    """Digest of the source of the classes that `parts` are made of, and of the modules that `parts` name."""
+    """Digest of the source of what `parts` are made of; a text names a module."""
     modules: set[str] = set()
-    for name in _modules_in(parts):
-        _follow(name, modules)
+    for part in parts:
+        for name in [part] if isinstance(part, str) else sorted(set(_modules_in(part))):
+            _follow(name, modules)
     digest = hashlib.sha256()
     for name in sorted(modules):
         digest.update(name.encode())
         digest.update(_source(name))
+        digest.update(_distributions(name).encode())
     return digest.hexdigest()[:16]
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Of each of `LIBRARIES`, to be recorded beside results."""
+    return {name: metadata.version(name) for name in LIBRARIES}
 
 
 @cache
@@ -125,58 +145,102 @@ def _digest(arrays: list[tuple[str, Any]]) -> str:
 
 
 def _modules_in(value: Any) -> Iterator[str]:
-    """Names of the Python modules that define the classes in a nested value."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | tuple):
+    """Names of the modules that define what a nested value is made of: classes with their bases, and functions."""
+    if value is None or isinstance(value, bool | int | float | str | Path | Tensor | np.ndarray):
+        return
+    if isinstance(value, type):
+        yield from (base.__module__ for base in value.__mro__)
+    elif isinstance(value, nn.Module):
+        for part in value.modules():
+            yield from _modules_in(type(part))
+            yield from _modules_in([item for item in vars(part).values() if is_dataclass(item)])
+    elif isinstance(value, Mapping):
+        yield from _modules_in(list(value.values()))
+    elif isinstance(value, list | tuple | set | frozenset):
         for item in value:
             yield from _modules_in(item)
-    elif isinstance(value, nn.Module):
-        yield from sorted({type(part).__module__ for part in value.modules()})
-    elif is_dataclass(value) and not isinstance(value, type):
-        yield type(value).__module__
-        inner = [getattr(value, field.name) for field in fields(value)]
-        yield from _modules_in([item for item in inner if is_dataclass(item) or isinstance(item, nn.Module)])
-    elif value is not None:
-        yield type(value).__module__
+    elif isinstance(value, partial):
+        yield from _modules_in([value.func, value.args, value.keywords])
+    elif callable(value) and hasattr(value, "__qualname__"):
+        yield value.__module__
+    else:
+        yield from _modules_in(type(value))
+        if is_dataclass(value):
+            yield from _modules_in([getattr(value, field.name) for field in fields(value)])
+        else:
+            yield from _modules_in([item for name, item in getattr(value, "__dict__", {}).items() if name[0] != "_"])
 
 
 def _follow(module: str, found: set[str]) -> None:
-    """Adds a module and what it imports from its own top-level package and from framework/, directly or not."""
+    """Adds a module and what it imports, directly or not, of its own package, of ours, and of what is not installed."""
     if module in found or _path(module) is None:
         return
     found.add(module)
-    own = {module.partition(".")[0], "framework"}
+    own = {module.partition(".")[0], *OURS}
     for name in _imports(module):
-        if name.partition(".")[0] in own:
+        top = name.partition(".")[0]
+        if top in own or not _installed(top):
             _follow(name, found)
 
 
 @cache
 def _path(module: str) -> Path | None:
-    """Source file of a module of the project; None for installed libraries, whose versions are recorded instead."""
+    """File of a module whose code counts; None for the standard library, `LIBRARIES`, and what is no module."""
+    if module == "__main__":
+        return Path(getattr(sys.modules[module], "__file__", None) or module)
+    if module.partition(".")[0] in (*sys.stdlib_module_names, *LIBRARIES):
+        return None
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):
         return None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    path = Path(spec.origin)
-    installed = {"site-packages", "dist-packages"} & set(path.parts) or path.is_relative_to(Path(ast.__file__).parent)
-    return None if installed and module.partition(".")[0] not in OURS else path
+    return Path(spec.origin) if spec and spec.origin else None
+
+
+@cache
+def _installed(top: str) -> bool:
+    """Whether a package is a library as far as its users' code goes: of the standard library or of a distribution."""
+    if top in (*sys.stdlib_module_names, *LIBRARIES):
+        return True
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return True
+    places = [] if spec is None else [spec.origin or "", *(spec.submodule_search_locations or ())]
+    return not places or any({"site-packages", "dist-packages"} & set(Path(place).parts) for place in places)
+
+
+@cache
+def _distributions(module: str) -> str:
+    """Names and versions of the distributions that bring a module; empty for ours and for what is not installed."""
+    top = module.partition(".")[0]
+    if top in OURS or not _installed(top):
+        return ""
+    return " ".join(f"{name}=={metadata.version(name)}" for name in sorted({*_brought().get(top, ())}))
+
+
+@cache
+def _brought() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
 
 
 @cache
 def _source(module: str) -> bytes:
-    """Read once: what runs is what was there when the process began, as nearly as can be told."""
+    """Read once: what runs is what was there when the process began, as nearly as can be told.
+
+    Code that has no file, such as that of a notebook, is never the same as any other.
+    """
     path = _path(module)
-    return path.read_bytes() if path else b""
+    return path.read_bytes() if path and path.is_file() else secrets.token_bytes()
 
 
 @cache
 def _imports(module: str) -> tuple[str, ...]:
     """Everything that may be a module in the import statements of a module."""
     found: list[str] = []
+    path = _path(module)
+    if path is None or path.suffix != ".py" or not path.is_file():
+        return ()
     for node in ast.walk(ast.parse(_source(module))):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]

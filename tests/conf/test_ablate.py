@@ -83,7 +83,7 @@ def test_multirun_tracks_every_choice(tmp_path, capsys):
 
 
 def test_swept_options_are_variants_and_fold_into_the_best_of_them(tmp_path, capsys):
-    options = ('variants=[sam2,"random policy.seed=range(3)"]', 'bests={best_of_3:["random policy.seed=*"]}')
+    options = ('variants=[sam2,"random policy.seed=range(3)"]', 'best_of={best_of_3:["random policy.seed=*"]}')
     assert call(ablate.main, f"output={tmp_path}", *options, *QUICK) == 0
     shown = capsys.readouterr().out
     assert "best_of_3" in shown and "(bound)" in shown and "random" not in shown and "40 asked" in shown
@@ -113,7 +113,7 @@ BAD = {
         "variant 'sam2 data.length=3': data.length=3 is not an option of policy, motion, selector, tracker, method",
     ),
     "listed twice": (["variants=[sam2,sam2]"], "variant 'sam2' is listed twice"),
-    "unknown best": (["bests={best:[sma2]}"], "best_of.best: no variant is called 'sma2' (there are sam2, "),
+    "unknown best": (["best_of={best:[sma2]}"], "best_of.best: no variant is called 'sma2' (there are sam2, "),
     "unknown column": (["columns=[iou]"], "report: column 'iou' is unknown: choose among jaccard, success"),
     "unknown oracle": (["oracle=sam2"], "oracle=sam2 is not a row beside the baseline: choose one of skip_absent"),
     "no variants": (["variants=[]"], "variants is a list of names, the baseline first"),

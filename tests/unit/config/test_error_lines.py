@@ -1,0 +1,34 @@
+"""What a user can fix, as one line."""
+
+import pytest
+import yaml
+from hydra.errors import MissingConfigException
+
+from framework.config.error_lines import explain
+from framework.config.extras import how_to_install
+
+LINES = {
+    MissingConfigException("", "policy/sma2", ["sam2", "rmem"]): "unknown policy 'sma2': choose one of sam2, rmem",
+    MissingConfigException("", "motion/learned", ["none"]): "motion=learned is called motion=learned_judge now",
+    MissingConfigException("", "hydra/launcher/slrum", ["basic"]): (
+        "unknown hydra/launcher 'slrum': choose one of basic"
+    ),
+    MissingConfigException("", "hydra/launcher/joblib", ["basic"]): (
+        "joblib is not installed: pip install 'engram-tracking[launchers]'"
+    ),
+    ModuleNotFoundError("no", name="av.video"): "av is not installed: pip install 'engram-tracking[video]'",
+    ModuleNotFoundError("no", name="mine"): None,
+    yaml.YAMLError("found\n  a tab"): "a configuration file is not valid YAML: found a tab",
+    RuntimeError("a bug"): None,
+}
+
+
+@pytest.mark.parametrize("error", LINES)
+def test_one_line(error):
+    assert explain(error) == LINES[error]
+
+
+def test_a_command_names_the_extra_that_brings_all_it_needs():
+    missing = ModuleNotFoundError("no", name="rich")
+    assert how_to_install(missing, "track") == "rich is not installed: pip install 'engram-tracking[video]'"
+    assert how_to_install(missing, "ablate") == "rich is not installed: pip install 'engram-tracking[report]'"

@@ -1,0 +1,47 @@
+"""Names of earlier versions: what replaces each exists, and the old one does not."""
+
+from pathlib import Path
+
+import pytest
+from hydra._internal.utils import _locate
+
+from engram import COMMANDS
+from framework.config import renamed
+
+CONF = Path(__file__).parents[3] / "conf"
+
+
+@pytest.mark.parametrize("old", renamed.CHOICES)
+def test_choices(old):
+    (group, choice), (new_group, new_choice) = old.split("="), renamed.CHOICES[old].split("=")
+    assert (CONF / new_group / f"{new_choice}.yaml").exists()
+    assert not (CONF / group / f"{choice}.yaml").exists()
+    assert renamed.renamed_choice(group, choice) == f"{old} is called {renamed.CHOICES[old]} now"
+    assert renamed.renamed_choice(new_group, new_choice) is None
+
+
+def test_options():
+    assert renamed.renamed_option("bests") == "bests is called best_of now"
+    assert renamed.renamed_option("report.bests") == "report.bests is called report.best_of now"
+    assert renamed.renamed_option("report.best_of") is None
+
+
+def test_commands():
+    assert renamed.renamed_command("examine") == "engram examine is called engram diagnose now"
+    assert set(renamed.COMMANDS.values()) <= set(COMMANDS) and not set(renamed.COMMANDS) & set(COMMANDS)
+
+
+@pytest.mark.parametrize("old", renamed.TARGETS)
+def test_targets(old):
+    assert _locate(renamed.TARGETS[old])
+    with pytest.raises(ImportError):
+        _locate(old)
+
+
+def test_targets_by_their_module():
+    now = "is called _target_=framework.data.readers.boxes.Lasot now"
+    assert renamed.renamed_target("framework.data.boxes.Lasot") == f"_target_=framework.data.boxes.Lasot {now}"
+    assert renamed.renamed_target("policies.beam.Beam") == (
+        "_target_=policies.beam.Beam is called _target_=policies.sam2long_beam.Beam now"
+    )
+    assert renamed.renamed_target("policies.sam2.Sam2") is None

@@ -1,0 +1,136 @@
+"""What decides a result: values, settings, and the code of the classes in use, also where a user installed it."""
+
+import functools
+import importlib
+import sys
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import pytest
+import torch
+
+from framework.storage import identity
+from policies.sam2 import Sam2
+
+CACHES = (identity._path, identity._installed, identity._distributions, identity._brought, identity._source)
+
+
+def forget():
+    """What a process remembers of files, as a new process would find them."""
+    for one in (*CACHES, identity._imports):
+        one.cache_clear()
+    importlib.invalidate_caches()
+
+
+@pytest.fixture
+def plug_in(tmp_path, monkeypatch):
+    """Writes a package of a user, installed or not, and hands back a policy of it with the digest of its code."""
+
+    def write(folder, version=None, **files):
+        home = tmp_path / folder
+        package = home / "myplugin"
+        package.mkdir(parents=True, exist_ok=True)
+        for name, text in {"__init__": "", **files}.items():
+            (package / f"{name}.py").write_text(text)
+        if version is not None:
+            for old in home.glob("*.dist-info/*"):
+                old.unlink()
+            about = home / "my_plugin-0.dist-info"
+            about.mkdir(exist_ok=True)
+            (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: my-plugin\nVersion: {version}\n")
+            (about / "top_level.txt").write_text("myplugin\n")
+        if str(home) not in sys.path:
+            monkeypatch.syspath_prepend(str(home))
+        for name in [name for name in sys.modules if name.partition(".")[0] == "myplugin"]:
+            monkeypatch.delitem(sys.modules, name)
+        forget()
+        return identity.code_digest(importlib.import_module("myplugin.mine").Mine())
+
+    yield write
+    forget()
+
+
+MINE = "from policies.sam2 import Sam2\nclass Mine(Sam2):\n    pass\n"
+
+
+@pytest.mark.parametrize("folder", ["checkout", "lib/site-packages"])
+def test_edited_code_is_another_experiment(plug_in, folder):
+    first = plug_in(folder, mine=MINE)
+    assert plug_in(folder, mine=MINE) == first
+    assert plug_in(folder, mine=MINE + "    width = 2\n") != first
+    helped = plug_in(folder, mine=f"from myplugin.help import WIDTH\n{MINE}", help="WIDTH = 1\n")
+    assert plug_in(folder, mine=f"from myplugin.help import WIDTH\n{MINE}", help="WIDTH = 2\n") != helped
+
+
+def test_an_upgraded_distribution_is_another_experiment(plug_in):
+    first = plug_in("site-packages", "1.0", mine=MINE)
+    assert plug_in("site-packages", "1.0", mine=MINE) == first
+    assert plug_in("site-packages", "1.1", mine=MINE) != first
+
+
+def test_code_beside_a_plug_in_counts_as_far_as_it_is_not_installed(plug_in, tmp_path):
+    text = f"import beside\nimport numpy\n{MINE}"
+    (tmp_path / "checkout").mkdir()
+    (tmp_path / "checkout/beside.py").write_text("A = 1\n")
+    first = plug_in("checkout", mine=text)
+    (tmp_path / "checkout/beside.py").write_text("A = 2\n")
+    assert plug_in("checkout", mine=text) != first
+
+
+def test_a_base_of_ours_counts_for_a_plug_in(plug_in, monkeypatch):
+    first = plug_in("site-packages", "1.0", mine=MINE)
+    source = identity._source
+    monkeypatch.setattr(identity, "_source", lambda name: source(name) + b"#" * (name == "policies.sam2"))
+    monkeypatch.setattr(identity._source, "cache_clear", lambda: None, raising=False)
+    assert plug_in("site-packages", "1.0", mine=MINE) != first
+
+
+@dataclass
+class Holder:
+    """Of parts in places where a policy may keep them."""
+
+    part: object = None
+
+
+def test_parts_in_lists_mappings_and_functions_count():
+    for part in (Sam2(), [Sam2()], {"a": (Sam2(),)}, functools.partial(Sam2, slots=3), Sam2, Holder(Sam2())):
+        assert "policies.sam2" in identity._modules_in(Holder(part))
+    assert "policies.sam2" not in identity._modules_in(Holder("policies.sam2"))
+
+
+def test_libraries_do_not_count():
+    nothing = identity.code_digest()
+    assert identity.code_digest(torch.nn.Linear(2, 2), np.float64(1.0), [torch.relu], {"a": Colour}) != nothing
+    assert identity.code_digest(torch.nn.Linear(2, 2), np.float64(1.0), functools.partial(torch.add)) == nothing
+
+
+def test_code_without_a_file_is_never_the_same(monkeypatch):
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    seen = set()
+    for _ in range(2):
+        forget()
+        seen.add(identity.code_digest("__main__"))
+    forget()
+    assert len(seen) == 2
+
+
+class Colour(Enum):
+    """Of a plug-in's option."""
+
+    RED = 1
+    BLUE = 2
+
+
+def test_options_that_are_choices_or_functions_with_arguments_count():
+    assert identity.describe(Holder(Colour.RED)) != identity.describe(Holder(Colour.BLUE))
+    two, three = functools.partial(torch.add, alpha=2), functools.partial(torch.add, alpha=3)
+    assert identity.describe(two) != identity.describe(three) and identity.describe(two) == identity.describe(two)
+
+
+def test_versions_are_those_in_use():
+    assert identity.versions() == {
+        "numpy": np.__version__,
+        "sam2": "1.1.0",
+        "torch": torch.__version__,
+    }
