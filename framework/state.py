@@ -1,8 +1,7 @@
 """What one tracker knows of one video, as a value."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 from framework.types import Outcome, Track
@@ -10,29 +9,19 @@ from framework.types import Outcome, Track
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Past:
-    """Earlier masks of a branch, newest first."""
+    """One earlier frame of a branch."""
 
     frame: int
     track: Track
-    earlier: "Past | None" = None
-
-    def walk(self) -> Iterator["Past"]:
-        """From the newest frame backwards."""
-        node: Past | None = self
-        while node is not None:
-            yield node
-            node = node.earlier
 
 
-def remember(past: Past | None, frame: int, track: Track, lag: int | None) -> Past:
-    """The past with one more frame; frames more than `lag` before it are let go (None keeps all)."""
-    newest = replace(track, candidates=None)
-    if lag is None or past is None:
-        return Past(frame, newest, past)
-    kept: Past | None = None
-    for node in reversed(list(islice(past.walk(), lag))):
-        kept = Past(node.frame, node.track, kept)
-    return Past(frame, newest, kept)
+def remember(past: tuple[Past, ...], frame: int, track: Track, lag: int | None) -> tuple[Past, ...]:
+    """The past with one more frame; frames more than `lag` before it are let go (None keeps all).
+
+    A flat tuple, so that a state is saved and copied however long the video was.
+    """
+    kept = past if lag is None else past[max(len(past) - lag, 0) :]
+    return (*kept, Past(frame, replace(track, candidates=None)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,8 +34,8 @@ class Branch:
     """State of the motion model."""
     total: float = 0.0
     """Running total of the selector."""
-    past: Past | None = None
-    """Kept for selectors with hindsight only."""
+    past: tuple[Past, ...] = ()
+    """Earlier frames, oldest first; kept for selectors with hindsight only."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -77,7 +77,7 @@ class Tracker:
     def hindsight(self, state: State) -> dict[int, dict[int, Track]]:
         """Object -> frame -> what the best branch says today; empty for selectors without hindsight."""
         pasts = {key: branches[0].past for key, branches in state.objects.items()}
-        return {key: {node.frame: node.track for node in past.walk()} for key, past in pasts.items() if past}
+        return {key: {one.frame: one.track for one in past} for key, past in pasts.items() if past}
 
 
 def lockstep(

@@ -47,10 +47,10 @@ def test_trace(path: Path) -> None:
             assert (read.gain or (1.0,) * len(gain)) == pytest.approx(gain, abs=1e-6), where
             assert read.presence == pytest.approx(recorded(trace, "scores", frame, branch)), where
         branches = step.state.objects[1]
-        nodes[frame] = [branch.past for branch in branches]
+        nodes[frame] = [branch.past[-1] for branch in branches]
         kept = int(trace["num_branches"][frame])
         assert len(branches) == width, where
-        tracks = [branch.past.track for branch in branches][:kept]
+        tracks = [branch.past[-1].track for branch in branches][:kept]
         assert [track.choice for track in tracks] == trace["topk_hyp"][frame, :kept].tolist(), where
         parents = [int(branch.memory.recent[-1].pointer[2]) for branch in branches][:kept]
         assert parents == trace["topk_parent"][frame, :kept].tolist(), where
@@ -68,7 +68,7 @@ def test_trace(path: Path) -> None:
         assert area == int(trace["area_video_final"][frame]), f"frame {frame}"
 
     for branch, path in zip(branches, trace["mem_pick_last"].tolist(), strict=True):
-        walked = {node.frame: node for node in branch.past.walk() if node.frame > 1}
+        walked = {node.frame: node for node in branch.past if node.frame > 1}
         assert all(nodes[frame].index(node) == path[frame] for frame, node in walked.items())
     assert trace["final_branch"][1:].tolist() == trace["mem_pick_last"][0, 1:].tolist()
     assert not trace.unread

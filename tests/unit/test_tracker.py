@@ -1,5 +1,7 @@
 """The loop: lockstep equals separate runs, identical rows run once, objects come and go, truth stays with oracles."""
 
+import copy
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +15,7 @@ from policies.components.bank import Bank
 from policies.every_nth import EveryNth
 from policies.keep_first import KeepFirst
 from policies.sam2 import Sam2
+from policies.sam2long_beam import Beam
 from policies.skip_absent import SkipAbsent
 from tests.fakes.scripted import PROMPT_HYPOTHESIS, Script, ScriptedNetwork
 
@@ -288,6 +291,25 @@ def test_encode_mask_leaves_what_a_prompt_would_and_is_shared() -> None:
     assert len(last.memories) == 7 and len({memory.pixels for memory in last.memories}) == 1  # the prompt's among them
     assert all(memory.binarised and not memory.no_object for memory in last.memories)
     assert set(last.hypotheses) == {PROMPT_HYPOTHESIS}
+
+
+@pytest.mark.parametrize("lag", [None, 0, 5])
+def test_a_state_with_hindsight_is_saved_and_copied_however_long_the_video_was(lag: int | None) -> None:
+    length = 1500
+    tracker = Tracker(scripted(length), Sam2(), selector=Beam(width=2, lag=lag))
+    state, image = tracker.init(), torch.zeros(1).expand(3, SIDE, SIDE)
+    for index in range(length - 1):
+        state, _ = tracker.step(state, tracker.network.encode(image, index, length), {1: PROMPT} if index == 0 else {})
+    again = pickle.loads(pickle.dumps(state)), copy.deepcopy(state)
+    features = tracker.network.encode(image, length - 1, length)
+    ends = [tracker.step(each, features) for each in (state, *again)]
+    pasts = [tracker.hindsight(end)[1] for end, _ in ends]
+    first = 0 if lag is None else length - 1 - lag
+    assert all(list(past) == list(range(first, length)) for past in pasts)
+    for _, result in ends[1:]:
+        assert torch.equal(result.tracks[1].logits, ends[0][1].tracks[1].logits)
+    for past in pasts[1:]:
+        assert all(torch.equal(past[at].logits, pasts[0][at].logits) for at in past)
 
 
 def test_interleaved_videos_do_not_meet() -> None:
