@@ -340,4 +340,4 @@ def _end(
             for branch, track in ends
         )
     ahead = {where: given for where, given in state.given.items() if where[0] > at}
-    return State(objects, ahead), {key: ends[0][1] for key, ends in shown.items()}
+    return State(objects, ahead), {key: shown[key][0][1] for key in objects}

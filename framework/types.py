@@ -371,10 +371,10 @@ class Result:
     frame: int
     size: Size
     tracks: Mapping[int, Track]
-    """By object id."""
+    """By object id, the object added first to begin with."""
     work: Work
     exclusive: bool = False
-    """Objects may not overlap: every pixel goes to the object with the highest logit."""
+    """Objects may not overlap: a pixel is the object's with the highest logit, of equals that of the one added first."""
 
     def masks(self) -> dict[int, Bool[Tensor, "Hv Wv"]]:
         """Mask of every object at video size."""
