@@ -374,7 +374,7 @@ class Result:
     """By object id, the object added first to begin with."""
     work: Work
     exclusive: bool = False
-    """Objects may not overlap: a pixel is the object's with the highest logit, of equals that of the one added first."""
+    """Objects may not overlap: a pixel goes to the highest logit, and of equal ones to the object added first."""
 
     def masks(self) -> dict[int, Bool[Tensor, "Hv Wv"]]:
         """Mask of every object at video size."""
