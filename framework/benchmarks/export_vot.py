@@ -1,4 +1,4 @@
-"""The results folder of the VOT toolkit: `<name>/<experiment>/<sequence>/<run>.{txt,bin}` and values per frame.
+"""The results folder of the VOT toolkit: `<name>/<experiment>/<sequence>/<result>.{txt,bin}` and values per frame.
 
 Put it into the `results` folder of a workspace.
 """
@@ -19,7 +19,7 @@ from framework.metrics.regions import encode_trajectory, write_text
 class VotFiles:
     """Args:
     kind: regions to write.
-    binary: .bin where every mask fits (65,535 runs at most), else .txt.
+    binary: .bin where every mask fits (65,535 run lengths at most), else .txt.
     experiment: name of the stack's experiment.
     """
 

@@ -105,7 +105,7 @@ def score_vots(predictions: Predictions, empty: Empty, kind: Literal["mask", "re
 
 
 def score_multistart(predictions: Predictions, empty: Empty, low: int = 115, high: int = 755) -> BenchmarkScores:
-    """Expected average overlap over run lengths low .. high - 1, accuracy and robustness, 0..1."""
+    """Expected average overlap over sub-sequences of low .. high - 1 frames, accuracy and robustness, 0..1."""
     by_video: dict[str, list[tuple[VotSequence, vots.ObjectPrediction]]] = {}
     for video, record in predictions:
         source, found = vot_objects(video, record, "mask")

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from framework.errors import InputError
-from framework.metrics.ope import continuous_iou
+from framework.metrics.box_errors import continuous_iou
 
 THRESHOLDS = np.linspace(0, 1, 101)
 NO_TIMES = -1.0  # speed of a tracker without a positive time

@@ -1,4 +1,4 @@
-"""Accuracy, robustness and expected average overlap of VOT-ST, where a run starts at every anchor.
+"""Accuracy, robustness and expected average overlap of VOT-ST, where a sub-sequence starts at every anchor.
 
 Measures: Kristan et al., "The Eighth Visual Object Tracking VOT2020 Challenge", as the VOT toolkit computes them.
 """
@@ -19,12 +19,12 @@ class MultistartSequence:
     name: str
     size: tuple[int, int]  # width, height
     frames: int
-    runs: tuple[ObjectPrediction, ...]  # one per anchor, to an end of the video; a backward run is reversed
+    subsequences: tuple[ObjectPrediction, ...]  # one per anchor, to an end of the video; a backward one is reversed
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """When a multistart run counts as lost: that many frames in a row up to that overlap with a visible target."""
+    """When the target counts as lost: that many frames in a row up to that overlap while it is visible."""
 
     overlap: float = 0.1
     frames: int = 10
@@ -52,10 +52,10 @@ class MultistartScores:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """Expected average overlap of runs of 0, 1 .. frames."""
+    """Expected average overlap of sub-sequences of 0, 1 .. frames."""
 
     overlap: Float[np.ndarray, " N"]
-    runs: Float[np.ndarray, " N"]  # how many runs say so
+    counts: Float[np.ndarray, " N"]  # sub-sequences it is a mean of
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,24 +64,24 @@ class MultistartReport:
     robustness: float  # sequences weighted by length
     per_sequence: Mapping[str, MultistartScores]
     expected: Mapping[str, Expected]  # per sequence
-    curve: Float[np.ndarray, " N"]  # expected overlap of all sequences, weighted by runs
+    curve: Float[np.ndarray, " N"]  # expected overlap of all sequences, weighted by their counts
 
     def eao(self, low: int = 115, high: int = 755) -> float:
         """Expected average overlap: mean of the curve over lengths low .. high - 1 (VOT2020 to VOT2022: 115, 755)."""
         if not 0 <= low < high <= len(self.curve):
-            raise InputError(f"no run lengths {low}..{high} in a curve of {len(self.curve)}; evaluate a longer one")
+            raise InputError(f"no lengths {low}..{high} in a curve of {len(self.curve)}; evaluate a longer one")
         return float(self.curve[low:high].mean())
 
 
-def expected_overlap(runs: Sequence[Float[np.ndarray, " _"]], lost: Sequence[bool], length: int) -> Expected:
-    """Mean overlap over the first j frames after the prompt, over all runs that long, for j = 0 .. length - 1.
+def expected_overlap(overlaps: Sequence[Float[np.ndarray, " _"]], lost: Sequence[bool], length: int) -> Expected:
+    """Mean overlap over the first j frames after the prompt, over all sub-sequences that long, for j = 0 .. length - 1.
 
-    A run that lost its target has overlap 0 from there on and counts at every length; past the end of its video
-    its sum is divided by j - 1 and not by j, as in the toolkit. Another run leaves when its video ends.
+    One that lost its target has overlap 0 from there on and counts at every length; past the end of its video
+    its sum is divided by j - 1 and not by j, as in the toolkit. Another one leaves when its video ends.
     """
     total, active = np.zeros(length), np.zeros(length)
     lengths = np.arange(length)
-    for overlap, failed in zip(runs, lost, strict=True):
+    for overlap, failed in zip(overlaps, lost, strict=True):
         inside, past = lengths[1 : len(overlap)], lengths[max(len(overlap), 2) :]
         total[inside] += np.cumsum(overlap[1:])[: len(inside)] / inside
         active[inside] += 1
@@ -95,17 +95,19 @@ def evaluate_multistart(
     sequences: Sequence[MultistartSequence], length: int = 755, failure: Failure = FAILURE
 ) -> MultistartReport:
     """Accuracy, robustness and the expected-overlap curve of `length` points."""
-    if not sequences or not all(sequence.runs for sequence in sequences):
+    if not sequences or not all(sequence.subsequences for sequence in sequences):
         raise InputError("no sequence, or a sequence without anchors, to evaluate")
     per_sequence, expected = {}, {}
     for sequence in sequences:
-        runs = [run.overlaps(sequence.size) for run in sequence.runs]
-        ends = [failure.progress(overlap, run.truth) for overlap, run in zip(runs, sequence.runs, strict=True)]
-        tracked = [
-            np.where(np.arange(len(overlap)) < end, overlap, 0.0) for overlap, end in zip(runs, ends, strict=True)
+        overlaps = [part.overlaps(sequence.size) for part in sequence.subsequences]
+        ends = [
+            failure.progress(overlap, part.truth) for overlap, part in zip(overlaps, sequence.subsequences, strict=True)
         ]
-        lost = [end < len(overlap) for overlap, end in zip(runs, ends, strict=True)]
-        progress, frames = sum(ends), sum(map(len, runs))
+        tracked = [
+            np.where(np.arange(len(overlap)) < end, overlap, 0.0) for overlap, end in zip(overlaps, ends, strict=True)
+        ]
+        lost = [end < len(overlap) for overlap, end in zip(overlaps, ends, strict=True)]
+        progress, frames = sum(ends), sum(map(len, overlaps))
         per_sequence[sequence.name] = MultistartScores(
             accuracy=float(sum(overlap.sum() for overlap in tracked)) / progress if progress > 0 else 0.0,
             robustness=progress / frames,
@@ -115,8 +117,8 @@ def evaluate_multistart(
         expected[sequence.name] = expected_overlap(tracked, lost, length)
     scores = list(per_sequence.values())
     tracked_frames = sum(s.accuracy_weight for s in scores)
-    active = np.sum([e.runs for e in expected.values()], axis=0)
-    total = np.sum([e.overlap * e.runs for e in expected.values()], axis=0)
+    active = np.sum([e.counts for e in expected.values()], axis=0)
+    total = np.sum([e.overlap * e.counts for e in expected.values()], axis=0)
     return MultistartReport(
         accuracy=sum(s.accuracy * s.accuracy_weight for s in scores) / max(tracked_frames, 1),
         robustness=float(np.average([s.robustness for s in scores], weights=[s.robustness_weight for s in scores])),

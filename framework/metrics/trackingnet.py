@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from framework.errors import InputError
-from framework.metrics.ope import pixel_iou
+from framework.metrics.box_errors import pixel_iou
 
 SHARES = np.linspace(0, 1, 21)  # thresholds: IoU; of 50 px; of half a box
 PIXELS = 50.0

@@ -1,7 +1,7 @@
 """Quality, accuracy and robustness of VOTS and DiDi, as the VOT toolkit computes them.
 
-Measures: Kristan et al., "The First Visual Object Tracking Segmentation VOTS2023 Challenge". One run per object, no
-reset; regions are compared as pixels.
+Measures: Kristan et al., "The First Visual Object Tracking Segmentation VOTS2023 Challenge". Each object is tracked
+once, without reset; regions are compared as pixels.
 """
 
 from collections.abc import Mapping, Sequence

@@ -200,7 +200,7 @@ def test_multistart():
             values = (scores.accuracy, scores.robustness, scores.accuracy_weight, scores.robustness_weight)
             keys = ("A", "R", "accuracy_weight", "robustness_weight")
             assert values == pytest.approx([there[key] for key in keys], rel=1e-13), f"{tracker} {s}"
-            np.testing.assert_array_equal(report.expected[s].runs, arrays[f"active/{tracker}/{s}"])
+            np.testing.assert_array_equal(report.expected[s].counts, arrays[f"active/{tracker}/{s}"])
             np.testing.assert_allclose(report.expected[s].overlap, arrays[f"phi/{tracker}/{s}"], rtol=1e-12)
         np.testing.assert_allclose(report.curve, arrays[f"eao_curve_755/{tracker}"], rtol=1e-12)
 

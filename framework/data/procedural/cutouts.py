@@ -22,6 +22,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from pycocotools import mask as coco
 
+from framework.data.label_image import read_label_image
+from framework.data.text import read_text
 from framework.errors import InputError
 
 PICTURES = (".png", ".webp", ".jpg", ".jpeg")
@@ -144,14 +146,14 @@ def _masked(folder: Path) -> list[Cutout]:
     for mask in _images(folder / "masks"):
         if mask.stem not in images:
             raise InputError(f"{mask} has no picture of its name in {folder / 'images'}")
-        labels = np.unique(_labels(mask))
+        labels = np.unique(read_label_image(mask).values)
         found += [Cutout("object", mask.stem, images[mask.stem], mask, int(label)) for label in labels[labels > 0]]
     return found
 
 
 def _coco(path: Path) -> list[Cutout]:
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content: dict[str, Any] = json.loads(read_text(path))
         names = {one["id"]: str(one["name"]) for one in content["categories"]}
         files = {one["id"]: one["file_name"] for one in content["images"]}
         given = [one for one in content["annotations"] if not one.get("iscrowd") and one.get("segmentation")]
@@ -168,15 +170,6 @@ def _coco(path: Path) -> list[Cutout]:
     return cutouts
 
 
-def _labels(path: Path) -> np.ndarray:
-    with Image.open(path) as image:
-        if image.mode not in ("P", "L", "1", "I;16", "I"):
-            raise InputError(
-                f"{path}: a {image.mode} picture holds no object numbers; save it as a palette or grey PNG"
-            )
-        return np.asarray(image).astype(np.int64)
-
-
 @lru_cache(maxsize=512)
 def _pixels(cutout: Cutout) -> UInt8[np.ndarray, "h w 4"]:
     try:
@@ -186,7 +179,7 @@ def _pixels(cutout: Cutout) -> UInt8[np.ndarray, "h w 4"]:
     except OSError as error:
         raise InputError(f"{cutout.image} cannot be read as a picture: {error}") from error
     if cutout.mask is not None:
-        labels = _labels(cutout.mask)
+        labels = read_label_image(cutout.mask).values
         if labels.shape != rgba.shape[:2]:
             raise InputError(f"{cutout.mask} is not of the size of {cutout.image}")
         rgba[..., 3] = 255 * (labels == cutout.label)

@@ -4,10 +4,10 @@
     <sequence>/sequence                 lines key=value
     <sequence>/color/00000001.jpg ..    or wherever `channels.color` says
     <sequence>/groundtruth.txt          one region per frame, or groundtruth_<object>.txt each
-    <sequence>/anchor.value             VOT-ST: above 0, a run starts here; below 0, a run goes back from here
+    <sequence>/anchor.value             VOT-ST: above 0, a sub-sequence starts here; below 0, one goes back
     <sequence>/first_frame_segm.txt     DiDi: the mask to start from, as its ground truth is rectangles
 
-A run that starts at an anchor is a sequence of its own here, its frames in the order in which they are tracked.
+A sub-sequence that starts at an anchor is a sequence of its own here, frames in the order in which they are tracked.
 """
 
 from collections.abc import Mapping
@@ -38,16 +38,16 @@ def region_lines(path: Path) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class VotSequence(ImageSequence):
-    """One run over one video."""
+    """One video, or one sub-sequence of it."""
 
     video: str = ""
-    """The sequence it is a run of."""
+    """The sequence in the data."""
     truths: Mapping[int, Path] = field(default_factory=dict)
     """Object id -> ground-truth file."""
     names: Mapping[int, str] = field(default_factory=dict)
     """Object id -> name, where there are several."""
     anchor: int | None = None
-    """Frame of the video on which a multistart run begins."""
+    """Frame of the video on which a sub-sequence begins."""
     first_mask: Path | None = None
     """Region to start from, in place of the ground truth of the first frame."""
 
@@ -62,7 +62,7 @@ class VotSequence(ImageSequence):
         return f"{self.video}_{self.names[key]}_001" if key in self.names else f"{self.video}_001"
 
     def region(self, key: int, index: int) -> Region:
-        """Ground truth of an object on a frame of the run; unknown where the file ends early."""
+        """Ground truth of an object on a frame; unknown where the file ends early."""
         lines, position, frames = region_lines(self.truths[key]), self.positions[index], self.images.length
         if len(lines) > frames:
             raise InputError(f"{self.truths[key]}: {len(lines)} regions for {frames} frames; unpack the data again")
@@ -72,7 +72,7 @@ class VotSequence(ImageSequence):
             raise InputError(f"{self.truths[key]}, line {position + 1}: {error}") from None
 
     def regions(self, key: int) -> tuple[Region, ...]:
-        """Ground truth of an object on all frames of the run."""
+        """Ground truth of an object on all frames."""
         return tuple(self.region(key, index) for index in range(self.length))
 
     def truth(self, index: int) -> Mapping[int, Bool[np.ndarray, "Hv Wv"]]:
@@ -174,7 +174,7 @@ class Didi(VotData):
 
 @dataclass(frozen=True)
 class VotSt(VotData):
-    """VOT-ST 2020 or 2022 (Kristan et al.): every anchor of every video starts a run, forward or backward.
+    """VOT-ST 2020 or 2022 (Kristan et al.): every anchor of every video starts a sub-sequence, forward or backward.
 
     Args:
         split: 2020, 2021 or 2022.
@@ -197,11 +197,11 @@ class VotSt(VotData):
         return f"vot-st{self.split}"
 
     def listed(self) -> list[str]:
-        """Runs, named <sequence>_<frame of the anchor>."""
+        """Sub-sequences, named <sequence>_<frame of the anchor>."""
         return [f"{name}_{frame:08d}" for name in super().listed() for frame in self.anchors(name)]
 
     def anchors(self, name: str) -> dict[int, float]:
-        """Frame -> above 0 for a run to the end of the video, below 0 for one back to its first frame."""
+        """Frame -> above 0 for a sub-sequence to the end of the video, below 0 for one back to its first frame."""
         path = self.release.first([self.sequences / name / "anchor.value"])
         values = read_rows(path, 1).ravel().tolist()
         anchors = {frame: value for frame, value in enumerate(values) if value != 0}

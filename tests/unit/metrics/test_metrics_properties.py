@@ -194,7 +194,7 @@ def test_multistart_expected_overlap(frames, lost_from):
     )
     lost = frames - lost_from >= 10
     assert report.robustness == pytest.approx(lost_from / frames if lost else 1)
-    assert report.expected["s"].runs[1:].sum() == (79 if lost else frames - 1)
+    assert report.expected["s"].counts[1:].sum() == (79 if lost else frames - 1)
     assert report.curve[1] == 1.0
     assert np.all(np.diff(report.curve[1:frames]) <= 1e-12)
 

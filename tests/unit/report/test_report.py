@@ -18,7 +18,7 @@ from framework.report.attributes import by_attribute
 from framework.report.report import Reporter
 from framework.report.sequence_progress import SequenceProgress
 from framework.tracker import Tracker
-from tests.fakes.squares import First, Latest, Square, SquareNetwork, Squares
+from tests.fakes.squares import SIDE, First, Latest, Square, SquareNetwork, Squares
 
 NETWORK = SquareNetwork()
 VIDEOS = Squares((*Squares().videos, Square("broken", 5, 0, broken_at=2)))
@@ -98,14 +98,30 @@ def test_most_different_sequences_and_their_telling_frames(comparison):
     assert int(np.argmax(gap)) + 1 in frames
 
 
-def test_the_grid_shows_every_variant_and_the_truth(comparison):
-    records = {run.name: run.folder.load("alpha") for run in comparison.runs}
-    grid = pictures.grid(VIDEOS.videos[0], records, columns=3)
-    assert grid.dtype == np.uint8 and grid.shape[0] > 2 * pictures.TILE and grid.shape[1] > 3 * pictures.TILE
-    black = {name: np.zeros_like(grid) for name in records}
-    assert all((grid != black[name]).any() for name in records)
-    upper, lower = grid[pictures.BAND :][: pictures.TILE], grid[pictures.BAND + pictures.TILE + pictures.GAP :]
-    assert (upper[:, 60:] != lower[: pictures.TILE, 60:]).any()
+def test_the_grid_tints_every_variants_mask_and_outlines_the_truth(comparison):
+    video, step, cell = VIDEOS.videos[1], pictures.TILE + pictures.GAP, pictures.TILE / SIDE
+    records = {run.name: run.folder.load("beta") for run in comparison.runs}
+    frames = pictures.telling_frames(records, 3)
+    grid = pictures.grid(video, records, columns=3)
+    margin = grid.shape[1] - len(frames) * step
+    assert grid.dtype == np.uint8 and grid.shape[0] == pictures.BAND + len(records) * step and margin > 0
+    masks = {
+        (name, frame): record.objects[1].mask_at(frame, (SIDE, SIDE))
+        for name, record in records.items()
+        for frame in frames
+    }
+    assert any((masks["latest", frame] != masks["first", frame]).any() for frame in frames)
+    centres = ((np.arange(SIDE) + 0.5) * cell).astype(int)
+    for (name, frame), mask in masks.items():
+        top, left = pictures.BAND + [*records].index(name) * step, margin + frames.index(frame) * step
+        tile = grid[top : top + pictures.TILE, left : left + pictures.TILE].astype(int)
+        blue = tile[..., 2] > tile[..., 0] + 20  # the tint of object 1; the picture itself is grey
+        np.testing.assert_array_equal(blue[np.ix_(centres, centres)], mask)
+        assert (grid[top : top + pictures.TILE, :margin] == pictures.INK).all(-1).any()
+        rows, columns = np.nonzero(video.mask(frame))
+        if len(rows):
+            edge = tile[round(rows[0] * cell) - 2 : round(rows[0] * cell) + 3, centres[columns[1]]]
+            assert (edge.min(axis=1) > 200).any()
 
 
 def test_the_report_is_self_contained_and_complete(comparison, tmp_path):
