@@ -9,12 +9,11 @@ from policies.components.bank import (
     POINTERS,
     SLOTS,
     Bank,
-    at_anchor,
     by_rank,
+    last,
     pointers_by_rank,
-    pointers_of_anchors,
     pointers_only_except,
-    span,
+    read_bank,
 )
 
 
@@ -49,19 +48,14 @@ class EvictOldest(MemoryPolicy[Evictions]):
         return Evictions()
 
     def read(self, state: Evictions, query: Query) -> Read:
-        reach = span(query, self.pointers)
-        return Read(
-            spatial=(*at_anchor(state.bank.anchors), *by_rank(state.held)),
-            pointers=(*pointers_of_anchors(state.bank.anchors, query), *pointers_by_rank(state.bank.recent, reach)),
-            pointer_span=reach,
-        )
+        return read_bank(state.bank, by_rank(state.held), query, self.pointers, pointers_by_rank)
 
     def write(self, state: Evictions, entry: Entry, outcome: Outcome) -> Evictions:
         if entry.scores.prompted:
             return Evictions(state.bank.anchor(entry), tuple(e for e in state.held if e.frame != entry.frame))
         if entry.scores.presence <= self.presence:
             return replace(state, choice=())
-        recent = pointers_only_except((*state.bank.recent, entry)[-max(self.pointers, 1) :], (), 0)
+        recent = pointers_only_except(last((*state.bank.recent, entry), self.pointers), (), 0)
         held = (*state.held, entry)
         return Evictions(state.bank.keep(recent), held[-self.slots :], held if len(held) > self.slots else ())
 

@@ -1,4 +1,4 @@
-"""HiM2SAM's memory: long-term frames told apart from a rival, and spaced short-term ones."""
+"""HiM2SAM's memory: long-term frames on which the target was told from a distractor, and spaced short-term ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,18 +18,13 @@ from policies.components.bank import (
     seen_span,
     span,
 )
-from policies.components.distractor_tests import ContourTest, DistractorTest
-from policies.components.mask_sizes import hypotheses, remembered
-from policies.components.regions import foreground
-from policies.samurai import Samurai
-
-SCALE = 4
-"""Masks are judged on the network grid, where a cell of the mask-logit grid is 4 pixels."""
+from policies.components.distractor_tests import ContourTest, DistractorTest, Hypotheses
+from policies.components.mask_sizes import remembered
 
 
 @dataclass(frozen=True, slots=True)
 class HimState:
-    """`sizes` are in pixels of the network grid."""
+    """`sizes` are in pixels of the network's input."""
 
     bank: Bank = Bank()
     long: tuple[Entry, ...] = ()
@@ -40,7 +35,8 @@ class HimState:
 class Him2Sam(MemoryPolicy[HimState]):
     """Long- and short-term memory (Chen et al., 2025, arXiv:2507.07603, section 3.3); see `motion.hierarchical`.
 
-    Long-term: the last `long` frames that `rule` admitted, at least `interval` frames apart, read as anchors.
+    Long-term: the last `long` frames that `distractor_test` admitted (None admits none), at least `interval` frames
+    apart, read as anchors.
     Short-term fills the rest of `slots`: back from t-1, frames more than `stride` apart with predicted IoU above
     `min_iou`, object score above `min_presence` and, where the motion model spoke, agreement above `min_motion` (None
     does not ask).
@@ -53,11 +49,12 @@ class Him2Sam(MemoryPolicy[HimState]):
     * `min_motion` is not asked, since motion scores are not kept;
     * when streaming, pointer distances are divided by the frames seen so far.
 
-    Other published defects are options of the parts: most published files name a rule that does not exist (``rule:
-    null``), the base+ file reads like `Delayed`, and box overlap counts all non-zero logits.
+    Other published defects are options of the parts: most published files name a test that does not exist
+    (``distractor_test: null``), box overlap counts all non-zero logits, and the file for LaSOT and base+ has another
+    bank (`policies.samurai.Samurai`, delayed).
     """
 
-    rule: DistractorTest | None = ContourTest()
+    distractor_test: DistractorTest | None = ContourTest()
     slots: int = SLOTS
     pointers: int = POINTERS
     long: int = 1
@@ -76,11 +73,12 @@ class Him2Sam(MemoryPolicy[HimState]):
         return HimState()
 
     def read(self, state: HimState, query: Query) -> Read:
-        short = self._short(state)
+        short, bank = self._short(state), state.bank
         slots = range(len(short) - 1, -1, -1) if self.quirks else range(len(short))
-        base, bank = self._base(state, short, query), state.bank
         online = self.quirks and query.length is None
         reach = (seen_span if online else span)(query, self.pointers)
+        newest = [*state.long, *short[:1]][-1:] if self.quirks else []
+        base = replace(query, frame=newest[0].frame) if newest else query
         return Read(
             spatial=(*at_anchor(bank.anchors), *zip(short, slots, strict=True), *at_anchor(state.long)),
             pointers=(*pointers_of_anchors(bank.anchors, base), *pointers_by_age(bank.recent, base, reach)),
@@ -118,41 +116,11 @@ class Him2Sam(MemoryPolicy[HimState]):
                 short.append(entry)
         return short
 
-    def _base(self, state: HimState, short: Sequence[Entry], query: Query) -> Query:
-        """What pointer distances count from."""
-        read = [*state.long, *short[:1]]
-        return replace(query, frame=read[-1].frame) if self.quirks and read else query
-
     def _judge(self, state: HimState, entry: Entry, outcome: Outcome) -> tuple[tuple[int, ...], bool]:
         """Sizes with this frame's, and whether it enters long-term memory."""
-        if self.rule is None:
+        if self.distractor_test is None:
             return state.sizes, False
-        logits = hypotheses(outcome)[outcome.choice]
-        grid = SCALE * logits.shape[0], SCALE * logits.shape[1]
-        chosen = foreground(logits, grid)
-        if chosen is None:
-            return remembered(state.sizes, 0), False
-        sizes = remembered(state.sizes, chosen.area)
+        hypotheses = Hypotheses.as_predicted(outcome)
+        sizes = remembered(state.sizes, hypotheses.area)
         due = not state.long or state.long[-1].frame + self.interval <= entry.frame
-        return sizes, due and self.rule.admits(outcome, chosen, sizes)
-
-
-@dataclass(frozen=True)
-class Delayed(Samurai):
-    """The bank of HiM2SAM's published file for LaSOT and base+, where selection is off.
-
-    SAMURAI's, without its motion threshold, and with a defect: from frame 3 on, frame t-1 is not read.
-    """
-
-    min_motion: float | None = None
-    quirks: bool = True
-
-    def recent(self, state: Bank, query: Query) -> Sequence[Entry]:
-        if query.frame <= 2:
-            return super().recent(state, query)
-        older = [entry for entry in state.recent if entry.frame < query.frame - 1]
-        return last(self.trusted(older), self.slots)
-
-    @property
-    def held(self) -> int:
-        return self.slots + 1
+        return sizes, due and self.distractor_test.admits(outcome, hypotheses, sizes)

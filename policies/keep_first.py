@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.components.bank import Bank, at_anchor, pointers_of_anchors, span
+from policies.components.bank import Bank, read_bank
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class KeepFirst(MemoryPolicy[Bank]):
         return Bank()
 
     def read(self, state: Bank, query: Query) -> Read:
-        return Read(at_anchor(state.anchors), pointers_of_anchors(state.anchors, query), span(query))
+        return read_bank(state, (), query)
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
         return state.anchor(entry) if entry.scores.prompted else state

@@ -6,16 +6,7 @@ import numpy as np
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.components.bank import (
-    POINTERS,
-    SLOTS,
-    Bank,
-    at_anchor,
-    by_rank,
-    pointers_by_age,
-    pointers_of_anchors,
-    span,
-)
+from policies.components.bank import POINTERS, SLOTS, Bank, by_rank, read_bank
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +36,7 @@ class Random(MemoryPolicy[Reservoir]):
         return Reservoir()
 
     def read(self, state: Reservoir, query: Query) -> Read:
-        bank, reach = state.bank, span(query, self.pointers)
-        return Read(
-            spatial=(*at_anchor(bank.anchors), *by_rank(bank.recent)),
-            pointers=(
-                *pointers_of_anchors(bank.anchors, query),
-                *pointers_by_age(bank.recent, query, reach),
-            ),
-            pointer_span=reach,
-        )
+        return read_bank(state.bank, by_rank(state.bank.recent), query, self.pointers)
 
     def write(self, state: Reservoir, entry: Entry, outcome: Outcome) -> Reservoir:
         if entry.scores.prompted:

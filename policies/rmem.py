@@ -6,17 +6,7 @@ from math import log, sqrt
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.components.bank import (
-    POINTERS,
-    SLOTS,
-    Bank,
-    at_anchor,
-    by_rank,
-    pointers_by_age,
-    pointers_of_anchors,
-    pointers_only_except,
-    span,
-)
+from policies.components.bank import POINTERS, SLOTS, Bank, by_rank, pointers_only_except, read_bank
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +55,7 @@ class RMem(MemoryPolicy[RMemState]):
         return RMemState()
 
     def read(self, state: RMemState, query: Query) -> Read:
-        reach = span(query, self.pointers)
-        bank = state.bank
-        return Read(
-            spatial=(*at_anchor(bank.anchors), *by_rank([memory.entry for memory in state.tried])),
-            pointers=(*pointers_of_anchors(bank.anchors, query), *pointers_by_age(bank.recent, query, reach)),
-            pointer_span=reach,
-        )
+        return read_bank(state.bank, by_rank([memory.entry for memory in state.tried]), query, self.pointers)
 
     def write(self, state: RMemState, entry: Entry, outcome: Outcome) -> RMemState:
         if entry.scores.prompted:

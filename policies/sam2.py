@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.components.bank import POINTERS, SLOTS, Bank, at_anchor, pointers_by_age, pointers_of_anchors, span
+from policies.components.anchors import closest_first
+from policies.components.bank import POINTERS, SLOTS, Bank, read_bank
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,13 @@ class Sam2(MemoryPolicy[Bank]):
         return Bank()
 
     def read(self, state: Bank, query: Query) -> Read:
-        anchors = self._nearest(state.anchors, query.frame)
+        anchors = state.anchors
+        if self.max_anchors is not None:
+            anchors = tuple(closest_first(anchors, query.frame, self.max_anchors))
         others = sorted((*(a for a in state.anchors if a not in anchors), *state.recent), key=lambda e: e.frame)
         at = {entry.frame: entry for entry in others}
-        slots = [(frame, slot) for slot, frame in enumerate(self._frames(query.frame)) if frame in at]
-        reach = span(query, self.pointers)
-        return Read(
-            spatial=(*at_anchor(anchors), *((at[frame], slot) for frame, slot in reversed(slots))),
-            pointers=(*pointers_of_anchors(anchors, query), *pointers_by_age(others, query, reach)),
-            pointer_span=reach,
-        )
+        slots = [(at[frame], slot) for slot, frame in enumerate(self._frames(query.frame)) if frame in at]
+        return read_bank(Bank(anchors, tuple(others)), slots[::-1], query, self.pointers)
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
         if entry.scores.prompted:
@@ -58,13 +56,3 @@ class Sam2(MemoryPolicy[Bank]):
         """Frames wanted at slots 0, 1, ..."""
         last = (now - 2) // self.stride * self.stride
         return [now - 1, *(last - back * self.stride for back in range(self.slots - 1))][: self.slots]
-
-    def _nearest(self, anchors: Sequence[Entry], now: int) -> Sequence[Entry]:
-        """At most `max_anchors`: the closest before, the closest after, then by distance."""
-        if self.max_anchors is None or len(anchors) <= self.max_anchors:
-            return anchors
-        before = sorted((a for a in anchors if a.frame < now), key=lambda a: -a.frame)[:1]
-        after = sorted((a for a in anchors if a.frame >= now), key=lambda a: a.frame)[:1]
-        rest = [a for a in anchors if a not in before and a not in after]
-        rest.sort(key=lambda a: abs(a.frame - now))
-        return [*before, *after, *rest[: self.max_anchors - len(before) - len(after)]]

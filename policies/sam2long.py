@@ -54,7 +54,7 @@ class Sam2Long(MemoryPolicy[Bank]):
         recent = self._listed(state, query)
         spatial = (*at_anchor(state.anchors), *by_rank(last(recent, self.slots)))
         reach = min(self.pointers, len(recent) - 1 if self.quirks else len(recent))
-        pointers = (*pointers_of_anchors(state.anchors, query), *pointers_by_rank(recent, reach))
+        pointers = (*pointers_of_anchors(state.anchors, query), *pointers_by_rank(recent, query, reach))
         gain = None
         if len(spatial) > 1:
             gain = torch.cat([self._gain([entry for entry, _ in items]) for items in (spatial, pointers)])

@@ -1,23 +1,11 @@
-"""SAMURAI's memory: the most recent frames that mask, object score and motion all vouch for."""
+"""SAMURAI's memory: the most recent frames that mask, object score and motion model all trust."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.components.bank import (
-    POINTERS,
-    SLOTS,
-    Bank,
-    at_anchor,
-    by_rank,
-    last,
-    passes,
-    pointers_by_age,
-    pointers_of_anchors,
-    pointers_only_except,
-    span,
-)
+from policies.components.bank import POINTERS, SLOTS, Bank, by_rank, last, passes, pointers_only_except, read_bank
 
 
 @dataclass(frozen=True)
@@ -29,7 +17,8 @@ class Samurai(MemoryPolicy[Bank]):
     among them. Slots count ranks. Pointers are those of the last frames, unselected. To be used with
     `motion.kalman.Kalman` and a presence threshold of -1.
 
-    Published with ``quirks=True``: frame 1 is never selected, and is read as t-1 only.
+    Published with ``quirks=True``: frame 1 is never selected, and is read as t-1 only. HiM2SAM's file for LaSOT and
+    base+ has this bank with ``delayed=True``: from frame 3 on, frame t-1 is not read.
     """
 
     slots: int = SLOTS
@@ -38,6 +27,7 @@ class Samurai(MemoryPolicy[Bank]):
     min_presence: float = 0.0
     min_motion: float | None = 0.0
     quirks: bool = False
+    delayed: bool = False
 
     def __post_init__(self) -> None:
         if self.slots < 0 or self.pointers < 0:
@@ -47,42 +37,27 @@ class Samurai(MemoryPolicy[Bank]):
         return Bank()
 
     def read(self, state: Bank, query: Query) -> Read:
-        reach = span(query, self.pointers)
-        return Read(
-            spatial=(*at_anchor(state.anchors), *by_rank(self.recent(state, query))),
-            pointers=(
-                *pointers_of_anchors(state.anchors, query),
-                *pointers_by_age(state.recent, query, reach),
-            ),
-            pointer_span=reach,
-        )
-
-    def recent(self, state: Bank, query: Query) -> Sequence[Entry]:
-        """Frames to read beside the prompts, oldest first."""
-        trusted = self.trusted(state.recent)
-        newest = [entry for entry in state.recent[-1:] if entry.frame == query.frame - 1 and entry not in trusted]
-        return last([*trusted, *newest], self.slots)
+        newest = query.frame - 1
+        if self.delayed and query.frame > 2:
+            recent = self._trusted(entry for entry in state.recent if entry.frame < newest)
+        else:
+            trusted = self._trusted(state.recent)
+            recent = [*trusted, *(e for e in state.recent[-1:] if e.frame == newest and e not in trusted)]
+        return read_bank(state, by_rank(last(recent, self.slots)), query, self.pointers)
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
         if entry.scores.prompted:
             return state.anchor(entry)
         known = (*state.recent, entry)
-        readable = {*last(self.trusted(known), self.held), entry}
+        readable = {*last(self._trusted(known), self.slots + self.delayed), entry}
         return state.keep(pointers_only_except(known, readable, entry.frame - self.pointers + 1))
 
     def entries(self, state: Bank) -> Sequence[Entry]:
         return state.entries()
 
-    def trusts(self, entry: Entry) -> bool:
-        """Whether the frame may stay in memory when it is no longer the last one."""
-        late = not self.quirks or entry.frame >= 2
-        return late and passes(entry.scores, self.min_iou, self.min_presence, self.min_motion)
-
-    def trusted(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Those that are trusted and still have their spatial memory."""
-        return [entry for entry in entries if entry.features is not None and self.trusts(entry)]
-
-    @property
-    def held(self) -> int:
-        """Trusted frames to keep whole."""
-        return self.slots
+    def _trusted(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Those that are read even when they are no longer the last one, and still have their spatial memory."""
+        first = 2 if self.quirks else 0
+        asked = self.min_iou, self.min_presence, self.min_motion
+        whole = (entry for entry in entries if entry.features is not None)
+        return [entry for entry in whole if entry.frame >= first and passes(entry.scores, *asked)]

@@ -3,15 +3,7 @@
 from dataclasses import dataclass
 
 from framework.types import Entry, Outcome, Query, Read
-from policies.components.bank import (
-    Bank,
-    at_anchor,
-    by_rank,
-    keep_pointers,
-    pointers_by_rank,
-    pointers_of_anchors,
-    span,
-)
+from policies.components.bank import Bank, by_rank, keep_pointers, last, pointers_by_rank, read_bank
 from policies.sam2 import Sam2
 
 
@@ -25,13 +17,8 @@ class SkipAbsent(Sam2):
     presence: float = 0.0
 
     def read(self, state: Bank, query: Query) -> Read:
-        seen = state.recent[-self.slots :] if self.slots else ()
-        reach = span(query, self.pointers)
-        return Read(
-            spatial=(*at_anchor(state.anchors), *by_rank(seen)),
-            pointers=(*pointers_of_anchors(state.anchors, query), *pointers_by_rank(state.recent, reach)),
-            pointer_span=reach,
-        )
+        recent = by_rank(last(state.recent, self.slots))
+        return read_bank(state, recent, query, self.pointers, pointers_by_rank)
 
     def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
         if entry.scores.prompted:

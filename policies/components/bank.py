@@ -1,9 +1,9 @@
 """The memory bank most policies keep: conditioning memories apart from recent ones, and the reads made of it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from framework.types import ANCHOR, Entry, Query, Scores
+from framework.types import ANCHOR, Entry, Query, Read, Scores
 
 SLOTS = 6
 """Temporal slots of a SAM2 memory beside the anchors."""
@@ -67,9 +67,28 @@ def pointers_by_age(recent: Sequence[Entry], query: Query, reach: int) -> tuple[
     )
 
 
-def pointers_by_rank(recent: Sequence[Entry], reach: int) -> tuple[tuple[Entry, int], ...]:
-    """Pointers of the last `reach` memories, newest first, with their rank as distance."""
+def pointers_by_rank(recent: Sequence[Entry], query: Query, reach: int) -> tuple[tuple[Entry, int], ...]:
+    """Pointers of the last `reach` memories, newest first, with their rank as distance, whatever their frames."""
     return tuple((entry, rank) for rank, entry in enumerate(reversed(last(recent, reach)), start=1))
+
+
+def read_bank(
+    bank: Bank,
+    spatial: Sequence[tuple[Entry, int]],
+    query: Query,
+    pointers: int = POINTERS,
+    distances: Callable[[Sequence[Entry], Query, int], tuple[tuple[Entry, int], ...]] = pointers_by_age,
+) -> Read:
+    """The bank's anchors and `spatial` memories (entry, slot); pointers of both its parts, at most `pointers` back.
+
+    Pointers of recent entries are read at the distance that `distances` gives them.
+    """
+    reach = span(query, pointers)
+    return Read(
+        spatial=(*at_anchor(bank.anchors), *spatial),
+        pointers=(*pointers_of_anchors(bank.anchors, query), *distances(bank.recent, query, reach)),
+        pointer_span=reach,
+    )
 
 
 def passes(scores: Scores, min_iou: float, min_presence: float, min_motion: float | None) -> bool:

@@ -1,43 +1,84 @@
-"""When a frame tells the target apart from a rival: HiM2SAM's two rules for long-term memory."""
+"""When the target is told from a distractor: what DAM4SAM and HiM2SAM admit long-lasting memories by."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import pi, sqrt
 
+import numpy as np
+from jaxtyping import Float
+
+from framework.ops.tokens import on_host
 from framework.types import Outcome
-from policies.components.mask_sizes import hypotheses, relative_size
-from policies.components.regions import Region, box_test, contour_test, distractor_regions
+from policies.components.mask_sizes import relative_size
+from policies.components.regions import Region, box_test, contour_test, distractor_regions, foreground
+
+SCALE = 4
+"""Pixels of the network's input per cell of the mask-logit grid."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Hypotheses:
+    """The masks of one frame, to be judged on a grid of any size."""
+
+    logits: Float[np.ndarray, "M h w"]
+    choice: int
+    chosen: Region | None
+    """None if the chosen mask is empty."""
+
+    @classmethod
+    def as_shown(cls, outcome: Outcome) -> "Hypotheses":
+        """At video size, with the holes of the chosen mask filled where the tracker fills them."""
+        logits = on_host(outcome.candidates.logits[0])
+        if outcome.shown is not None:
+            logits = logits.copy()
+            logits[outcome.choice] = on_host(outcome.shown)
+        return cls(logits, outcome.choice, foreground(logits[outcome.choice], outcome.size))
+
+    @classmethod
+    def as_predicted(cls, outcome: Outcome) -> "Hypotheses":
+        """At the size of the network's input, as the network gave them."""
+        logits = on_host(outcome.candidates.logits[0])
+        height, width = logits.shape[1:]
+        return cls(logits, outcome.choice, foreground(logits[outcome.choice], (SCALE * height, SCALE * width)))
+
+    @property
+    def area(self) -> int:
+        """Of the chosen mask, in pixels."""
+        return 0 if self.chosen is None else self.chosen.area
 
 
 @dataclass(frozen=True)
 class DistractorTest(ABC):
-    """When a frame shows the target told apart from a rival and may enter long-term memory.
+    """Admits frames on which tracking is reliable and another hypothesis holds something else, a distractor.
 
-    Tracking must be reliable: predicted IoU above `min_iou`, size within `size_change` of the typical one.
+    Tracking is reliable with a predicted IoU above `min_iou` and a size within `size_change` of the typical one.
     """
 
     min_iou: float = 0.8
     size_change: float = 0.25
 
-    def admits(self, outcome: Outcome, chosen: Region, sizes: Sequence[int]) -> bool:
-        """`sizes` are those of the last masks, the chosen one's included; all in pixels of the same grid."""
+    def admits(self, outcome: Outcome, hypotheses: Hypotheses, sizes: Sequence[int]) -> bool:
+        """`sizes` are those of the last chosen masks, this one's included, on the grid of the hypotheses."""
+        return self.reliable(outcome, sizes) and self.finds_distractor(outcome, hypotheses)
+
+    def reliable(self, outcome: Outcome, sizes: Sequence[int]) -> bool:
+        """Whether the chosen mask is likely to be the target's."""
         typical = relative_size(sizes)
         return (
             typical is not None
             and outcome.scores.iou > self.min_iou
             and 1 - self.size_change <= typical <= 1 + self.size_change
-            and self.rivalled(outcome, chosen)
         )
 
     @abstractmethod
-    def rivalled(self, outcome: Outcome, chosen: Region) -> bool:
-        """Whether another hypothesis holds something else."""
+    def finds_distractor(self, outcome: Outcome, hypotheses: Hypotheses) -> bool:
+        """Whether another hypothesis holds something beside the chosen mask; never if that is empty."""
 
 
 @dataclass(frozen=True)
 class ContourTest(DistractorTest):
-    """The largest region of a rival reaches further from the chosen mask's contour than `distance` diameters.
+    """The largest region of a distractor reaches further from the chosen mask's contour than `distance` diameters.
 
     A diameter is that of the disc of equal area. The best predicted IoU must be more than `lead` times the second,
     and the agreement with the motion model, where it spoke, above `min_motion`.
@@ -47,27 +88,30 @@ class ContourTest(DistractorTest):
     lead: float = 1.5
     min_motion: float = 0.8
 
-    def rivalled(self, outcome: Outcome, chosen: Region) -> bool:
+    def finds_distractor(self, outcome: Outcome, hypotheses: Hypotheses) -> bool:
         *_, second, first = 0.0, *sorted(outcome.candidates.iou[0].tolist())
-        motion = outcome.scores.motion
-        if not first > self.lead * second or (motion is not None and not motion > self.min_motion):
+        motion, chosen = outcome.scores.motion, hypotheses.chosen
+        if chosen is None or not first > self.lead * second or (motion is not None and not motion > self.min_motion):
             return False
         limit = self.distance * 2 * sqrt(chosen.area / pi)
-        found = distractor_regions(hypotheses(outcome), outcome.choice, chosen)
-        return contour_test(chosen, found, limit)
+        return contour_test(chosen, distractor_regions(hypotheses.logits, hypotheses.choice, chosen), limit)
 
 
 @dataclass(frozen=True)
 class BoxTest(DistractorTest):
-    """The box of the chosen mask overlaps the one around it and a rival's largest region by `max_overlap` at most.
+    """The box of the chosen mask overlaps the one around it and a distractor's largest region by `max_overlap` at most.
 
-    Published with ``quirks=True``: a rival is all of its non-zero logits, so nearly every frame passes.
+    HiM2SAM's was published with ``quirks=True``: a distractor is all of its non-zero logits, so nearly every frame
+    passes.
     """
 
     size_change: float = 0.2
     max_overlap: float = 0.7
     quirks: bool = False
 
-    def rivalled(self, outcome: Outcome, chosen: Region) -> bool:
-        found = distractor_regions(hypotheses(outcome), outcome.choice, chosen, loose=self.quirks)
+    def finds_distractor(self, outcome: Outcome, hypotheses: Hypotheses) -> bool:
+        chosen = hypotheses.chosen
+        if chosen is None:
+            return False
+        found = distractor_regions(hypotheses.logits, hypotheses.choice, chosen, loose=self.quirks)
         return box_test(chosen, found, self.max_overlap)

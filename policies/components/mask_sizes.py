@@ -1,23 +1,12 @@
-"""Masks as the network gave them, and how large they have been."""
+"""How large the chosen masks have been."""
 
 from collections.abc import Sequence
 from statistics import median
-
-import numpy as np
-from jaxtyping import Float
-
-from framework.ops.tokens import on_host
-from framework.types import Outcome
 
 HISTORY = 300
 """Frames after which a size is forgotten."""
 TYPICAL = 10
 """Latest non-empty masks that a size is compared with."""
-
-
-def hypotheses(outcome: Outcome) -> Float[np.ndarray, "M h w"]:
-    """Logits on the host, in one transfer, as the network gave them: before holes are filled."""
-    return on_host(outcome.candidates.logits[0])
 
 
 def remembered(sizes: Sequence[int], size: int) -> tuple[int, ...]:

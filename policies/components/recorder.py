@@ -1,39 +1,31 @@
-"""Any policy, with the evidence that a learned one would have decided by: how its training records are made."""
+"""Any policy, with the features that a learned write gate would have decided by: how its training records are made."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
-from policies.features.attention import attention_stats
 from policies.features.frame import FeatureRow, History
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """The policy's own state beside the trail of evidence."""
+    """The policy's own state beside the features of the last frames."""
 
     memory: Any
-    trail: History = History()
+    history: History = History()
 
 
 @dataclass(frozen=True)
 class Recorder(MemoryPolicy[Recorded]):
-    """Remembers and reads as `policy` does, which may not measure attention or see the truth; with `attention` the
-    evidence is on that, too.
-    """
+    """Remembers and reads as `policy` does, which may not measure attention or see the truth."""
 
     policy: MemoryPolicy
-    attention: bool = False
 
     def __post_init__(self) -> None:
         if self.policy.measures or self.policy.privileged:
-            raise ValueError("witness watches policies that neither measure attention nor see the truth")
-
-    @property
-    def measures(self) -> bool:
-        return self.attention
+            raise ValueError("recorder takes policies that neither measure attention nor see the truth")
 
     def init(self) -> Recorded:
         return Recorded(self.policy.init())
@@ -42,12 +34,12 @@ class Recorder(MemoryPolicy[Recorded]):
         return self.policy.read(state.memory, query)
 
     def write(self, state: Recorded, entry: Entry, outcome: Outcome) -> Recorded:
-        trail = state.trail.observe(entry, outcome, attention_stats(outcome) if self.attention else None)
-        return replace(state, memory=self.policy.write(state.memory, entry, outcome), trail=trail)
+        memory = self.policy.write(state.memory, entry, outcome)
+        return Recorded(memory, state.history.observe(entry, outcome))
 
     def entries(self, state: Recorded) -> Sequence[Entry]:
         return self.policy.entries(state.memory)
 
-    def evidence(self, state: Recorded) -> FeatureRow | None:
-        """On the last frame; None if it was prompted."""
-        return state.trail.evidence
+    def features(self, state: Recorded) -> FeatureRow | None:
+        """Of the last frame; None if it was prompted."""
+        return state.history.features

@@ -1,4 +1,4 @@
-"""Mask regions at full size: what policies judge rivals of the chosen mask by."""
+"""Mask regions at full size: what policies judge distractors by."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -88,17 +88,18 @@ def distractor_regions(
 
 
 def box_test(chosen: Region, found: Iterable[Region], max_overlap: float) -> bool:
-    """DAM4SAM's rule: the chosen mask's box overlaps the one around it and a rival's by at most this."""
+    """DAM4SAM's test: the chosen mask's box overlaps the one around it and a distractor's by at most this."""
     own = chosen.corners
-    joint = (own.joined(rival.corners).area for rival in found)
+    joint = (own.joined(distractor.corners).area for distractor in found)
     return any(area > 0 and own.area / area <= max_overlap for area in joint)
 
 
 def contour_test(chosen: Region, found: Iterable[Region], limit: float) -> bool:
-    """HiM2SAM's rule: the contour of a rival is somewhere further than `limit` pixels from all of the chosen mask's
-    (directed Hausdorff distance > limit), and neither is empty.
+    """HiM2SAM's test: the contour of a distractor is somewhere further than `limit` pixels from all of the chosen
+    mask's (directed Hausdorff distance > limit), and neither is empty.
 
     A contour is all pixels on either side of a border; the border of the frame is none.
     """
     own = contour(chosen.rle, *chosen.size)
-    return len(own) > 0 and any(hausdorff_exceeds(contour(rival.rle, *rival.size), own, limit) for rival in found)
+    contours = (contour(distractor.rle, *distractor.size) for distractor in found)
+    return len(own) > 0 and any(hausdorff_exceeds(other, own, limit) for other in contours)

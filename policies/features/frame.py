@@ -1,4 +1,4 @@
-"""What speaks for and against a mask, as plain numbers: the features that learned memory policies decide by.
+"""What speaks for and against the mask of a frame, as plain numbers: the features that a learned write gate decides by.
 
 Every number is relative (to the prompt, to the last frames of the same video, to the object's size), so that it means
 the same in any video; the frame number is not among them.
@@ -11,13 +11,12 @@ from statistics import median
 
 from framework.ops.vectors import moving_average
 from framework.types import Entry, Outcome
-from policies.features.attention import AttentionStats
 from policies.features.mask import MaskAppearance, MaskNumbers, measure
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "confidence": ("iou", "presence", "margin", "stability", "sharpness"),
     "shape": ("area_typical", "area_prompt", "border"),
-    "rivals": ("rival", "rival_box", "rival_look"),
+    "distractors": ("distractor", "distractor_box", "distractor_look"),
     "motion": ("agreement", "has_agreement", "jump", "surprise"),
     "identity": ("pointer_prompt", "pointer_newest", "pointer_mean"),
     "appearance": ("look_prompt", "look_newest", "look_mean", "found_inside", "found_outside"),
@@ -32,7 +31,7 @@ HISTORY = 30
 """Frames among which a value is ranked."""
 
 FeatureRow = tuple[float, ...]
-"""One value per feature, in the order of `FEATURES`; then `ATTENTION`, where that is measured."""
+"""One value per feature, in the order of `FEATURES`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +54,12 @@ class History:
     """IoU, presence and look of the last frames."""
 
     @property
-    def evidence(self) -> FeatureRow | None:
+    def features(self) -> FeatureRow | None:
         """Of the last frame; None if it was prompted."""
         return self.rows[-1] if self.rows else None
 
-    def observe(self, entry: Entry, outcome: Outcome, heed: AttentionStats | None = None) -> "History":
-        """With one more frame, tracked or prompted; `heed` adds `ATTENTION` to its row."""
+    def observe(self, entry: Entry, outcome: Outcome) -> "History":
+        """With one more frame, tracked or prompted."""
         numbers, now = measure(entry, outcome, (self.prompt, self.newest, self.mean))
         area, centre = entry.scores.area, (numbers.x, numbers.y)
         seen = area > 0
@@ -68,7 +67,6 @@ class History:
         if entry.scores.prompted or self.prompt is None:
             return History(now, now, now, area, areas, (centre,) if seen else ())
         judged = (entry.scores.iou, tanh(entry.scores.presence / 5), numbers.look_prompt)
-        row = (*self._row(entry, numbers, areas, judged), *(heed.row if heed else ()))
         return replace(
             self,
             newest=now if seen else self.newest,
@@ -76,7 +74,7 @@ class History:
             areas=areas,
             centres=(*self.centres, centre)[-2:] if seen else self.centres,
             away=0 if seen else self.away + 1,
-            rows=(*self.rows, row)[-WINDOW:],
+            rows=(*self.rows, self._row(entry, numbers, areas, judged))[-WINDOW:],
             ranked=(*self.ranked, judged)[-HISTORY:],
         )
 
@@ -97,9 +95,9 @@ class History:
             "area_typical": max(-2.0, min(2.0, typical)),
             "area_prompt": max(-3.0, min(3.0, prompted)),
             "border": found.border,
-            "rival": found.rival,
-            "rival_box": found.rival_box,
-            "rival_look": found.rival_look,
+            "distractor": found.distractor,
+            "distractor_box": found.distractor_box,
+            "distractor_look": found.distractor_look,
             "agreement": scores.motion or 0.0,
             "has_agreement": float(scores.motion is not None),
             "jump": self._distance(found, side, steps=0) if seen else 0.0,

@@ -1,4 +1,4 @@
-"""What learned policies measure and compute on every frame, compiled: many small steps, each too small for torch."""
+"""What the learned write gate computes on every frame, compiled: many small steps, each too small for torch."""
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -42,18 +42,18 @@ def likest(
 
 
 @compiled
-def judged(
+def classified(
     elements: Float32[np.ndarray, "n i"],
     embed: Float32[np.ndarray, "o i"],
     embed_bias: Float32[np.ndarray, " o"],
     again: Float32[np.ndarray, "p o"],
     again_bias: Float32[np.ndarray, " p"],
-    verdict: Float32[np.ndarray, "q 3*p"],
-    verdict_bias: Float32[np.ndarray, " q"],
+    head: Float32[np.ndarray, "q 3*p"],
+    head_bias: Float32[np.ndarray, " q"],
     last: Float32[np.ndarray, "3 q"],
     last_bias: Float32[np.ndarray, " 3"],
 ) -> Float32[np.ndarray, " 3"]:
-    """`SetScorer.judge` of one set of which no element is missing; inputs are standardised."""
+    """`SetClassifier.forward` of one set of which no element is missing; inputs are standardised."""
     hidden = np.maximum(linear(elements, embed, embed_bias), np.float32(0))
     embedded = np.maximum(linear(hidden, again, again_bias), np.float32(0))
     width = embedded.shape[1]
@@ -63,4 +63,4 @@ def judged(
         for place in range(width):
             pooled[0, width + place] += embedded[index, place] / np.float32(len(embedded))
             pooled[0, 2 * width + place] = max(pooled[0, 2 * width + place], embedded[index, place])
-    return linear(np.maximum(linear(pooled, verdict, verdict_bias), np.float32(0)), last, last_bias)[0]
+    return linear(np.maximum(linear(pooled, head, head_bias), np.float32(0)), last, last_bias)[0]

@@ -36,11 +36,11 @@ class MaskNumbers:
     """Mean probability inside the mask."""
     border: float
     """Whether the mask touches the border."""
-    rival: float
+    distractor: float
     """Largest predicted IoU of another hypothesis times what it claims beside the mask, in mask areas (at most 2)."""
-    rival_box: float
+    distractor_box: float
     """Least share of the mask's box in the one around it and another hypothesis."""
-    rival_look: float
+    distractor_look: float
     """How much more another hypothesis looks like the prompt."""
     x: float
     y: float
@@ -82,9 +82,11 @@ def measure(
         stability=counts[choice][ABOVE] / max(counts[choice][AROUND], 1),
         sharpness=sharpness(logits[choice], shown.masks[choice], own.area),
         border=float(own.touches_border(*logits.shape[1:])),
-        rival=max((iou[index] * min(claims[index].beside(own), 2.0) for index in others), default=0.0),
-        rival_box=min((own.share_of_box(claims[index]) for index in others), default=1.0),
-        rival_look=max((alike[index] - alike[choice] if claims[index].area else -1.0 for index in others), default=0.0),
+        distractor=max((iou[index] * min(claims[index].beside(own), 2.0) for index in others), default=0.0),
+        distractor_box=min((own.share_of_box(claims[index]) for index in others), default=1.0),
+        distractor_look=max(
+            (alike[index] - alike[choice] if claims[index].area else -1.0 for index in others), default=0.0
+        ),
         x=shown.step * counts[choice][ACROSS] / max(own.area, 1),
         y=shown.step * counts[choice][DOWN] / max(own.area, 1),
         pointer_prompt=float(prompt.pointer @ now.pointer),

@@ -109,10 +109,12 @@ def test_interleaved_videos_are_independent(policy):
 def test_a_forked_state_continues_the_same_way_twice(policy):
     whole = list(live(policy, Video(6, 100, 40, 60)))
     fork = whole[49].state
+    before = pickle.dumps(fork)
     futures = [[numbers(s.read) for s in live(policy, Video(6, 100, 40, 60), fork, 50)] for _ in range(2)]
     assert futures[0] == futures[1] == [numbers(step.read) for step in whole[50:]]
     other = [numbers(step.read) for step in live(policy, Video(7, 100), fork, 50)]
-    assert len(other) == 50
+    assert other[0] == futures[0][0], "what is read depends on what follows"
+    assert pickle.dumps(fork) == before, "a state was changed in place"
     assert [numbers(s.read) for s in live(policy, Video(6, 100, 40, 60), fork, 50)] == futures[0]
 
 

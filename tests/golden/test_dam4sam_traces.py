@@ -19,7 +19,10 @@ def overlaps(track: Track, size: Size) -> list[float]:
     """Of the chosen mask's box with the one around it and the largest component that each other hypothesis adds."""
     logits = track.candidates.logits[0].numpy()
     chosen = foreground(logits[track.choice], size)
-    joint = [chosen.corners.joined(rival.corners).area for rival in distractor_regions(logits, track.choice, chosen)]
+    joint = [
+        chosen.corners.joined(distractor.corners).area
+        for distractor in distractor_regions(logits, track.choice, chosen)
+    ]
     return [chosen.corners.area / area if area else 1.0 for area in joint]
 
 

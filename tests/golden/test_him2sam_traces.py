@@ -19,7 +19,8 @@ from motion.kalman import Kalman
 from policies.components.distractor_tests import BoxTest, ContourTest, DistractorTest
 from policies.components.mask_sizes import relative_size
 from policies.components.regions import Region, distractor_regions, foreground
-from policies.him2sam import Delayed, Him2Sam
+from policies.him2sam import Him2Sam
+from policies.samurai import Samurai
 from tests.traces import Replayed, Trace, check_encodings, check_filter, check_read, preset, replay, scripted, traces
 
 
@@ -123,21 +124,21 @@ def check_refinements(trace: Trace, log: list[Call], tracked: int) -> None:
             np.testing.assert_array_equal(landed, trace["rv_tracks"][call, oldest][member & seen].astype(float))
 
 
-def check_admission(trace: Trace, frame: int, step: Replayed, sizes: list[int], rule: DistractorTest | None) -> None:
-    """Relative size, and how far the rivals' contours reach from the chosen one's where that was asked."""
+def check_admission(trace: Trace, frame: int, step: Replayed, sizes: list[int], test: DistractorTest | None) -> None:
+    """Relative size, and how far the distractors' contours reach from the chosen one's where that was asked."""
     where, grid = f"frame {frame}", step.network.input_size
     ratio = relative_size(sizes)
     if not np.isnan(trace["size_ratio"][frame]):
         assert (-1 if ratio is None else ratio) == pytest.approx(float(trace["size_ratio"][frame])), where
     furthest = float(trace["hausdorff_max"][frame])
-    if np.isnan(furthest) or not isinstance(rule, ContourTest):
+    if np.isnan(furthest) or not isinstance(test, ContourTest):
         assert np.isnan(furthest)
         return
     assert ratio is not None and 0.75 <= ratio <= 1.25 and step.track.scores.iou > 0.8, where
     logits, choice = step.track.candidates.logits[0].numpy(), step.track.choice
     chosen = foreground(logits[choice], grid)
     own = KDTree(points(chosen))
-    reach = [own.query(points(rival))[0].max() for rival in distractor_regions(logits, choice, chosen)]
+    reach = [own.query(points(distractor))[0].max() for distractor in distractor_regions(logits, choice, chosen)]
     assert max(reach, default=0.0) == pytest.approx(furthest, abs=1e-3), where
 
 
@@ -147,14 +148,14 @@ def points(region: Region) -> np.ndarray:
     return np.array([(row, column) for row, start, end in spans for column in range(start, end)])
 
 
-def memory(config) -> Him2Sam | Delayed:
+def memory(config) -> Him2Sam | Samurai:
     """The policy that a published file asks for."""
     thresholds = {
         "min_iou": config["memory_bank_iou_threshold"],
         "min_presence": config["memory_bank_obj_score_threshold"],
     }
     if not config["rvcot_mem_selection"]:
-        return Delayed(**thresholds)
+        return Samurai(min_motion=None, quirks=True, delayed=True, **thresholds)
     contour = ContourTest(
         distance=config["rvcot_mem_sel_hsf_thred_ratio"],
         lead=config["rvcot_siou_ratio_threshold"],
@@ -162,7 +163,7 @@ def memory(config) -> Him2Sam | Delayed:
     )
     overlap = BoxTest(max_overlap=config["rvcot_mem_sel_intioutred"], quirks=True)
     return Him2Sam(
-        rule={"hsdf_dist": contour, "default": overlap}.get(config["rvcot_mem_selection_method"]),
+        distractor_test={"hsdf_dist": contour, "default": overlap}.get(config["rvcot_mem_selection_method"]),
         long=config["rvcot_mem_long_len"],
         interval=config["rvcot_mem_sel_intv"],
         stride=config["rvcot_mem_sel_short_intv"],
@@ -222,7 +223,7 @@ def test_trace(path: Path) -> None:
         old = step.motion.linear
         sizes.append(int(step.track.mask(network.input_size).sum()))
         assert int(trace["area_high"][frame]) in (sizes[-1], -1), where
-        check_admission(trace, frame, step, sizes, getattr(policy, "rule", None))
+        check_admission(trace, frame, step, sizes, getattr(policy, "distractor_test", None))
         refined += [frame] * (len(refinement.log) - len(refined))
         if isinstance(policy, Him2Sam) and step.memory.long and step.memory.long[-1].frame == frame:
             admitted.append(frame)

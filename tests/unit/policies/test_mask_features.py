@@ -1,4 +1,4 @@
-"""The numbers that evidence is made of, against plain formulas on whole tensors."""
+"""The numbers that features are made of, against plain formulas on whole tensors."""
 
 import pytest
 import torch
@@ -53,16 +53,16 @@ def plainly(entry: Entry, outcome: Outcome, known) -> dict[str, float]:
     def share(other):
         return float(box(own) / box(own | other)) if own.any() and other.any() else 1.0
 
-    rivals = [float(iou[i]) * min(float((masks[i] & ~own).sum()) / size, 2.0) for i in others]
+    distractors = [float(iou[i]) * min(float((masks[i] & ~own).sum()) / size, 2.0) for i in others]
     looked = [float(alike[i] - alike[choice]) if masks[i].any() else -1.0 for i in others]
     return {
         "margin": float(iou.sort().values[-2] - iou.max()) if others else 0.0,
         "stability": int((logits[choice] > 1).sum()) / max(int((logits[choice] > -1).sum()), 1),
         "sharpness": float(probability[choice][own].sum()) / size,
         "border": float(own[0].any() or own[-1].any() or own[:, 0].any() or own[:, -1].any()),
-        "rival": max(rivals, default=0.0),
-        "rival_box": min((share(masks[i]) for i in others), default=1.0),
-        "rival_look": max(looked, default=0.0),
+        "distractor": max(distractors, default=0.0),
+        "distractor_box": min((share(masks[i]) for i in others), default=1.0),
+        "distractor_look": max(looked, default=0.0),
         "x": cells * x,
         "y": cells * y,
         "pointer_prompt": float(torch.from_numpy(known[0].pointer) @ pointer),

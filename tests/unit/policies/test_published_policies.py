@@ -13,7 +13,7 @@ from policies.components.distractor_tests import BoxTest, ContourTest
 from policies.components.mask_sizes import HISTORY, relative_size, remembered
 from policies.components.regions import foreground
 from policies.dam4sam import Dam4Sam
-from policies.him2sam import Delayed, Him2Sam
+from policies.him2sam import Him2Sam
 from policies.rmem import RMem
 from policies.sam2long import Sam2Long
 from policies.sam2long_beam import Beam
@@ -33,7 +33,7 @@ def rectangle(*boxes):
 
 TARGET, FAR = (4, 4, 12, 12), (22, 20, 30, 28)
 PLAIN = [rectangle(TARGET)] * 3
-RIVALLED = [rectangle(TARGET), rectangle(TARGET, FAR), rectangle(TARGET)]
+DISTRACTED = [rectangle(TARGET), rectangle(TARGET, FAR), rectangle(TARGET)]
 GONE = [rectangle()] * 3
 
 
@@ -64,8 +64,8 @@ def plain(t):
     return PLAIN, 0.95, 5.0, None
 
 
-def rivalled(t):
-    return (RIVALLED if t == 13 else PLAIN), 0.95, 5.0, None
+def distracted(t):
+    return (DISTRACTED if t == 13 else PLAIN), 0.95, 5.0, None
 
 
 def flickering(t):
@@ -83,12 +83,12 @@ def test_dam_reads_the_last_frame_and_spaced_ones():
     assert pointers == [(0, 23)] + [(t, 23 - t) for t in (22, 21, 20, 19, 13, 12, 11, 10, 9, 8)]
 
 
-def test_dam_promotes_a_frame_told_apart_from_a_rival():
+def test_dam_promotes_a_frame_with_a_distractor():
     policy = Dam4Sam()
-    state = live(policy, rivalled, 14)
+    state = live(policy, distracted, 14)
     assert state.admitted == 13
     assert reads(policy, state, 14)[0] == [(0, ANCHOR), (5, 2), (10, 1), (13, 0)], "waits for a frame"
-    state = live(policy, rivalled, 15, state, 14)
+    state = live(policy, distracted, 15, state, 14)
     assert reads(policy, state, 15)[0] == [(13, ANCHOR), (0, ANCHOR), (5, 2), (10, 1), (14, 0)]
     anchor = next(e for e, slot in policy.read(state, replace(QUERY, frame=15)).spatial if e.frame == 13)
     assert anchor.features == "again 13"
@@ -108,7 +108,7 @@ def test_dam_promotes_a_frame_told_apart_from_a_rival():
     ids=str,
 )
 def test_dam_parts_switch_one_by_one(changed, admitted):
-    state = live(Dam4Sam(**changed), rivalled, 15)
+    state = live(Dam4Sam(**changed), distracted, 15)
     assert state.admitted == admitted
 
 
@@ -134,7 +134,7 @@ def test_dam_forgets_no_prompt_of_a_later_frame():
     """However many anchors are admitted before it is reached; those behind go."""
 
     def often(t):
-        return (RIVALLED if t % 6 == 1 else PLAIN), 0.95, 5.0, None
+        return (DISTRACTED if t % 6 == 1 else PLAIN), 0.95, 5.0, None
 
     policy = Dam4Sam()
     state = live(policy, often, 51, prompted(policy, 0, 200, 100), 1)
@@ -153,7 +153,7 @@ def prompted(policy, *frames):
 
 
 def test_dam_measures_the_mask_as_it_is_shown():
-    """Holes that the tracker fills count as foreground, and as none of a rival's."""
+    """Holes that the tracker fills count as foreground, and as none of a distractor's."""
     holed = rectangle(TARGET)
     holed[7:9, 7:9] = -8.0
     shown = rectangle(TARGET)
@@ -206,24 +206,24 @@ def test_him_spaces_the_recent_and_keeps_order():
     assert pointers[:3] == [(0, 19), (18, 1), (17, 2)], "counts from frame 19"
 
 
-@pytest.mark.parametrize("rule", [ContourTest(), BoxTest()], ids=lambda rule: type(rule).__name__)
-def test_him_keeps_a_frame_told_apart(rule):
-    policy = Him2Sam(rule=rule)
-    state = live(policy, rivalled, 20)
+@pytest.mark.parametrize("test", [ContourTest(), BoxTest()], ids=lambda test: type(test).__name__)
+def test_him_keeps_a_frame_with_a_distractor(test):
+    policy = Him2Sam(distractor_test=test)
+    state = live(policy, distracted, 20)
     assert [entry.frame for entry in state.long] == [13]
     spatial, _ = reads(policy, state, 20)
     assert spatial[-1] == (13, ANCHOR) and len(spatial) == 7 and 13 not in [frame for frame, _ in spatial[:-1]]
-    assert not live(replace(policy, rule=None), rivalled, 20).long
-    assert not live(replace(policy, rule=replace(rule, min_iou=0.96)), rivalled, 20).long
+    assert not live(replace(policy, distractor_test=None), distracted, 20).long
+    assert not live(replace(policy, distractor_test=replace(test, min_iou=0.96)), distracted, 20).long
 
 
 def test_him_contour_asks_for_a_clear_lead_and_the_motion_model():
     def script(t, motion=None):
-        return (*rivalled(t)[:3], motion)
+        return (*distracted(t)[:3], motion)
 
     assert live(Him2Sam(), lambda t: script(t, 0.9), 14).long
     assert not live(Him2Sam(), lambda t: script(t, 0.7), 14).long
-    assert not live(Him2Sam(rule=ContourTest(lead=2.0)), script, 14).long
+    assert not live(Him2Sam(distractor_test=ContourTest(lead=2.0)), script, 14).long
 
 
 def test_him_asks_the_motion_score_unless_as_published():
@@ -243,16 +243,17 @@ def test_him_streams_as_published_with_the_span_of_the_frames_seen():
 
 
 def test_him_box_overlap_as_published_takes_nearly_every_frame():
-    assert not live(Him2Sam(rule=BoxTest()), plain, 10).long
-    assert live(Him2Sam(rule=BoxTest(quirks=True)), plain, 10).long
+    assert not live(Him2Sam(distractor_test=BoxTest()), plain, 10).long
+    assert live(Him2Sam(distractor_test=BoxTest(quirks=True)), plain, 10).long
 
 
-def test_him_delayed_leaves_out_the_last_frame():
-    assert reads(Delayed(), live(Delayed(), plain, 10), 10)[0] == [
+def test_samurai_delayed_leaves_out_the_last_frame():
+    policy = Samurai(min_motion=None, quirks=True, delayed=True)
+    assert reads(policy, live(policy, plain, 10), 10)[0] == [
         (0, ANCHOR),
         *((t, 8 - t) for t in range(3, 9)),
     ]
-    assert reads(Delayed(), live(Delayed(), plain, 2), 2)[0] == [(0, ANCHOR), (1, 0)]
+    assert reads(policy, live(policy, plain, 2), 2)[0] == [(0, ANCHOR), (1, 0)]
 
 
 # ------------------------------------------------------------------------------------------------------- SAM2Long
@@ -356,7 +357,7 @@ def test_score_gate_multiplies_presence_and_iou():
 def test_a_mask_that_fills_the_frame_has_no_contour():
     everywhere = [rectangle((0, 0, GRID, GRID)), rectangle(TARGET), rectangle()]
     assert len(contour(foreground(everywhere[0].numpy(), (128, 128)).rle, 128, 128)) == 0
-    for policy in (Him2Sam(), Him2Sam(rule=BoxTest()), Dam4Sam()):
+    for policy in (Him2Sam(), Him2Sam(distractor_test=BoxTest()), Dam4Sam()):
         state = live(policy, lambda t: (everywhere, 0.95, 5.0, None), 20)
         assert reads(policy, state, 20)[0][0] == (0, ANCHOR)
 

@@ -1,4 +1,4 @@
-"""Mask regions as run lengths, and the rivals found in them, against whole masks at full size."""
+"""Mask regions as run lengths, and the distractors found in them, against whole masks at full size."""
 
 from math import sqrt
 
@@ -94,16 +94,16 @@ def beside(masks):
     return [component(mask & ~masks[0]) for mask in masks[1:] if (mask & ~masks[0]).any()]
 
 
-def check_both_rules(logits, masks, loose=False):
-    """DAM4SAM's and HiM2SAM's rule against themselves pixel by pixel on whole masks, the first one chosen."""
+def check_both_tests(logits, masks, loose=False):
+    """DAM4SAM's and HiM2SAM's test against themselves pixel by pixel on whole masks, the first one chosen."""
     chosen, expected, size = foreground(logits[0], masks[0].shape), beside(masks), masks[0].shape
     assert (drawn(chosen, size) == masks[0]).all()
     if chosen is None:
         return
     found = list(distractor_regions(logits, 0, chosen, loose))
-    for rival, mask in zip(found, expected, strict=True):
-        assert (drawn(rival, size) == mask).all()
-        assert rival.corners == around(mask) and rival.area == mask.sum()
+    for distractor, mask in zip(found, expected, strict=True):
+        assert (drawn(distractor, size) == mask).all()
+        assert distractor.corners == around(mask) and distractor.area == mask.sum()
     joint = [around(masks[0]).joined(around(mask)).area for mask in expected]
     overlaps = [around(masks[0]).area / area for area in joint if area]
     for limit in (0.3, 0.7, 0.9, *overlaps):
@@ -151,19 +151,19 @@ def blob(random, y, x):
     quantum=st.sampled_from([0, 0, 0.5, 2]),
     raised=st.sampled_from([0, 0, 3, 8, 12]),
 )
-def test_rivals_are_judged_as_at_full_size(seed, coarse, scale, quantum, raised):
-    """Also rivals that fill the frame."""
+def test_distractors_are_judged_as_at_full_size(seed, coarse, scale, quantum, raised):
+    """Also distractors that fill the frame."""
     logits = np.stack(list(smooth(np.random.default_rng(seed), coarse, quantum)))
     logits[1:] += np.float32(raised)
     values = upsample(torch.from_numpy(logits), (round(scale[0] * coarse), round(scale[1] * coarse))).numpy()
     exact = quantum > 0 and all(part in (1, 2, 4, 8, 0.5) for part in scale)  # torch does not round
     assume(exact or (np.abs(values) > 1e-5).all())
-    check_both_rules(logits, values > 0)
+    check_both_tests(logits, values > 0)
 
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**31), reach=st.floats(2, 6), noise=st.sampled_from([0.5, 3, 10]), cut=st.booleans())
-def test_rivals_all_around_are_judged_as_at_full_size(seed, reach, noise, cut):
+def test_distractors_all_around_are_judged_as_at_full_size(seed, reach, noise, cut):
     """Contours whose every part is about as far away as the limit, with specks near them, in one part or in two."""
     random, coarse = np.random.default_rng(seed), 64
     y, x = np.mgrid[:coarse, :coarse] / coarse
@@ -176,7 +176,7 @@ def test_rivals_all_around_are_judged_as_at_full_size(seed, reach, noise, cut):
     logits = logits.astype(np.float32)
     values = upsample(torch.from_numpy(logits), (4 * coarse, 4 * coarse)).numpy()
     assume((np.abs(values) > 1e-5).all())
-    check_both_rules(logits, values > 0)
+    check_both_tests(logits, values > 0)
 
 
 @settings(max_examples=300, deadline=None)
@@ -190,7 +190,7 @@ def test_rough_masks_are_judged_as_at_full_size(seed, shapes, loose):
     random, coarse = np.random.default_rng(seed), 24
     logits = np.stack([rough(random, shape, coarse) for shape in shapes])
     claims = np.concatenate((logits[:1], np.abs(logits[1:]))) if loose else logits
-    check_both_rules(logits, upsample(torch.from_numpy(claims), (4 * coarse, 4 * coarse)).numpy() > 0, loose)
+    check_both_tests(logits, upsample(torch.from_numpy(claims), (4 * coarse, 4 * coarse)).numpy() > 0, loose)
 
 
 def rough(random, shape, coarse):
