@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from framework.interfaces import MotionModel
 from framework.types import Candidates, Cue, Features, Outcome
-from motion.components.boxes import Corners, boxes, overlap
+from motion.components.boxes import Corners, box_iou, boxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class ConstantVelocity(MotionModel[VelocityState]):
         predicted = state.predict()
         if predicted is None:
             return state, None
-        return state, Cue(tuple(overlap(predicted, box) for box in state.boxes), self.weight)
+        return state, Cue(tuple(box_iou(predicted, box) for box in state.boxes), self.weight)
 
     def update(self, state: VelocityState, features: Features, outcome: Outcome) -> VelocityState:
         if outcome.candidates.iou.shape[1] == 1:

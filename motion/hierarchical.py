@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from framework.interfaces import MotionModel
 from framework.types import Candidates, Cue, Features, Outcome
-from motion.components.point_refinement import Glimpse, PointRefinement
+from motion.components.point_refinement import PastFrame, PointRefinement
 from motion.kalman import Kalman, KalmanState
 
 
@@ -13,7 +13,7 @@ class HierarchicalState:
     """`past` is newest first; `followed` is the mask the filter follows in place of the chosen one."""
 
     linear: KalmanState
-    past: tuple[Glimpse, ...] = ()
+    past: tuple[PastFrame, ...] = ()
     followed: int | None = None
 
 
@@ -75,10 +75,10 @@ class Hierarchical(MotionModel[HierarchicalState]):
         return Cue(agreement, weight, reported=cue.agreement)
 
     def update(self, state: HierarchicalState, features: Features, outcome: Outcome) -> HierarchicalState:
-        glimpse = Glimpse(features.image, outcome.logits)
+        frame = PastFrame(features.image, outcome.logits)
         if state.followed is not None and outcome.candidates.iou.shape[1] > 1:
             iou = float(outcome.candidates.iou[0, state.followed])
             scores = replace(outcome.scores, iou=iou)
             outcome = replace(outcome, choice=state.followed, scores=scores)
         linear = self.linear.update(state.linear, features, outcome)
-        return HierarchicalState(linear, (glimpse, *state.past)[: self.refinement.window])
+        return HierarchicalState(linear, (frame, *state.past)[: self.refinement.window])

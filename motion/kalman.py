@@ -2,65 +2,10 @@
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-from jaxtyping import Float
-
 from framework.interfaces import MotionModel
 from framework.types import Candidates, Cue, Features, Outcome
-from motion.components.boxes import NOWHERE, Corners, boxes, overlap
-
-_STEP = np.eye(8) + np.eye(8, k=4)
-"""Position += velocity, once per frame."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BoxFilter:
-    """Gaussian belief about a box: centre x, centre y, aspect ratio (w / h), height and their velocities.
-
-    Constant velocity with noise proportional to the height, as in SORT and ByteTrack; float64, pixels of the grid that
-    the boxes are measured on.
-    """
-
-    mean: Float[np.ndarray, "8"]
-    covariance: Float[np.ndarray, "8 8"]
-
-    @staticmethod
-    def start(box: Corners) -> "BoxFilter":
-        """At a first box, standing still and unsure of the velocity."""
-        measured = _measurement(box)
-        height = measured[3]
-        return BoxFilter(np.concatenate([measured, np.zeros(4)]), _noise(height / 10, height / 16))
-
-    def predict(self) -> "BoxFilter":
-        """One frame later."""
-        height = self.mean[3]
-        noise = _noise(height / 20, height / 160)
-        return BoxFilter(_STEP @ self.mean, _STEP @ self.covariance @ _STEP.T + noise)
-
-    def correct(self, box: Corners) -> "BoxFilter":
-        """After seeing the box of this frame."""
-        position = self.mean[3] / 20
-        projected = self.covariance[:4, :4] + np.diag(np.array([position, position, 1e-1, position]) ** 2)
-        gain = np.linalg.solve(projected, self.covariance[:4]).T
-        mean = self.mean + gain @ (_measurement(box) - self.mean[:4])
-        return BoxFilter(mean, self.covariance - gain @ projected @ gain.T)
-
-    def box(self) -> Corners:
-        """Where the target is believed to be."""
-        x, y, aspect, height = (float(value) for value in self.mean[:4])
-        width = aspect * height
-        return x - width / 2, y - height / 2, x + width / 2, y + height / 2
-
-
-def _measurement(box: Corners) -> Float[np.ndarray, "4"]:
-    height = (box[3] - box[1]) or 1.0
-    return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2, (box[2] - box[0]) / height, height])
-
-
-def _noise(position: float, velocity: float) -> Float[np.ndarray, "8 8"]:
-    """Covariance for standard deviations of the position and the velocity; those of the aspect ratio are fixed."""
-    deviations = [position, position, 1e-2, position, velocity, velocity, 1e-5, velocity]
-    return np.diag(np.array(deviations) ** 2)
+from motion.components.box_filter import BoxFilter
+from motion.components.boxes import EMPTY_BOX, Corners, box_iou, boxes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,7 +55,7 @@ class Kalman(MotionModel[KalmanState]):
 
     def score(self, state: KalmanState, features: Features, candidates: Candidates) -> tuple[KalmanState, Cue | None]:
         found = boxes(candidates.logits[0], (features.image.shape[-2], features.image.shape[-1]))
-        empty = NOWHERE if self.quirks else None
+        empty = EMPTY_BOX if self.quirks else None
         state = replace(state, boxes=tuple(box or empty for box in found))
         if state.belief is None or state.stable == 0:
             return state, None
@@ -118,7 +63,7 @@ class Kalman(MotionModel[KalmanState]):
         if state.belief is None or state.stable < self.stable_frames:
             return state, None
         predicted = state.belief.box()
-        return state, Cue(tuple(overlap(predicted, box) for box in state.boxes), self.weight)
+        return state, Cue(tuple(box_iou(predicted, box) for box in state.boxes), self.weight)
 
     def update(self, state: KalmanState, features: Features, outcome: Outcome) -> KalmanState:
         if outcome.candidates.iou.shape[1] == 1:

@@ -3,63 +3,32 @@
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import tanh
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32
-from torch import Tensor, nn
+from jaxtyping import Float32
+from torch import nn
 
 from framework.interfaces import MotionModel
 from framework.ops import plugin_weights as trained
-from framework.ops.plugin_weights import HostWeights
-from framework.ops.vectors import standardised
 from framework.types import Candidates, Cue, Features, Outcome
+from motion.components.judge import Judge
 from motion.features.hypotheses import HypothesisFeatures, describe
-from motion.features.kernels import judged
-from motion.features.relative import FEATURES, GROUPS, KnownObject, RelativeFeatures
+from motion.features.relative import FEATURES, GROUPS, RelativeFeatures, compare
+from motion.features.target import TargetModel
 
 WEIGHTS = Path(__file__).parent / "weights" / "learned_judge.pt"
-UNUSUAL = 6.0
-"""Deviations beyond which an input is cut off, so that no network or video is too strange."""
-
-
-class Judge(nn.Module):
-    """Logit of the IoU that a mask has with the object, from its features; those whose `used` is 0 are ignored."""
-
-    def __init__(self, inputs: int = len(FEATURES), width: int = 64, dropout: float = 0.3) -> None:
-        super().__init__()
-        self.centre: Tensor
-        self.scale: Tensor
-        self.used: Tensor
-        self.register_buffer("centre", torch.zeros(inputs))
-        self.register_buffer("scale", torch.ones(inputs))
-        self.register_buffer("used", torch.ones(inputs))
-        first = nn.Linear(inputs, width), nn.ReLU(), nn.Dropout(dropout)
-        second = nn.Linear(width, width), nn.ReLU(), nn.Dropout(dropout)
-        self.layers = nn.Sequential(*first, *second, nn.Linear(width, 1))
-        self._weights, self._host = tuple(self.layers.parameters()), HostWeights()
-
-    def forward(self, rows: Float[Tensor, "*b inputs"]) -> Float[Tensor, "*b"]:
-        usual = ((rows - self.centre) / self.scale * self.used).clamp(-UNUSUAL, UNUSUAL)
-        return self.layers(usual)[..., 0]
-
-    def expect(self, rows: Float32[np.ndarray, "n inputs"]) -> tuple[float, ...]:
-        """IoU of each mask, as `forward` gives it in evaluation, by the weights of this moment."""
-        centre, scale, used, *weights = self._host.of(self.centre, self.scale, self.used, *self._weights)
-        logits = judged(standardised(rows, UNUSUAL, centre, scale, used), *weights)
-        return tuple((1 + tanh(logit / 2)) / 2 for logit in logits[:, 0].tolist())
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeState:
     """What is known of the object, and the hypotheses being judged."""
 
-    known: KnownObject = KnownObject()
-    sight: HypothesisFeatures | None = None
-    found: RelativeFeatures | None = None
+    target: TargetModel = TargetModel()
+    hypotheses: HypothesisFeatures | None = None
+    relative: RelativeFeatures | None = None
     """How these compare with what is known; None where there was nothing to choose."""
 
 
@@ -92,24 +61,25 @@ class LearnedJudge(nn.Module, MotionModel[JudgeState]):
         return JudgeState()
 
     def score(self, state: JudgeState, features: Features, candidates: Candidates) -> tuple[JudgeState, Cue | None]:
-        sight = describe(candidates, features)
-        if state.known.mean is None or not any(sight.areas):
-            return JudgeState(state.known, sight), None
-        found = state.known.compare(sight, candidates)
-        cue = Cue(self.judge.expect(found.rows), self.weight) if self.weight else None
-        return JudgeState(state.known, sight, found), cue
+        hypotheses = describe(candidates, features)
+        if state.target.mean is None or not any(hypotheses.areas):
+            return JudgeState(state.target, hypotheses), None
+        relative = compare(state.target, hypotheses, candidates)
+        cue = Cue(self.judge.expect(relative.rows), self.weight) if self.weight else None
+        return JudgeState(state.target, hypotheses, relative), cue
 
     def update(self, state: JudgeState, features: Features, outcome: Outcome) -> JudgeState:
-        candidates = outcome.candidates
+        candidates, hypotheses, target = outcome.candidates, state.hypotheses, state.target
         if candidates.iou.shape[1] == 1:
-            return JudgeState(KnownObject.begin(describe(candidates, features).one(0)))
-        assert state.sight is not None
-        trails = state.found.meeting.after(state.sight, outcome.choice) if state.found else state.known.trails
-        return replace(state, known=state.known.after(state.sight.one(outcome.choice), trails))
+            return JudgeState(TargetModel.begin(describe(candidates, features).mask(0)))
+        assert hypotheses is not None
+        association = state.relative and state.relative.association
+        tracklets = association.update(hypotheses, outcome.choice) if association else target.tracklets
+        return replace(state, target=target.update(hypotheses.mask(outcome.choice), tracklets))
 
     def rows(self, state: JudgeState) -> Float32[np.ndarray, "M inputs"] | None:
         """Features of the hypotheses of the last frame; None where there was nothing to choose."""
-        return state.found.rows if state.found else None
+        return state.relative.rows if state.relative else None
 
     def frozen_copy(self) -> "LearnedJudge":
         """One that judges as this one does now, and no longer learns."""

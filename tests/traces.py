@@ -17,8 +17,9 @@ from framework.config.checks import build
 from framework.interfaces import Network
 from framework.tracker import State, Tracker
 from framework.types import ANCHOR, Prompt, Track
-from motion.components.boxes import NOWHERE, overlap
-from motion.kalman import BoxFilter, Kalman, KalmanState
+from motion.components.box_filter import BoxFilter
+from motion.components.boxes import EMPTY_BOX, box_iou
+from motion.kalman import Kalman, KalmanState
 from tests.fakes.scripted import Asked, Script, ScriptedMemory, ScriptedNetwork
 
 ASSETS = Path(__file__).parent / "assets/traces"
@@ -163,10 +164,10 @@ def check_filter(trace: Trace, frame: int, old: KalmanState, new: KalmanState, f
     close(predicted.mean if predicted else [np.nan] * 8, trace["kf_pred_mean"][frame], where)
     close(predicted.box() if predicted else nothing, trace["kf_pred_xyxy"][frame], where)
     scored = predicted is not None and stage == 3
-    overlaps = [overlap(predicted.box(), box) for box in new.boxes] if predicted and scored else [np.nan] * 3
+    overlaps = [box_iou(predicted.box(), box) for box in new.boxes] if predicted and scored else [np.nan] * 3
     close(overlaps, trace["kf_ious"][frame], where)
     close(new.boxes if scored else [[-1.0] * 4] * 3, trace["hyp_boxes"][frame], where)
-    measured = BoxFilter.start(new.boxes[followed] or NOWHERE).mean[:4] if new.stable > 0 else nothing
+    measured = BoxFilter.start(new.boxes[followed] or EMPTY_BOX).mean[:4] if new.stable > 0 else nothing
     close(measured, trace["kf_meas"][frame], where)
     assert new.belief is not None
     close(new.belief.mean, trace["kf_mean"][frame], where)

@@ -23,7 +23,7 @@ class HypothesisMasks:
 
     logits: Float32[np.ndarray, "M h w"]
     step: int
-    masks: UInt8[np.ndarray, "M h w"]
+    binary: UInt8[np.ndarray, "M h w"]
     """0 and 1."""
     counts: Int64[np.ndarray, "M 9"]
     """See `COUNTS`."""

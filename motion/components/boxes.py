@@ -11,7 +11,7 @@ from framework.types import Size
 Corners = tuple[float, float, float, float]
 """xmin, ymin, xmax, ymax of the foreground pixels, all inclusive: one pixel has width 0."""
 
-NOWHERE: Corners = (0.0, 0.0, 0.0, 0.0)
+EMPTY_BOX: Corners = (0.0, 0.0, 0.0, 0.0)
 """What published code measures on an empty mask."""
 
 
@@ -25,13 +25,13 @@ def boxes(logits: Float[Tensor, "M h w"], size: Size) -> tuple[Corners | None, .
     return tuple(_box(mask, size) for mask in logits.detach().float().cpu().numpy())
 
 
-def corners(mask: UInt8[np.ndarray, "H W"]) -> Corners | None:
+def mask_box(mask: UInt8[np.ndarray, "H W"]) -> Corners | None:
     """Around the foreground; None when there is none."""
     x, y, width, height = cv2.boundingRect(mask)
     return (float(x), float(y), float(x + width - 1), float(y + height - 1)) if width else None
 
 
-def overlap(a: Corners, b: Corners | None) -> float:
+def box_iou(a: Corners, b: Corners | None) -> float:
     """Intersection over union of two rectangles; 0 where there is nothing to compare."""
     if b is None:
         return 0.0

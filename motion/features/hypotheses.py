@@ -60,28 +60,28 @@ class MaskFeatures:
 class HypothesisFeatures:
     """What every hypothesis of one frame shows, in cells of the mask-logit grid."""
 
-    shown: HypothesisMasks
+    masks: HypothesisMasks
     areas: tuple[int, ...]
     boxes: tuple[Corners | None, ...]
     stability: tuple[float, ...]
     """Cells above logit 1 over those above -1."""
     sharpness: tuple[float, ...]
     """Mean logit inside, squashed to 0..1."""
-    overlaps: tuple[tuple[float, ...], ...]
-    """IoU of each hypothesis with each other one."""
+    ious: tuple[tuple[float, ...], ...]
+    """Of each hypothesis with each other one."""
     looks: Float[np.ndarray, "M C"]
     """See `HypothesisAppearance`."""
     pointers: Float[np.ndarray, "M D"]
     colours: Float[np.ndarray, "M colours"]
 
-    def agreement(self, others: Sequence[MaskFeatures]) -> list[list[float]]:
+    def ious_with(self, others: Sequence[MaskFeatures]) -> list[list[float]]:
         """IoU of each hypothesis with each of the masks of other frames."""
         if not others:
             return [[] for _ in self.areas]
-        common = intersections(self.shown.masks, self.shown.counts, np.stack([other.mask for other in others]))
+        common = intersections(self.masks.binary, self.masks.counts, np.stack([other.mask for other in others]))
         return _ious(common, self.areas, [one.area for one in others])
 
-    def likeness(self, known: HypothesisAppearance) -> tuple[list[float], list[float], list[float]]:
+    def similarity(self, known: HypothesisAppearance) -> tuple[list[float], list[float], list[float]]:
         """Cosine of each hypothesis's look, pointer and colours with those that are known."""
         return (
             (self.looks @ known.look).tolist(),
@@ -89,31 +89,31 @@ class HypothesisFeatures:
             (self.colours @ known.colours).tolist(),
         )
 
-    def one(self, index: int) -> MaskFeatures:
+    def mask(self, index: int) -> MaskFeatures:
         """A hypothesis by itself."""
         appearance = HypothesisAppearance(self.looks[index], self.pointers[index], self.colours[index])
-        return MaskFeatures(self.shown.masks[index], self.areas[index], self.boxes[index], appearance)
+        return MaskFeatures(self.masks.binary[index], self.areas[index], self.boxes[index], appearance)
 
 
 def describe(candidates: Candidates, features: Features) -> HypothesisFeatures:
     """Every hypothesis of the first row."""
-    shown, tokens = hypothesis_masks(candidates), coarse_tokens(features.query.embedding)
-    masks, counts = shown.masks, shown.counts
-    found, sums = counts.tolist(), shown.sums.tolist()
+    masks, tokens = hypothesis_masks(candidates), coarse_tokens(features.query.embedding)
+    binary, counts = masks.binary, masks.counts
+    found, sums = counts.tolist(), masks.sums.tolist()
     areas = [one[AREA] for one in found]
     boxes = tuple(
         (float(one[LEFT]), float(one[TOP]), one[RIGHT] - 1.0, one[BOTTOM] - 1.0) if one[AREA] else None for one in found
     )
     return HypothesisFeatures(
-        shown=shown,
+        masks=masks,
         areas=tuple(areas),
         boxes=boxes,
         stability=tuple(one[ABOVE] / max(one[AROUND], 1) for one in found),
         sharpness=tuple(tanh(total / max(one[AREA], 1) / 8) for one, total in zip(found, sums, strict=True)),
-        overlaps=tuple(map(tuple, _ious(shown.common, areas, areas))),
-        looks=masked_means(tokens, cover(masks, counts, *tokens.shape[1:])),
+        ious=tuple(map(tuple, _ious(masks.common, areas, areas))),
+        looks=masked_means(tokens, cover(binary, counts, *tokens.shape[1:])),
         pointers=unit(on_host(candidates.pointers[0])),
-        colours=colours(_pixels(features.image, masks.shape[1:]), masks, counts, MEAN, DEVIATION),
+        colours=colours(_pixels(features.image, binary.shape[1:]), binary, counts, MEAN, DEVIATION),
     )
 
 

@@ -1,7 +1,7 @@
-"""Hypotheses followed from frame to frame.
+"""Tracklets: hypotheses associated from frame to frame, as in multi-object tracking.
 
-A rival that lasts leaves a trail, and so does the object while something else is taken for it. What one frame does not
-tell of either, the mean over many may.
+A distractor that lasts has a tracklet, and so does the object while something else is taken for it. What one frame does
+not tell of either, the mean over many may.
 """
 
 from collections.abc import Sequence
@@ -9,28 +9,31 @@ from dataclasses import dataclass, replace
 
 from motion.features.hypotheses import HypothesisFeatures, MaskFeatures
 
-SAME = 0.25
-"""IoU with the last mask of a trail above which a hypothesis continues it."""
-TWICE = 0.5
+ASSOCIATION_IOU = 0.25
+"""IoU with the last mask of a tracklet above which a hypothesis continues it."""
+DUPLICATE_IOU = 0.5
 """IoU above which two masks are one thing."""
-SPECK = 6
-"""Cells below which a mask leaves no trail."""
-PATIENCE = 12
-"""Frames for which a trail waits to be continued."""
-KEPT = 4
-"""Trails at most."""
+MIN_AREA = 6
+"""Cells below which a mask begins no tracklet."""
+MAX_AGE = 12
+"""Frames for which a tracklet waits to be continued."""
+MAX_TRACKLETS = 4
+SIMILARITIES = ("look", "pointer", "colour", "iou")
+"""What the mean over a tracklet is taken of: three cosines with the prompt, and the predicted IoU."""
+SHARE = 0.15
+"""Of the present frame in that mean, so that the last seven weigh most."""
 
-Likeness = tuple[float, ...]
-"""How like the prompt something is, in whichever ways are measured."""
+Similarities = tuple[float, ...]
+"""In the order of `SIMILARITIES`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tracklet:
-    """What was seen of one thing."""
+    """One thing over the frames on which it was seen."""
 
     last: MaskFeatures
-    likeness: Likeness
-    """Mean over its frames, those of the last seven weighing most."""
+    similarities: Similarities
+    """Moving average over its frames."""
     length: int = 0
     """Frames that continued it."""
     missed: int = 0
@@ -41,56 +44,60 @@ class Tracklet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Association:
-    """The hypotheses of one frame, and the trails that they continue."""
+    """The hypotheses of one frame, and the tracklets that they continue."""
 
-    trails: tuple[Tracklet, ...]
-    overlaps: list[list[float]]
-    """IoU of each hypothesis with the last mask of each trail."""
+    tracklets: tuple[Tracklet, ...]
+    ious: list[list[float]]
+    """Of each hypothesis with the last mask of each tracklet."""
     continued: tuple[int | None, ...]
     """Tracklet of each hypothesis; None where it begins one."""
-    likeness: tuple[Likeness, ...]
-    """Of each hypothesis, in the mean over its trail."""
+    similarities: tuple[Similarities, ...]
+    """Of each hypothesis, averaged over its tracklet."""
 
     @property
     def lengths(self) -> list[int]:
-        return [0 if index is None else self.trails[index].length + 1 for index in self.continued]
+        return [0 if index is None else self.tracklets[index].length + 1 for index in self.continued]
 
     @property
     def chosen(self) -> list[float]:
         """1 for hypotheses that continue what was taken for the object."""
-        return [float(index is not None and self.trails[index].chosen) for index in self.continued]
+        return [float(index is not None and self.tracklets[index].chosen) for index in self.continued]
 
-    def after(self, sight: HypothesisFeatures, choice: int) -> tuple[Tracklet, ...]:
-        """The trails once one of the hypotheses in `sight` is taken for the object; nothing has two."""
-        lengths, new = self.lengths, list[int]()
-        for index in (choice, *(other for other in range(len(sight.areas)) if other != choice)):
-            if sight.areas[index] >= SPECK and not any(sight.overlaps[index][other] > TWICE for other in new):
-                new.append(index)
-        continued = {self.continued[index] for index in new}
+    def update(self, hypotheses: HypothesisFeatures, choice: int) -> tuple[Tracklet, ...]:
+        """The tracklets once one of these hypotheses is taken for the object; nothing has two."""
+        lengths, kept = self.lengths, list[int]()
+        for index in (choice, *(other for other in range(len(hypotheses.areas)) if other != choice)):
+            duplicate = any(hypotheses.ious[index][other] > DUPLICATE_IOU for other in kept)
+            if hypotheses.areas[index] >= MIN_AREA and not duplicate:
+                kept.append(index)
+        continued = {self.continued[index] for index in kept}
         waiting = (
-            replace(trail, missed=trail.missed + 1, chosen=False)
-            for place, trail in enumerate(self.trails)
+            replace(tracklet, missed=tracklet.missed + 1, chosen=False)
+            for place, tracklet in enumerate(self.tracklets)
             if place not in continued
-            and trail.missed < PATIENCE
-            and not any(self.overlaps[index][place] > TWICE for index in new)
+            and tracklet.missed < MAX_AGE
+            and not any(self.ious[index][place] > DUPLICATE_IOU for index in kept)
         )
-        begun = (Tracklet(sight.one(i), self.likeness[i], lengths[i], 0, i == choice) for i in new)
-        return (*begun, *waiting)[:KEPT]
+        seen = (Tracklet(hypotheses.mask(i), self.similarities[i], lengths[i], 0, i == choice) for i in kept)
+        return (*seen, *waiting)[:MAX_TRACKLETS]
 
 
-def associate(trails: tuple[Tracklet, ...], sight: HypothesisFeatures, likeness: Sequence[Likeness]) -> Association:
-    """Each hypothesis continues the trail that it covers best."""
-    overlaps = sight.agreement([trail.last for trail in trails])
-    best = [max(range(len(row)), key=row.__getitem__, default=None) for row in overlaps]
+def associate(
+    tracklets: tuple[Tracklet, ...], hypotheses: HypothesisFeatures, similarities: Sequence[Similarities]
+) -> Association:
+    """Each hypothesis continues the tracklet that it covers best; `similarities` are those of this frame."""
+    ious = hypotheses.ious_with([tracklet.last for tracklet in tracklets])
+    best = [max(range(len(row)), key=row.__getitem__, default=None) for row in ious]
     continued = tuple(
-        index if index is not None and row[index] > SAME else None for index, row in zip(best, overlaps, strict=True)
+        index if index is not None and row[index] > ASSOCIATION_IOU else None
+        for index, row in zip(best, ious, strict=True)
     )
     means = tuple(
-        now if index is None else _blended(trails[index].likeness, now)
-        for index, now in zip(continued, likeness, strict=True)
+        now if index is None else _moved(tracklets[index].similarities, now)
+        for index, now in zip(continued, similarities, strict=True)
     )
-    return Association(trails, overlaps, continued, means)
+    return Association(tracklets, ious, continued, means)
 
 
-def _blended(mean: Likeness, now: Likeness, share: float = 0.15) -> Likeness:
-    return tuple((1 - share) * before + share * value for before, value in zip(mean, now, strict=True))
+def _moved(mean: Similarities, now: Similarities) -> Similarities:
+    return tuple((1 - SHARE) * before + SHARE * value for before, value in zip(mean, now, strict=True))

@@ -80,7 +80,7 @@ def measure(
     numbers = MaskNumbers(
         margin=second - first if others else 0.0,
         stability=counts[choice][ABOVE] / max(counts[choice][AROUND], 1),
-        sharpness=sharpness(logits[choice], shown.masks[choice], own.area),
+        sharpness=sharpness(logits[choice], shown.binary[choice], own.area),
         border=float(own.touches_border(*logits.shape[1:])),
         distractor=max((iou[index] * min(claims[index].beside(own), 2.0) for index in others), default=0.0),
         distractor_box=min((own.share_of_box(claims[index]) for index in others), default=1.0),

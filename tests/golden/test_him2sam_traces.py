@@ -12,7 +12,8 @@ from scipy.spatial import KDTree
 from framework.ops.rle import contour
 from framework.tracker import Tracker
 from framework.types import upsample
-from motion.components.point_refinement import PointRefinement, _density
+from motion.components.densities import point_density
+from motion.components.point_refinement import PointRefinement
 from motion.components.point_trackers import CoTracker3, PointTracker, PointTracks
 from motion.hierarchical import Hierarchical
 from motion.kalman import Kalman
@@ -83,11 +84,11 @@ class LoggedRefinement(PointRefinement):
         def density(at, bandwidth, grid):
             landed.append(at)
             bandwidths.add(bandwidth)
-            return _density(at, bandwidth, grid)
+            return point_density(at, bandwidth, grid)
 
         known = len(points.answered)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("motion.components.point_refinement._density", density)
+            patch.setattr("motion.components.point_refinement.point_density", density)
             result = super().scores(logits, image, past)
         each = [result]
         if len(points.answered) > known:

@@ -15,9 +15,11 @@ from framework.learning.supervised.judge import JudgeBatches, JudgeRounds, Judge
 from framework.networks.micro import network
 from framework.storage import identity
 from framework.types import Candidates, Features, Outcome, Query, Scores
+from motion.components.judge import Judge
 from motion.features.hypotheses import DEVIATION, MEAN, describe
-from motion.features.relative import FEATURES, KnownObject
-from motion.learned_judge import Judge, LearnedJudge
+from motion.features.relative import FEATURES, compare
+from motion.features.target import TargetModel
+from motion.learned_judge import LearnedJudge
 from policies.skip_absent import SkipAbsent
 
 GRID, HERE, THERE = 16, (0, 0, 4, 4), (12, 12, 16, 16)
@@ -70,34 +72,35 @@ def seen(*boxes, image=None):
 
 def only(box):
     """What the one mask of a frame shows."""
-    return seen(box)[0].one(0)
+    return seen(box)[0].mask(0)
 
 
-def compared(known, *boxes, image=None):
+def compared(target, *boxes, image=None):
     """By name, the features of every hypothesis."""
-    return [named(row) for row in known.compare(*seen(*boxes, image=image)).rows]
+    return [named(row) for row in compare(target, *seen(*boxes, image=image)).rows]
 
 
-def followed(known, choice, *boxes):
-    """What is known after a frame of these hypotheses."""
-    shown, found = seen(*boxes)
-    return known.after(shown.one(choice), known.compare(shown, found).meeting.after(shown, choice))
+def followed(target, choice, *boxes):
+    """What is target after a frame of these hypotheses."""
+    hypotheses, found = seen(*boxes)
+    tracklets = compare(target, hypotheses, found).association.update(hypotheses, choice)
+    return target.update(hypotheses.mask(choice), tracklets)
 
 
 def named(row):
     return dict(zip(FEATURES, row, strict=True))
 
 
-def test_traits_are_what_the_masks_say():
-    known = KnownObject.begin(only(HERE))
-    same, other, empty = compared(known, HERE, THERE, None)
+def test_features_are_what_the_masks_say():
+    target = TargetModel.begin(only(HERE))
+    same, other, empty = compared(target, HERE, THERE, None)
     assert same["iou"] == pytest.approx(0.9) and same["iou_related"] == pytest.approx(0.5)
     assert same["area_prompt"] == same["jump"] == 0.0 and same["mask_last"] == same["box_last"] == 1.0
     assert same["look_prompt"] == pytest.approx(1.0) and other["look_prompt"] < 0 == empty["look_prompt"]
     assert same["look_prompt_related"] == pytest.approx(1.0) and other["look_prompt_related"] < -1
     assert same["pointer_prompt"] == 1.0 and other["pointer_prompt"] == 0.0
     assert other["jump"] == 4.0 and other["mask_last"] == 0.0 and other["agreed"] == 0.0
-    assert [row["second"] for row in compared(known, HERE, THERE, None)] == [0.0, 1.0, 0.0]
+    assert [row["second"] for row in compared(target, HERE, THERE, None)] == [0.0, 1.0, 0.0]
 
 
 def plain(logits, embedding):
@@ -126,11 +129,11 @@ def test_looks_are_seen_no_finer_than_by_the_embedded_network():
 
 
 def test_colours_tell_things_apart_in_any_light():
-    known = KnownObject.begin(only(HERE))
-    same, other, empty = compared(known, HERE, THERE, None)
+    target = TargetModel.begin(only(HERE))
+    same, other, empty = compared(target, HERE, THERE, None)
     assert same["colour_prompt"] == pytest.approx(1.0) and other["colour_prompt"] == empty["colour_prompt"] == 0.0
-    darker = compared(known, HERE, THERE, image=coloured(light=0.6))[0]["colour_prompt"]
-    paler = compared(known, HERE, THERE, image=coloured((0.7, 0.2, 0.15)))[0]["colour_prompt"]
+    darker = compared(target, HERE, THERE, image=coloured(light=0.6))[0]["colour_prompt"]
+    paler = compared(target, HERE, THERE, image=coloured((0.7, 0.2, 0.15)))[0]["colour_prompt"]
     assert darker == pytest.approx(1.0, abs=1e-3) and 0.0 < paler < 0.99
     shown, _ = seen((0, 0, 16, 16))
     np.testing.assert_allclose(shown.colours[0], brightness_weighted(coloured()[:, ::2, ::2]), atol=1e-3)
@@ -149,40 +152,42 @@ def brightness_weighted(pixels):
     return np.sqrt(histogram.ravel() / histogram.sum())
 
 
-def test_a_rival_that_lasts_leaves_a_trail():
-    known = KnownObject.begin(only(HERE))
+def test_a_distractor_that_lasts_has_a_tracklet():
+    target = TargetModel.begin(only(HERE))
     for _ in range(3):
-        known = followed(known, 0, HERE, THERE, None)
-    same, other, _ = compared(known, HERE, THERE, None)
-    assert (same["trail_chosen"], other["trail_chosen"]) == (1.0, 0.0)
-    assert (same["trail_length"], other["trail_length"]) == pytest.approx((np.log(5), np.log(4)))
-    assert same["trail_colour"] == pytest.approx(1.0) and other["trail_colour"] == pytest.approx(0.0)
-    assert same["trail_iou"] == pytest.approx(0.9 + 0.1 * 0.85**4) and other["trail_iou"] == pytest.approx(0.4)
-    mistaken = followed(known, 1, HERE, THERE, None)
+        target = followed(target, 0, HERE, THERE, None)
+    same, other, _ = compared(target, HERE, THERE, None)
+    assert (same["tracklet_chosen"], other["tracklet_chosen"]) == (1.0, 0.0)
+    assert (same["tracklet_length"], other["tracklet_length"]) == pytest.approx((np.log(5), np.log(4)))
+    assert same["tracklet_colour"] == pytest.approx(1.0) and other["tracklet_colour"] == pytest.approx(0.0)
+    assert same["tracklet_iou"] == pytest.approx(0.9 + 0.1 * 0.85**4) and other["tracklet_iou"] == pytest.approx(0.4)
+    mistaken = followed(target, 1, HERE, THERE, None)
     same, other, _ = compared(mistaken, HERE, THERE, None)
-    assert (same["trail_chosen"], other["trail_chosen"]) == (0.0, 1.0) and same["trail_colour"] == pytest.approx(1.0)
+    assert (same["tracklet_chosen"], other["tracklet_chosen"]) == (0.0, 1.0) and same[
+        "tracklet_colour"
+    ] == pytest.approx(1.0)
 
 
-def test_trails_are_few_and_end():
-    known, boxes = KnownObject.begin(only(HERE)), [(x, y, x + 4, y + 4) for x in (0, 6, 12) for y in (0, 6, 12)]
+def test_tracklets_are_few_and_end():
+    target, boxes = TargetModel.begin(only(HERE)), [(x, y, x + 4, y + 4) for x in (0, 6, 12) for y in (0, 6, 12)]
     for first, second in zip(boxes[1::2], boxes[2::2], strict=True):
-        known = followed(known, 0, HERE, first, second)
-    assert len(known.trails) == 4 and known.trails[0].chosen
-    twins = followed(known, 0, HERE, (0, 0, 4, 5), (0, 0, 1, 2))
-    assert [trail.missed for trail in twins.trails] == [0, 1, 1, 2]
+        target = followed(target, 0, HERE, first, second)
+    assert len(target.tracklets) == 4 and target.tracklets[0].chosen
+    twins = followed(target, 0, HERE, (0, 0, 4, 5), (0, 0, 1, 2))
+    assert [tracklet.missed for tracklet in twins.tracklets] == [0, 1, 1, 2]
     for _ in range(13):
-        known = followed(known, 0, HERE, None, None)
-    assert [trail.last.box for trail in known.trails] == [(0.0, 0.0, 3.0, 3.0)]
+        target = followed(target, 0, HERE, None, None)
+    assert [tracklet.last.box for tracklet in target.tracklets] == [(0.0, 0.0, 3.0, 3.0)]
 
 
 def test_a_steady_object_is_expected_where_it_moves_to():
-    known = KnownObject.begin(only((0, 0, 4, 4)))
+    target = TargetModel.begin(only((0, 0, 4, 4)))
     for left in (2, 4):
-        known = followed(known, 0, (left, 0, left + 4, 4))
-    (row,) = compared(known, (6, 0, 10, 4))
+        target = followed(target, 0, (left, 0, left + 4, 4))
+    (row,) = compared(target, (6, 0, 10, 4))
     assert row["surprise"] == 0.0 < row["jump"] and row["box_predicted"] == 1.0 > row["box_last"]
-    lost = followed(followed(known, 0, None), 0, None)
-    assert lost.away == 2 and lost.newest is known.newest
+    lost = followed(followed(target, 0, None), 0, None)
+    assert lost.away == 2 and lost.newest is target.newest
     assert compared(lost, (6, 0, 10, 4))[0]["surprise"] == pytest.approx(row["jump"])
 
 
@@ -248,7 +253,7 @@ def test_the_loss_asks_for_the_better_hypothesis_where_there_is_one():
     assert judge_loss(torch.tensor([[2.0, -2.0, 0.0]]), torch.full((1, 3), 0.5))["order"] == 0
 
 
-def test_lessons_repeat_for_equal_seed_and_step():
+def test_batches_repeat_for_equal_seed_and_step():
     rows, iou = torch.arange(30.0).reshape(10, 3, 1), torch.rand(10, 3)
     first, again, later = (next(iter(JudgeBatches(rows, iou, 6, seed=1, step=step))) for step in (4, 4, 5))
     assert torch.equal(first[0], again[0]) and not torch.equal(first[0], later[0])

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 
 from framework.errors import InputError
 from framework.types import Candidates, Features, Outcome, Query, Scores, upsample
-from motion.components.boxes import NOWHERE, boxes, corners, overlap
-from motion.components.point_refinement import Glimpse, PointRefinement, _spread_out
+from motion.components.box_filter import BoxFilter
+from motion.components.boxes import EMPTY_BOX, box_iou, boxes, mask_box
+from motion.components.point_refinement import PastFrame, PointRefinement
+from motion.components.point_sampling import farthest_points
 from motion.components.point_trackers import CoTracker3, LucasKanade, PointTracker, PointTracks
-from motion.constant_velocity import ConstantVelocity
+from motion.constant_velocity import ConstantVelocity, VelocityState
 from motion.hierarchical import Hierarchical
-from motion.kalman import BoxFilter, Kalman
+from motion.kalman import Kalman
 
 SIDE, GRID = 128, 32
 
@@ -31,6 +33,10 @@ def mask(*box, value=8.0):
     if box:
         logits[box[1] : box[3], box[0] : box[2]] = value
     return logits
+
+
+def two_masks():
+    return Candidates(torch.zeros(1, 2, GRID, GRID), torch.zeros(1, 2), torch.zeros(1, 2, 1), torch.ones(1))
 
 
 def step(model, state, masks, iou, choice=None):
@@ -48,12 +54,12 @@ def step(model, state, masks, iou, choice=None):
 
 def test_boxes():
     image = np.zeros((9, 9), np.uint8)
-    assert corners(image) is None
+    assert mask_box(image) is None
     image[2:5, 3:8] = 1
-    assert corners(image) == (3, 2, 7, 4)
+    assert mask_box(image) == (3, 2, 7, 4)
     first = 0.0, 0.0, 4.0, 4.0
-    assert overlap(first, (2.0, 2.0, 6.0, 6.0)) == pytest.approx(4 / 28)
-    assert overlap(first, (4.0, 4.0, 6.0, 6.0)) == overlap(NOWHERE, NOWHERE) == overlap(first, None) == 0
+    assert box_iou(first, (2.0, 2.0, 6.0, 6.0)) == pytest.approx(4 / 28)
+    assert box_iou(first, (4.0, 4.0, 6.0, 6.0)) == box_iou(EMPTY_BOX, EMPTY_BOX) == box_iou(first, None) == 0
 
 
 @settings(max_examples=300, deadline=None)
@@ -75,7 +81,7 @@ def test_boxes_are_those_of_whole_masks(seed, grid, scale, levels):
     for logits in (rough, smooth, cells):
         levelled = torch.from_numpy(np.round(logits * levels).astype(np.float32) * random.choice([1, 0.1]))
         for box, values in zip(boxes(levelled, size), upsample(levelled, size).numpy(), strict=True):
-            least, most = (corners((values > doubt).view(np.uint8)) for doubt in (1e-5, -1e-5))
+            least, most = (mask_box((values > doubt).view(np.uint8)) for doubt in (1e-5, -1e-5))
             assert holds(most, box) and holds(box, least)
 
 
@@ -154,6 +160,17 @@ def test_constant_velocity_predicts_and_gives_up():
     assert state.box is None and state.predict() is None
 
 
+def test_velocity_is_smoothed_by_its_inertia():
+    """A quarter of the old velocity (4, 0) and three of the (16, 6) / 2 that the box moved by per frame since."""
+    model = ConstantVelocity(inertia=0.25)
+    there = (16.0, 6.0, 20.0, 10.0)
+    state = VelocityState((0.0, 0.0, 4.0, 4.0), (4.0, 0.0, 4.0, 0.0), age=2, boxes=(None, there))
+    seen = Outcome(2, two_masks(), 1, None, Scores(0.9, 1.0, None, 16, prompted=False), (SIDE, SIDE))
+    state = model.update(state, features(), seen)
+    assert state == VelocityState(there, (7.0, 2.25, 7.0, 2.25))
+    assert replace(state, age=2).predict() == (30.0, 10.5, 34.0, 14.5)
+
+
 def test_lucas_kanade_follows_a_shift_and_drops_what_leaves():
     random = np.random.default_rng(0)
     texture = cv2.GaussianBlur(random.uniform(0, 1, (160, 200)).astype(np.float32), (0, 0), 2)
@@ -161,12 +178,12 @@ def test_lucas_kanade_follows_a_shift_and_drops_what_leaves():
     frames = [texture[10:138, 10 + 4 * i : 138 + 4 * i] for i in range(4)]
     clip = torch.from_numpy(np.stack(frames))[:, None].expand(-1, 3, -1, -1)
     queries = np.array([[60.0, 60.0], [100.0, 30.0], [3.0, 64.0]], dtype=np.float32)
-    trails = LucasKanade().track(clip, queries)
+    tracks = LucasKanade().track(clip, queries)
     for i in range(4):
         expected = queries[:2] - (4 * i, 0)
-        np.testing.assert_allclose(trails.positions[i, :2], expected, atol=0.2)
-        assert trails.visible[i, :2].all()
-    assert trails.visible[0, 2] and not trails.visible[3, 2]
+        np.testing.assert_allclose(tracks.positions[i, :2], expected, atol=0.2)
+        assert tracks.visible[i, :2].all()
+    assert tracks.visible[0, 2] and not tracks.visible[3, 2]
 
 
 def test_cotracker_says_what_is_missing(tmp_path):
@@ -196,8 +213,8 @@ def test_cotracker_is_called_as_its_authors_do(tmp_path):
     )
     torch.save({"weight": torch.tensor([[2.0]])}, tmp_path / "scaled_offline.pth")
     tracker = CoTracker3(str(tmp_path), str(tmp_path / "scaled_offline.pth"))
-    trails = tracker.track(torch.ones(3, 3, 8, 8), np.array([[1.0, 2.0], [3.0, 4.0]], np.float32))
-    assert trails.positions[2].tolist() == [[5, 6], [7, 8]] and trails.visible.all()
+    tracks = tracker.track(torch.ones(3, 3, 8, 8), np.array([[1.0, 2.0], [3.0, 4.0]], np.float32))
+    assert tracks.positions[2].tolist() == [[5, 6], [7, 8]] and tracks.visible.all()
 
 
 class Still(PointTracker):
@@ -214,7 +231,7 @@ class Still(PointTracker):
 def test_refinement_prefers_the_mask_that_was_there_before():
     points = Still()
     refinement = PointRefinement(points, grid=128)
-    past = [Glimpse(torch.zeros(3, SIDE, SIDE), mask(8, 8, 20, 20, value=2.0))] * 7
+    past = [PastFrame(torch.zeros(3, SIDE, SIDE), mask(8, 8, 20, 20, value=2.0))] * 7
     same, other = mask(8, 8, 20, 20), mask(22, 22, 31, 31)
     scores = refinement.scores(torch.stack([other, same, mask()]), torch.zeros(3, SIDE, SIDE), past)
     assert scores[1] > 0.6 and scores[0] < 0.05 and scores[2] == 0
@@ -230,19 +247,19 @@ def test_refinement_prefers_the_mask_that_was_there_before():
 def test_few_points_are_not_padded():
     points = Still()
     small = torch.stack([mask(8, 8, 11, 11), mask()])
-    past = [Glimpse(torch.zeros(3, SIDE, SIDE), mask(8, 8, 11, 11))]
+    past = [PastFrame(torch.zeros(3, SIDE, SIDE), mask(8, 8, 11, 11))]
     PointRefinement(points, grid=128).scores(small, torch.zeros(3, SIDE, SIDE), past)
     PointRefinement(points, grid=128, quirks=True).scores(small, torch.zeros(3, SIDE, SIDE), past)
     (_, honest), (_, padded) = points.asked
     assert 10 <= len(honest) < 100 and len(padded) == 100 and not padded[len(honest) :].any()
 
 
-def test_points_are_spread_out():
+def test_points_arefarthest_points():
     grid = np.stack(np.meshgrid(np.arange(30), np.arange(30)), -1).reshape(-1, 2).astype(np.float32)
-    chosen = _spread_out(grid, 5)
+    chosen = farthest_points(grid, 5)
     assert chosen[:4].tolist() == [[0, 0], [29, 29], [29, 0], [0, 29]]
     assert np.linalg.norm(chosen[4] - (14.5, 14.5)) < 1
-    assert len(_spread_out(grid[:3], 5)) == 3
+    assert len(farthest_points(grid[:3], 5)) == 3
 
 
 def test_points_are_asked_only_in_doubt():

@@ -34,7 +34,7 @@ def test_each_value_is_computed_once_and_by_identity():
 def test_nothing_is_kept_after_the_frame():
     candidates = Candidates(torch.ones(1, 3, 8, 8), torch.ones(1, 3), torch.ones(1, 3, 4), torch.ones(1))
     embedding = torch.rand(2, 64, 64)
-    masks, tokens = ref(hypothesis_masks(candidates).masks), ref(coarse_tokens(embedding))
+    masks, tokens = ref(hypothesis_masks(candidates).binary), ref(coarse_tokens(embedding))
     assert masks() is not None and tokens() is not None
     del candidates
     assert masks() is None and tokens() is not None
