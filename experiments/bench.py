@@ -44,8 +44,8 @@ def main(config: DictConfig) -> None:
         rows = []
         for k in locksteps(trackers, frames, config.repeats):
             times = f"{k.together:.1f}", f"{k.apart:.1f}", f"{k.apart / k.together:.2f}x"
-            rows.append((k.trackers, *times, k.rows_asked, k.rows_computed))
-        show("lockstep", "trackers, ms/frame, apart, gain, rows asked, computed", rows)
+            rows.append((k.trackers, *times, k.rows_asked, k.rows_computed, f"{k.held / 2**20:.1f}"))
+        show("lockstep", "trackers, ms/frame, apart, gain, rows asked, computed, MiB held", rows)
         spent = [(name, f"{in_the_loop(one, frames, config.repeats):.2f}") for name, one in trackers.items()]
         show(f"decisions while {len(frames)} frames are tracked", "policy, ms/frame", spent)
         rows = []

@@ -147,4 +147,4 @@ class Network(Protocol):
         presence: Float[Tensor, " R"],
         prompted: Bool[Tensor, " R"],
     ) -> list[Opaque]:
-        """Memory features of each row; masks of prompted rows are binarised first."""
+        """Memory features of each row, in a storage of its own; masks of prompted rows are binarised first."""

@@ -230,7 +230,11 @@ class MaskEncoder:
             (memory,) = self._network.memorise(
                 self._features, prompted.logits[:, 0], prompted.presence, torch.tensor([True])
             )
-            self._encoded[id(mask)] = mask, prompted.pointers[0, 0], memory  # with the mask, whose id stays its own
+            self._encoded[id(mask)] = (
+                mask,
+                prompted.pointers[0, 0].clone(),
+                memory,
+            )  # with the mask, whose id stays its own
         _, pointer, memory = self._encoded[id(mask)]
         return pointer, memory
 
@@ -303,7 +307,9 @@ def _entries(
     found = []
     for seen in observations:
         prediction, encoder, scores = seen.host.prediction, encoders[seen.shown_identity()], seen.scores()
-        pointer = pointers.setdefault((prediction, seen.mask), prediction.candidates.pointers[0, seen.mask])
+        if (prediction, seen.mask) not in pointers:  # a copy, which does not keep the batch
+            pointers[prediction, seen.mask] = prediction.candidates.pointers[0, seen.mask].clone()
+        pointer = pointers[prediction, seen.mask]
         entry = Entry(frame, pointer, memories[seen.identity()], scores, encoder)
         found.append(entries.setdefault((encoder, scores), entry))
     return tuple(found)

@@ -1,8 +1,10 @@
 """What one tracker knows of one video, as a value."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
+
+from torch import Tensor
 
 from framework.types import Outcome, Track
 
@@ -18,10 +20,11 @@ class Past:
 def remember(past: tuple[Past, ...], frame: int, track: Track, lag: int | None) -> tuple[Past, ...]:
     """The past with one more frame; frames more than `lag` before it are let go (None keeps all).
 
-    A flat tuple, so that a state is saved and copied however long the video was.
+    A flat tuple, so that a state is saved and copied however long the video was; of the frame's batch it keeps the
+    one mask alone.
     """
     kept = past if lag is None else past[max(len(past) - lag, 0) :]
-    return (*kept, Past(frame, replace(track, candidates=None)))
+    return (*kept, Past(frame, replace(track, logits=track.logits.clone(), candidates=None)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,3 +66,24 @@ class State:
             {key: branches for key, branches in self.objects.items() if key not in objects},
             {at: given for at, given in self.given.items() if at[1] not in objects},
         )
+
+
+def held_bytes(states: Collection[State]) -> int:
+    """Bytes of all tensors that the states keep alive; what they share counts once."""
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in held_tensors(list(states))}
+    return sum(storage.nbytes() for storage in storages.values())
+
+
+def held_tensors(value: Any) -> Iterator[Tensor]:
+    """All tensors in a nested value, as often as they are referred to."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from held_tensors(item)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from held_tensors(item)
+    elif is_dataclass(value) and not isinstance(value, type):
+        for each in fields(value):
+            yield from held_tensors(getattr(value, each.name))

@@ -371,4 +371,5 @@ class Sam2Network:
         top = features.private.top.expand(len(logits), -1, -1, -1)
         with self._computing():
             encoded, _ = self._encode_memory(top, full[:, None], presence.to(self.device))
-        return list(encoded.to(self.memory_dtype))
+        stored = encoded.to(self.memory_dtype)
+        return [row.clone() for row in stored]  # or the memory of one row would keep those of the whole batch

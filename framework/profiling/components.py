@@ -11,7 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from framework.networks.sam2 import Sam2Network
 from framework.ops.device import wait_for
-from framework.tracker import Tracker, lockstep
+from framework.state import State, held_bytes
+from framework.tracker import Tracker, advance
 from framework.types import (
     ANCHOR,
     Entry,
@@ -113,6 +114,8 @@ class LockstepCost:
     rows_asked: int
     rows_computed: int
     """Over the video, in lockstep."""
+    held: int
+    """Bytes that the states of all of them keep after it."""
 
 
 def locksteps(trackers: Mapping[str, Tracker], frames: Sequence[Frame], repeats: int = 3) -> list[LockstepCost]:
@@ -120,7 +123,7 @@ def locksteps(trackers: Mapping[str, Tracker], frames: Sequence[Frame], repeats:
     names, costs, count = list(trackers), [], 1
     while count <= len(names):
         chosen = {name: trackers[name] for name in names[:count]}
-        results = _run(chosen, frames)
+        results, held = _run(chosen, frames)
         together, apart = [], []
         for _ in range(repeats):
             together.append(milliseconds(partial(_run, chosen, frames)))
@@ -133,12 +136,20 @@ def locksteps(trackers: Mapping[str, Tracker], frames: Sequence[Frame], repeats:
                 min(apart) / len(frames),
                 sum(work.rows_asked for work in works),
                 sum(work.rows_computed for work in works),
+                held,
             )
         )
         count = len(names) if count < len(names) < 2 * count else 2 * count
     return costs
 
 
-def _run(trackers: Mapping[str, Tracker], frames: Sequence[Frame]) -> list[Result]:
-    first = next(iter(trackers))
-    return [step[first] for step in lockstep(trackers, frames, len(frames))]
+def _run(trackers: Mapping[str, Tracker], frames: Sequence[Frame]) -> tuple[list[Result], int]:
+    """The results of the first tracker, and the bytes that all hold at the end."""
+    first, network = next(iter(trackers.items()))[0], next(iter(trackers.values())).network
+    states: Mapping[str, State] = {name: tracker.init() for name, tracker in trackers.items()}
+    found = []
+    for index, frame in enumerate(frames):
+        features = network.encode(frame.image, index, len(frames))
+        states, results = advance(trackers, states, features, frame, encodings=1)
+        found.append(results[first])
+    return found, held_bytes(states.values())

@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from framework.tracker import Tracker, lockstep
+from framework.defaults import Greedy
+from framework.networks import micro
+from framework.state import State, held_bytes, held_tensors
+from framework.tracker import Tracker, advance, lockstep
 from framework.types import Entry, Frame, Outcome, Prompt, Result
 from policies.components.bank import Bank
 from policies.every_nth import EveryNth
@@ -309,6 +312,34 @@ def test_a_state_with_hindsight_is_saved_and_copied_however_long_the_video_was(l
         assert torch.equal(result.tracks[1].logits, ends[0][1].tracks[1].logits)
     for past in pasts[1:]:
         assert all(torch.equal(past[at].logits, pasts[0][at].logits) for at in past)
+
+
+def test_what_is_kept_of_a_batch_owns_its_storage() -> None:
+    """24 trackers in lockstep hold no more than the same ones apart."""
+    network = micro.network("random", image_size=64)
+    policies = [Sam2(slots=slots) for slots in range(1, 7)] + [SkipAbsent(slots=slots) for slots in range(1, 7)]
+    thresholds = (0.0, -20.0)
+    trackers = {
+        f"{index} {threshold}": Tracker(network, policy, selector=selector, presence_threshold=threshold)
+        for index, policy in enumerate(policies)
+        for threshold, selector in zip(thresholds, (Greedy(), Beam(width=2)), strict=True)
+    }
+    images = torch.rand(6, 3, 64, 64, generator=torch.manual_seed(0))
+    states: Mapping[str, State] = {name: tracker.init() for name, tracker in trackers.items()}
+    alone = dict(states)
+    with torch.inference_mode():
+        for index, image in enumerate(images):
+            features = network.encode(image, index, len(images))
+            frame = Frame(image, {1: Prompt(box=(9.0, 9.0, 40.0, 30.0)), 2: Prompt(box=(20.0, 20.0, 60.0, 60.0))})
+            frame = frame if index == 0 else Frame(image)
+            states, _ = advance(trackers, states, features, frame)
+            for name, tracker in trackers.items():
+                alone[name], _ = tracker.step(alone[name], features, frame.prompts)
+    for tensor in held_tensors(list(states.values())):
+        assert tensor.untyped_storage().nbytes() == tensor.nbytes
+    together, apart = held_bytes(states.values()), [held_bytes([state]) for state in alone.values()]
+    assert max(apart) <= together < sum(apart)
+    assert [held_bytes([state]) for state in states.values()] == apart
 
 
 def test_interleaved_videos_do_not_meet() -> None:

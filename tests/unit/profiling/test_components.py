@@ -38,6 +38,8 @@ def test_lockstep_lines_count_rows() -> None:
     assert [line.rows_asked for line in lines] == [4, 8, 12]
     # Frame 0 is one prompt for all; on frame 1 all read the prompt alone; then `c` goes its own way.
     assert [line.rows_computed for line in lines] == [4, 4, 6]
+    # A memory in bfloat16 and a pointer of each frame, which identical trackers share.
+    assert [line.held for line in lines[:2]] == [4 * (64 * 256 * 2 + 64 * 4)] * 2 and lines[2].held >= lines[1].held
 
 
 def test_decisions_are_those_of_frames_that_pass_the_gate() -> None:
