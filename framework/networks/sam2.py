@@ -132,7 +132,7 @@ class Sam2Network:
         side, model = self.model.sam_image_embedding_size, self.model
         blank = torch.zeros(1, model.hidden_dim, side, side, device=self.device)
         mask = torch.zeros(1, 1, *self.input_size, device=self.device)
-        with torch.no_grad():
+        with torch.no_grad(), self._computing():  # rounded as the published predictors round it
             _, position = self._encode_memory(blank, mask, torch.ones(1, device=self.device))
         return _tokens(position)[0]
 
@@ -144,7 +144,8 @@ class Sam2Network:
         ago = torch.tensor([[ago for _, ago in read.pointers] for read in reads], device=self.device)
         span = torch.tensor([[max(read.pointer_span, 1)] for read in reads], device=self.device)
         width = model.hidden_dim if model.proj_tpos_enc_in_obj_ptrs else model.mem_dim
-        return model.obj_ptr_tpos_proj(get_1d_sine_pe(ago / span, dim=width))
+        with self._computing():
+            return model.obj_ptr_tpos_proj(get_1d_sine_pe(ago / span, dim=width))
 
     def _memory(self, reads: Sequence[Read], weighted: bool) -> MemoryTokens:
         """The tokens of all reads: spatial memories in order, then pointers split into memory-wide tokens.
