@@ -77,6 +77,12 @@ def _check_node(node: Any, path: str) -> None:
         return
     target = located(node["_target_"])
     taken = parameters(node["_target_"])
+    if "_args_" in node:
+        try:
+            given = {str(key): value for key, value in node.items() if key not in SETTINGS}
+            inspect.signature(target).bind_partial(*node["_args_"], **given)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}._args_={node['_args_']}: {error}") from error
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
         return
     try:

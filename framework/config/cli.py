@@ -11,6 +11,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 import hydra
@@ -92,4 +93,12 @@ def _check_arguments() -> None:
         raise InputError(f"{message}: options are written key=value, and --help lists them")
 
     parser.error = refuse  # type: ignore[method-assign]
-    parser.parse_args()
+    given = parser.parse_args()
+    for folder in filter(None, (given.config_dir, given.config_path)):
+        for path in sorted(Path(folder).rglob("*.yaml")):
+            try:
+                path.read_text(encoding="utf-8")
+            except UnicodeDecodeError as error:
+                raise InputError(f"{path} is not text in UTF-8: {error}") from error
+            except IsADirectoryError as error:
+                raise InputError(f"{path} is a folder: a configuration is a file") from error

@@ -2,7 +2,10 @@
 
 import errno
 import inspect
-from collections.abc import Mapping, Sequence
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -43,6 +46,8 @@ def explain(error: BaseException) -> str | None:
             line = how_to_install(error)
         case yaml.YAMLError():
             line = f"a configuration file is not valid YAML: {error}"
+        case ValueError() | TypeError() if _raised_by_hydra(error):
+            line = f"a configuration file cannot be read: {error}"
         case OSError():
             reason = error.strerror or str(error) or type(error).__name__
             line = f"{error.filename}: {reason}" if error.filename else reason
@@ -75,13 +80,23 @@ def _explain_option(error: BaseException) -> str:
         name = f"{inside}.{cause.key}" if inside else str(cause.key)
         if line := renamed_option(name):
             return line
-        if cause.key in parameters(cause.parent_node.get("_target_")):
+        try:
+            taken = parameters(cause.parent_node.get("_target_"))
+        except InputError as refusal:
+            return str(refusal)
+        if cause.key in taken:
             return f"option '{name}' is left to its default: write +{name}=... to change it"
         valid = [key for key in cause.parent_node if key != "hydra" and key not in SETTINGS]
         return str(unknown("option", name, valid))
     if isinstance(cause, OmegaConfBaseException):
         return f"{cause.full_key or 'configuration'}: {str(cause).splitlines()[0]}"
     return str(error)
+
+
+def _raised_by_hydra(error: BaseException) -> bool:
+    """Its complaints about a defaults list or a key of its own are plain ValueErrors and TypeErrors."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return bool(frames) and frames[-1][0].f_globals.get("__name__", "").startswith("hydra.")
 
 
 def _about_writing(error: OSError) -> bool:
@@ -93,17 +108,36 @@ def _after(text: str, mark: str) -> str:
     return text.partition(mark)[2].split()[0] if mark in text else text
 
 
-def parameters(target: str | None) -> Mapping[str, inspect.Parameter]:
-    """What the constructor that a configuration names takes; nothing if it names none."""
-    return inspect.signature(located(target)).parameters if target else {}
-
-
-def located(target: str) -> Any:
-    """What a `_target_` names. Raises InputError."""
+def parameters(target: Any) -> Mapping[str, inspect.Parameter]:
+    """What the constructor that a configuration names takes; nothing if it names none, anything if it does not say."""
+    if target is None:
+        return {}
     try:
-        return _locate(target)
+        return inspect.signature(located(target)).parameters
+    except ValueError:
+        return {"options": inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)}
+
+
+def located(target: Any) -> Callable[..., Any]:
+    """What a `_target_` names. Raises InputError."""
+    fix = "give module.Name of something that can be imported"
+    if not isinstance(target, str):
+        raise InputError(f"_target_={target} is no name: {fix}")
+    try:
+        found = _locate(target)
     except (ImportError, ValueError) as error:
-        if line := renamed_target(target):
+        if line := renamed_target(target) or _hidden(target):
             raise InputError(line) from error
-        fix = "give module.Name of something that can be imported"
         raise InputError(f"_target_={target}: {str(error).splitlines()[-1]} ({fix})") from error
+    if not callable(found):
+        raise InputError(f"_target_={target} is no class or function: {fix}")
+    return found
+
+
+def _hidden(target: str) -> str | None:
+    """One line for a module in the working folder whose package has the name of one that is imported already."""
+    top, *inner = target.split(".")[:-1]
+    beside, imported = Path.cwd() / top, getattr(sys.modules.get(top), "__file__", None)
+    if imported is None or not inner or not beside.joinpath(*inner).with_suffix(".py").exists():
+        return None
+    return f"_target_={target}: {beside} is hidden by the package {Path(imported).parent}: give yours another name"
