@@ -9,11 +9,12 @@ from framework.config.checks import build, check, limit_threads
 from framework.config.cli import command
 from framework.config.variants import variants
 from framework.data.prompts import schedule
-from framework.data.sources.source import open_source
+from framework.data.sources.source import contents, open_source
 from framework.errors import InputError, unknown
-from framework.inference.stream import TrackFolder, stream, write_all
+from framework.inference.folder import TrackFolder, write_all
+from framework.inference.stream import stream
 from framework.inference.writers import OUTPUTS, open_writers
-from framework.report.progress import frame_meter
+from framework.report.progress import WorkProgress
 from framework.storage import identity
 
 
@@ -39,17 +40,20 @@ def main(config: DictConfig) -> None:
         "prompts": identity.describe(plan),
         "tracker": identity.describe(tracker),
     }
+    code = {"the code": identity.code_digest(stream.__module__, tracker), "torch": torch.__version__}
+    key = {"the source": holds, **code} if (holds := contents(config.source)) else None
     output = Path(config.output or f"outputs/track/{source.name}-{variant.name}")
     with (
         torch.inference_mode(),
-        TrackFolder(output, configuration, config.outputs, config.overwrite) as folder,
-        frame_meter(source.name, source.length) as meter,
+        TrackFolder(output, configuration, config.outputs, source.size, key, config.overwrite) as folder,
+        WorkProgress("frames", source.length, description=source.name) as progress,
     ):
+        if line := folder.journal.resumption():
+            progress.print(f"{output}: {line}")
         writers = open_writers(folder.partial, config.outputs, source, plan)
-        paths = write_all(
-            stream(tracker, source, plan), folder, writers, source.length is None, lambda shot: meter.advance()
-        )
-    print(f"{meter.frames} frames at {meter.rate:.1f} fps -> {output}/: {', '.join(path.name for path in paths)}")
+        frames = stream(tracker, source, plan, folder.journal.begun)
+        paths = write_all(frames, folder, writers, lambda frame: progress.advance(frame.position is not None))
+    print(f"{int(progress.done)} frames at {progress.rate:.1f} fps -> {output}/: {', '.join(p.name for p in paths)}")
 
 
 if __name__ == "__main__":

@@ -63,8 +63,8 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
                 hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)(run)()
                 if failures:
                     raise failures[0]
-            except KeyboardInterrupt:
-                print("interrupted", file=sys.stderr)
+            except KeyboardInterrupt as stop:
+                print(str(stop) or "interrupted", file=sys.stderr)
                 raise SystemExit(130) from None
             except _JobError as end:
                 raise SystemExit(end.args[0]) from None

@@ -4,41 +4,30 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from framework.data.palette import palette
 from framework.data.prompts import Schedule
 from framework.data.sources.source import Source
+from framework.inference.stream import TrackedFrame
 from framework.metrics.tracking import mask_box
 from framework.report.overlay import legible, memory_strip, overlay
 from framework.report.video import VideoWriter
 from framework.storage.mask_rle import encode_mask
-from framework.types import MemoryUse, Result
+from framework.types import MemoryUse
 
 OUTPUTS = ("masks.json", "masks", "boxes.csv", "memory.json", "overlay.mp4")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrackedFrame:
-    """One tracked frame on the host."""
-
-    image: UInt8[np.ndarray, "Hv Wv 3"]
-    result: Result
-    masks: Mapping[int, Bool[np.ndarray, "Hv Wv"]]
-    """By object id."""
 
 
 @runtime_checkable
 class Writer(Protocol):
     """One of the outputs."""
 
-    def write(self, shot: TrackedFrame) -> None:
+    def write(self, frame: TrackedFrame) -> None:
         """Adds a frame."""
 
     def close(self) -> None:
@@ -73,20 +62,18 @@ class JsonList:
 class MaskList(JsonList):
     """masks.json."""
 
-    def write(self, shot: TrackedFrame) -> None:
-        height, width = shot.result.size
-        for key, mask in shot.masks.items():
-            track, box = shot.result.tracks[key], mask_box(mask)
-            xmin, ymin, xmax, ymax = box or (0.0, 0.0, 0.0, 0.0)
+    def write(self, frame: TrackedFrame) -> None:
+        for key, found in frame.objects.items():
+            xmin, ymin, xmax, ymax = mask_box(found.mask) or (0.0, 0.0, 0.0, 0.0)
             self.add(
                 {
-                    "image_id": shot.result.frame,
+                    "image_id": frame.frame,
                     "category_id": key,
-                    "segmentation": {"size": [height, width], "counts": encode_mask(mask)},
+                    "segmentation": {"size": list(found.mask.shape), "counts": encode_mask(found.mask)},
                     "bbox": [xmin, ymin, xmax - xmin, ymax - ymin],
-                    "area": int(mask.sum()),
-                    "score": track.scores.iou,
-                    "presence": track.scores.presence,
+                    "area": int(found.mask.sum()),
+                    "score": found.scores.iou,
+                    "presence": found.scores.presence,
                 }
             )
 
@@ -94,12 +81,12 @@ class MaskList(JsonList):
 class MemoryList(JsonList):
     """memory.json."""
 
-    def write(self, shot: TrackedFrame) -> None:
-        for key, track in shot.result.tracks.items():
-            use = track.memory
+    def write(self, frame: TrackedFrame) -> None:
+        for key, found in frame.objects.items():
+            use = found.memory
             self.add(
                 {
-                    "frame": shot.result.frame,
+                    "frame": frame.frame,
                     "object": key,
                     "spatial": use.spatial,
                     "pointers": use.pointers,
@@ -116,13 +103,13 @@ class MaskImages:
         self._path = path
         self._palette = palette()
 
-    def write(self, shot: TrackedFrame) -> None:
-        ids = np.zeros(shot.result.size, np.uint8)
-        for key in sorted(shot.masks):
-            ids[shot.masks[key]] = key
+    def write(self, frame: TrackedFrame) -> None:
+        ids = np.zeros(frame.image.shape[:2], np.uint8)
+        for key in sorted(frame.objects):
+            ids[frame.objects[key].mask] = key
         image = Image.fromarray(ids)
         image.putpalette(self._palette)
-        image.save(self._path / f"{shot.result.frame:05d}.png")
+        image.save(self._path / f"{frame.frame:05d}.png")
 
     def close(self) -> None: ...
 
@@ -137,14 +124,13 @@ class BoxTable:
         self._rows = csv.writer(self._file, lineterminator="\n")
         self._rows.writerow(["frame", "object", "xmin", "ymin", "xmax", "ymax", "iou", "presence", "motion"])
 
-    def write(self, shot: TrackedFrame) -> None:
-        for key, mask in shot.masks.items():
-            scores = shot.result.tracks[key].scores
-            box = mask_box(mask)
+    def write(self, frame: TrackedFrame) -> None:
+        for key, found in frame.objects.items():
+            scores, box = found.scores, mask_box(found.mask)
             edges = ("", "", "", "") if box is None else tuple(round(edge) for edge in box)
             motion = "" if scores.motion is None else f"{scores.motion:.4f}"
             numbers = f"{scores.iou:.4f}", f"{scores.presence:.4f}", motion
-            self._rows.writerow([shot.result.frame, key, *edges, *numbers])
+            self._rows.writerow([frame.frame, key, *edges, *numbers])
 
     def close(self) -> None:
         self._file.close()
@@ -164,16 +150,16 @@ class OverlayVideo:
             key: [frame for frame, given in schedule.prompts.items() if key in given] for key in schedule.objects
         }
 
-    def write(self, shot: TrackedFrame) -> None:
-        result = shot.result
+    def write(self, frame: TrackedFrame) -> None:
         of = "" if self._length is None else f" / {self._length}"
-        labels = {key: f"{key}  {track.scores.iou:.2f}" for key, track in result.tracks.items()}
-        caption = [f"{self._name}   {result.frame}{of}"]
-        picture = overlay(shot.image, shot.masks, caption, labels=labels, zoom=legible(result.size))
+        masks = {key: found.mask for key, found in frame.objects.items()}
+        labels = {key: f"{key}  {found.scores.iou:.2f}" for key, found in frame.objects.items()}
+        caption, height, width = [f"{self._name}   {frame.frame}{of}"], *frame.image.shape[:2]
+        picture = overlay(frame.image, masks, caption, labels=labels, zoom=legible((height, width)))
         memory = {
-            key: result.tracks[key].memory if key in result.tracks else MemoryUse() for key in sorted(self._prompted)
+            key: frame.objects[key].memory if key in frame.objects else MemoryUse() for key in sorted(self._prompted)
         }
-        strip = memory_strip(memory, result.frame, picture.shape[1], self._length, self._prompted)
+        strip = memory_strip(memory, frame.frame, picture.shape[1], self._length, self._prompted)
         self._video.write(np.vstack([picture, strip]))
 
     def close(self) -> None:
@@ -183,7 +169,7 @@ class OverlayVideo:
         self._video.discard()
 
 
-def open_writers(folder: Path, outputs: Iterable[str], source: Source, schedule: Schedule) -> list[Writer]:
+def open_writers(folder: Path, outputs: Iterable[str], source: Source, schedule: Schedule) -> dict[str, Writer]:
     """One writer per name of `OUTPUTS`, writing into `folder`."""
     makers: Mapping[str, Callable[[Path], Writer]] = {
         "masks.json": MaskList,
@@ -192,4 +178,4 @@ def open_writers(folder: Path, outputs: Iterable[str], source: Source, schedule:
         "memory.json": MemoryList,
         "overlay.mp4": lambda path: OverlayVideo(path, source, schedule),
     }
-    return [makers[name](folder / name) for name in outputs]
+    return {name: makers[name](folder / name) for name in outputs}

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from experiments import track
-from framework.inference import stream as tracks
+from framework.inference import folder as tracks
 from framework.inference import writers as outputs
 from tests.conf.test_ablate import call
 from tests.fakes.colour import square, square_mask, write_folder, write_video
@@ -166,7 +166,7 @@ def refuse_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fill_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
-    def write(self: object, shot: object) -> None:
+    def write(self: object, frame: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "boxes.csv")
 
     monkeypatch.setattr(outputs.BoxTable, "write", write)

@@ -59,7 +59,7 @@ MAY = {
     "report": ("benchmarks", "data", "errors", "evaluation", "metrics", "storage", "types"),
     "inference": (*LOOP, "data", "errors", "metrics", "report", "storage", "types"),
     "profiling": (*LOOP, "data", "errors", "metrics", "networks", "ops", "types"),
-    "learning": (*LOOP, "data", "errors", "metrics", "storage", "types"),
+    "learning": (*LOOP, "data", "errors", "metrics", "report.progress", "storage", "types"),
 }
 
 

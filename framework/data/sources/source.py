@@ -3,6 +3,7 @@
 Every source is read lazily and in constant memory; what cannot be read is an `InputError` naming file and frame.
 """
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -112,6 +113,19 @@ def open_source(where: str | int | Path, limit: int | None = None, loop: int | N
     if source.length is None:
         raise InputError(f"loop={loop}: {where} has no end to loop from; give a video or a folder, or frames=N")
     return Looped(source, loop)
+
+
+def contents(where: str | int | Path) -> str | None:
+    """A text that changes with what a file or folder holds; None for a camera or a stream, which cannot be read again.
+
+    By names, sizes and times of change: nothing is read.
+    """
+    path = Path(str(where)).expanduser()
+    if not path.exists():
+        return None
+    files = [path] if path.is_file() else sorted(path.iterdir())
+    found = [f"{file.name}/{(stat := file.stat()).st_size}/{stat.st_mtime_ns}" for file in files if file.exists()]
+    return hashlib.sha256("\n".join(found).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _open(text: str) -> Source:
