@@ -7,11 +7,11 @@ from typing import Any, Generic, TypeVar
 
 import pytorch_lightning as pl
 import torch
-from rich.progress import track as progress
 from torch.utils.data import DataLoader, Dataset
 
 from framework.errors import InputError
 from framework.learning.supervised.cached import CachedRecords
+from framework.report.progress import WorkProgress
 
 R = TypeVar("R")
 
@@ -70,7 +70,11 @@ class Rounds(pl.LightningDataModule, ABC, Generic[R]):
             records = self.records(round, range(round * self.videos, (round + 1) * self.videos), known)
             workers = 0 if torch.cuda.is_initialized() else self.workers  # a process that holds a GPU cannot be forked
             loader = DataLoader(records, batch_size=None, num_workers=workers)
-            found = list(progress(loader, f"rollouts, round {round + 1}", total=len(records)))
+            found = []
+            with WorkProgress("videos", len(records), description=f"rollouts, round {round + 1}") as progress:
+                for record in loader:
+                    found.append(record)
+                    progress.advance()
             learned = len(found) - (0 if round else self.held_out)
             self.held_out_records += found[learned:]
             self.rounds.append(found[:learned])
