@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 from torch import Tensor
 
 ANCHOR = -1
@@ -277,6 +277,19 @@ class Pick:
     """Agreement of this mask; None when the motion model abstained."""
 
 
+def _binary(mask: np.ndarray) -> np.ndarray:
+    """A mask as bool. Raises ValueError for one that is no picture of two values."""
+    if mask.ndim != 2:
+        raise ValueError(f"a prompt's mask has a height and a width; this one has the shape {mask.shape}")
+    if mask.dtype == bool:
+        return mask
+    values = np.unique(mask)
+    if len(values) > 2 or (len(values) == 2 and 0 not in values) or not np.isfinite(values.astype(float)).all():
+        some = ", ".join(f"{value:g}" for value in values[:3])
+        raise ValueError(f"a prompt's mask is bool, or 0 and one other value; this one holds {some} ...: threshold it")
+    return mask != 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Prompt:
     """Where an object is on one frame. Exactly one of mask, box or points (a box may carry points too).
@@ -284,7 +297,8 @@ class Prompt:
     Identical prompts (the same object) are encoded once for all trackers in lockstep.
     """
 
-    mask: Bool[np.ndarray, "Hv Wv"] | None = None
+    mask: Shaped[np.ndarray, "Hv Wv"] | None = None
+    """Bool; another array of two values, of which 0 is one (such as 0 and 255), is cast."""
     box: Box | None = None
     points: tuple[tuple[float, float], ...] = ()
     """(x, y) in video pixels."""
@@ -296,6 +310,8 @@ class Prompt:
     def __post_init__(self) -> None:
         if (self.mask is not None) + (self.box is not None or bool(self.points)) != 1:
             raise ValueError("a prompt is a mask, or a box and/or points")
+        if self.mask is not None:
+            object.__setattr__(self, "mask", _binary(self.mask))
         if len(self.points) != len(self.labels) or not set(self.labels) <= {0, 1}:
             raise ValueError("a prompt needs one label (1 inside, 0 outside) per point")
 
