@@ -23,7 +23,7 @@ class EvaluationProtocol:
         box_edges: exclusive, so that width = xmax - xmin; or inclusive, with xmax and ymax the last pixels.
         empty: how an empty prediction is written where a benchmark wants a box: 0,0,0,0, -1,-1,-1,-1 or the box before.
         scored: frames after an object's prompt, or the prompted one too. Frames without annotation are never scored.
-        hindsight: a selector that revises earlier frames (a beam) is read back at the end; else it answers as it goes.
+        hindsight: a selector that revises earlier frames (a beam) is read back at the end, else at once.
         resize: how frames become network input (`framework.networks.sam2.Resize`).
         autocast: what the network computes in; None leaves it to the backbone.
     """

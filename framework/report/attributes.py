@@ -20,7 +20,7 @@ from framework.metrics.statistics import Difference, paired_difference
 from framework.report import terminal
 from framework.report.table import interval, number
 
-SIGHT = ("visible", "absent")
+VISIBILITY = ("visible", "absent")
 """Whether an object is in a frame."""
 
 
@@ -77,7 +77,7 @@ class AttributeTable:
 
 def check(wanted: Sequence[str], data: DataSet) -> None:
     """Raises InputError for an attribute that no frame of the data can have."""
-    known = {*SIGHT, *LEVELS, *(field.name for field in fields(Attributes))}
+    known = {*VISIBILITY, *LEVELS, *(field.name for field in fields(Attributes))}
     if not {*wanted} - known:
         return
     for video in map(data.sequence, range(len(data))):
@@ -99,7 +99,7 @@ def by_attribute(
     videos = {video.name: video for video in map(data.sequence, range(len(data)))}
     holding = [_holding(videos[name], comparison.runs[0], name) for name in comparison.sequences]
     occurring = sorted({name for frames in holding for names in frames.values() for name in names})
-    names = [*occurring, *SIGHT] if wanted is None else list(wanted)
+    names = [*occurring, *VISIBILITY] if wanted is None else list(wanted)
     values = [_values(run, comparison.sequences, holding, names) for run in comparison.runs]
     counts = {name: int((~np.isnan(column)).sum()) for name, column in zip(names, values[0].T, strict=True)}
     if wanted is None:
@@ -132,7 +132,7 @@ def _values(
     table = np.full((len(sequences), len(names)), np.nan)
     for line, (sequence, attributes) in enumerate(zip(sequences, holding, strict=True)):
         pairs = [
-            (attributes[frame] | {SIGHT[not seen]}, iou)
+            (attributes[frame] | {VISIBILITY[not seen]}, iou)
             for one in run.record(sequence).objects.values()
             for frame, iou, seen in zip(one.frame, one.iou, one.visible, strict=True)
             if iou is not None

@@ -14,6 +14,8 @@ from framework.errors import InputError
 from framework.types import Size
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
+OTHER_SUFFIXES = (".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".heic", ".jfif", ".jp2", ".ppm", ".pgm")
+"""Images that are not read; left out in silence, one among others would shift the frames behind it."""
 
 
 def image_names(folder: Path) -> list[Path]:
@@ -28,9 +30,12 @@ def image_names(folder: Path) -> list[Path]:
 def image_files(folder: Path) -> list[Path]:
     """The images of a folder in their order, frames and masks alike; empty when there are none.
 
-    Raises InputError for a broken link and where the order is in doubt (`in_order`).
+    Raises InputError for a broken link, for an image of another format, and where the order is in doubt (`in_order`).
     """
     found = image_names(folder)
+    others = sorted(path for path in folder.iterdir() if path.suffix.lower() in OTHER_SUFFIXES and path.name[0] != ".")
+    if others:
+        raise InputError(f"{others[0]} is no PNG or JPEG, so which files count is in doubt: convert it or move it away")
     broken = sorted(path for path in found if path.is_symlink() and not path.exists())
     if broken:
         raise InputError(f"{broken[0]} is a link to {broken[0].readlink()}, which is not there: put the file back")

@@ -185,6 +185,14 @@ def test_what_counts_as_a_frame(tmp_path: Path) -> None:
         open_source(folder)
 
 
+@pytest.mark.parametrize("name", ["frame1.webp", "frame1.TIF", "frame1.bmp"])
+def test_an_image_of_another_format_among_the_frames_is_refused(tmp_path: Path, name: str) -> None:
+    folder = write_folder(tmp_path / "clip", 3)
+    (folder / name).write_bytes(b"")
+    with pytest.raises(InputError, match=f"{name} is no PNG or JPEG, so which files count is in doubt"):
+        open_source(folder)
+
+
 @pytest.mark.parametrize("levels", [(0, 257, 65535), (0, 128, 65407)])
 def test_16_bits_are_scaled_to_8(tmp_path: Path, levels: tuple[int, ...]) -> None:
     Image.fromarray(np.array([levels] * 2, np.uint16)).save(tmp_path / "0.png")
