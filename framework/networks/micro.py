@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from sam2.modeling.backbones.image_encoder import FpnNeck, ImageEncoder
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
@@ -26,7 +27,7 @@ from framework.networks.sam2 import Sam2Network
 
 WEIGHTS = Path(__file__).parent / "weights" / "micro.pt"
 STRIDE = 8
-"""Pixels per token."""
+"""Pixels per token of the trunk without a stem, and of SAM 2's mask downsampling."""
 
 
 class Residual(nn.Module):
@@ -52,32 +53,76 @@ def _halve(narrow: int, wide: int, groups: int = 8) -> nn.Sequential:
     )
 
 
+class Halving(nn.Module):
+    """The image at half its size, beside `width` channels of what that loses."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.detail = nn.Conv2d(3, width, 3, stride=2, padding=1)
+
+    def forward(self, image: Float[Tensor, "B 3 H W"]) -> Float[Tensor, "B C h w"]:
+        return torch.cat([F.avg_pool2d(image, 2), torch.relu(self.detail(image))], dim=1)
+
+
+class Context(nn.Module):
+    """A transformer block (Vaswani et al. 2017, normalised before each part) in which every token sees all others."""
+
+    def __init__(self, width: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.before_attention, self.before_mixing = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.project, self.gather = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.mix = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, x: Float[Tensor, "B C h w"]) -> Float[Tensor, "B C h w"]:
+        tokens = x.flatten(2).transpose(1, 2)
+        parts = self.project(self.before_attention(tokens)).chunk(3, dim=-1)
+        query, key, value = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
+        read = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
+        tokens = tokens + self.gather(read)
+        tokens = tokens + self.mix(self.before_mixing(tokens))
+        return tokens.transpose(1, 2).unflatten(2, x.shape[2:])
+
+
 class ConvTrunk(nn.Module):
-    """Feature maps at strides 2, 4 and 8, finest first.
+    """Feature maps at three strides, each twice the one before, finest first: 2, 4 and 8, or with a stem 4, 8 and 16.
 
     Args:
-        widths: channels at strides 2, 4 and 8.
-        depths: residual blocks at strides 4 and 8.
+        widths: channels of the maps.
+        depths: residual blocks of the second and the third.
+        stem: channels of detail beside the halved image; 0 for no halving.
+        context: transformer blocks over the coarsest map.
     """
 
-    def __init__(self, widths: Sequence[int], depths: Sequence[int]) -> None:
+    def __init__(self, widths: Sequence[int], depths: Sequence[int], stem: int = 0, context: int = 0) -> None:
         super().__init__()
-        half, quarter, eighth = widths
+        fine, middle, coarse = widths
+        self.stem = Halving(stem) if stem else None
         self.stages = nn.ModuleList(
             [
-                nn.Sequential(_halve(3, half), nn.Conv2d(half, half, 3, padding=1), nn.ReLU()),
-                nn.Sequential(_halve(half, quarter), *(Residual(quarter) for _ in range(depths[0]))),
-                nn.Sequential(_halve(quarter, eighth), *(Residual(eighth) for _ in range(depths[1]))),
+                nn.Sequential(_halve(3 + stem, fine), nn.Conv2d(fine, fine, 3, padding=1), nn.ReLU()),
+                nn.Sequential(_halve(fine, middle), *(Residual(middle) for _ in range(depths[0]))),
+                nn.Sequential(_halve(middle, coarse), *(Residual(coarse) for _ in range(depths[1]))),
             ]
         )
-        self.channel_list = [eighth, quarter, half]  # coarsest first, as `FpnNeck` wants it
+        self.context = nn.Sequential(*(Context(coarse) for _ in range(context)))
+        self.channel_list = [coarse, middle, fine]  # coarsest first, as `FpnNeck` wants it
 
     def forward(self, image: Float[Tensor, "B 3 H W"]) -> list[Tensor]:
+        if self.stem is not None:
+            image = self.stem(image)
         maps = []
         for stage in self.stages:
             image = stage(image)
             maps.append(image)
-        return maps
+        return [*maps[:-1], self.context(maps[-1])]
+
+
+class PooledMaskDownSampler(MaskDownSampler):
+    """Halves the mask by its mean before SAM 2's own downsampling."""
+
+    def forward(self, x: Float[Tensor, "B 1 H W"]) -> Float[Tensor, "B C y x"]:
+        return super().forward(F.avg_pool2d(x, 2))
 
 
 def _attention(width: int, memory_width: int | None, tokens: int) -> RoPEAttention:
@@ -107,8 +152,10 @@ class MicroSize:
         memory_width: channels of spatial memories, an even number.
         layers: memory-attention layers.
         feedforward: hidden width of their perceptrons.
-        trunk_widths: channels at strides 2, 4 and 8, multiples of 8.
-        trunk_depths: residual blocks at strides 4 and 8.
+        trunk_widths: channels of the trunk's three maps, multiples of 8.
+        trunk_depths: residual blocks of the second and the third.
+        stem: channels of detail beside the halved image, which doubles all strides; 0 for no halving.
+        context: transformer blocks over the coarsest map.
 
     Raises:
         InputError: a size that the network cannot have.
@@ -120,6 +167,13 @@ class MicroSize:
     feedforward: int = 256
     trunk_widths: Sequence[int] = (32, 48, 96)
     trunk_depths: Sequence[int] = (1, 3)
+    stem: int = 0
+    context: int = 0
+
+    @property
+    def stride(self) -> int:
+        """Pixels per token."""
+        return 2 * STRIDE if self.stem else STRIDE
 
     def __post_init__(self) -> None:
         if min(self.memory_width, self.layers, self.feedforward) < 1 or self.memory_width % 2:
@@ -134,18 +188,26 @@ class MicroSize:
             raise InputError(
                 "the embedded network needs three trunk_widths that are multiples of 8, and two trunk_depths >= 0"
             )
+        if min(self.stem, self.context) < 0:
+            raise InputError(f"stem and context are 0 or more, not {self.stem} and {self.context}")
 
 
 def micro(image_size: int = 128, size: MicroSize = MicroSize()) -> SAM2Base:
     """The network without its weights, flags as in sam2.1 (configs/sam2.1/sam2.1_hiera_t.yaml).
 
-    `image_size` is height and width of its input in pixels. Raises InputError unless it is a multiple of 8 from 32 on.
+    `image_size` is height and width of its input in pixels. Raises InputError unless it is a multiple of the stride, of
+    four tokens at least.
     """
-    if image_size < 32 or image_size % STRIDE:
-        raise InputError(f"the embedded network's image_size is a multiple of {STRIDE} from 32 on, not {image_size}")
+    stride = size.stride
+    if image_size < 4 * stride or image_size % stride:
+        least = 4 * stride
+        raise InputError(
+            f"the embedded network's image_size is a multiple of {stride} from {least} on, not {image_size}"
+        )
     width, memory_width = size.width, size.memory_width
-    tokens = image_size // STRIDE
-    trunk = ConvTrunk(size.trunk_widths, size.trunk_depths)
+    tokens = image_size // stride
+    trunk = ConvTrunk(size.trunk_widths, size.trunk_depths, size.stem, size.context)
+    downsampler = PooledMaskDownSampler if size.stem else MaskDownSampler
     neck = FpnNeck(_sine(width), width, trunk.channel_list, fpn_interp_model="nearest")
     layer = MemoryAttentionLayer(
         activation="relu",
@@ -162,7 +224,7 @@ def micro(image_size: int = 128, size: MicroSize = MicroSize()) -> SAM2Base:
         out_dim=memory_width,
         in_dim=width,
         position_encoding=_sine(memory_width),
-        mask_downsampler=MaskDownSampler(embed_dim=width, kernel_size=3, stride=2, padding=1, total_stride=STRIDE),
+        mask_downsampler=downsampler(embed_dim=width, kernel_size=3, stride=2, padding=1, total_stride=STRIDE),
         # A layer scale of 1e-6 needs long training to open; this network starts with it half open.
         fuser=Fuser(CXBlock(width, kernel_size=7, padding=3, layer_scale_init_value=0.1, use_dwconv=True), 2),
     )
@@ -172,7 +234,7 @@ def micro(image_size: int = 128, size: MicroSize = MicroSize()) -> SAM2Base:
         memory_encoder=memory_encoder,
         num_maskmem=7,
         image_size=image_size,
-        backbone_stride=STRIDE,
+        backbone_stride=stride,
         sigmoid_scale_for_mem_enc=20.0,
         sigmoid_bias_for_mem_enc=-10.0,
         use_mask_input_as_output_without_sam=True,

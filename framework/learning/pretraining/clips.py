@@ -1,7 +1,7 @@
 """Training clips of the procedural benchmark, drawn without end in a worker process."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 
 import cv2
@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from framework.data.procedural.dataset import Procedural, ProceduralSequence
+from framework.data.procedural.photo import Photo
 from framework.errors import InputError
 
 MAX_VIDEOS = 256  # videos of one step at most, so that no two steps share one
@@ -119,6 +120,8 @@ class ClipStream(IterableDataset):
     Args:
         progress: one shared number from 0 to 1, written by the training loop.
         step: step at which the stream starts (not 0 when training resumes).
+        photographs: photographic videos, of which the split, level, length and size do not count.
+        photographic: share of the videos that are theirs.
     """
 
     LEVELS = ("calm", "distractors", "occlusion", "hard")
@@ -126,9 +129,17 @@ class ClipStream(IterableDataset):
     LENGTH = 120
 
     def __init__(
-        self, progress: Float[Tensor, " 1"], curriculum: Curriculum, size: int, seed: int = 0, step: int = 0
+        self,
+        progress: Float[Tensor, " 1"],
+        curriculum: Curriculum,
+        size: int,
+        seed: int = 0,
+        step: int = 0,
+        photographs: Photo | None = None,
+        photographic: float = 0.0,
     ) -> None:
         self.progress, self.curriculum, self.size, self.seed, self.step = progress, curriculum, size, seed, step
+        self.photographs, self.photographic = photographs, photographic
 
     def __iter__(self) -> Iterator[Clips]:
         cv2.setNumThreads(1)
@@ -146,7 +157,10 @@ class ClipStream(IterableDataset):
         while len(clips) < videos:
             level = str(rng.choice(self.LEVELS, p=self.SHARES))
             index = (step * MAX_VIDEOS + len(clips)) * 64 + self.seed % 64
-            sequence = Procedural("train", level, length=self.LENGTH, size=self.size).sequence(index)
+            drawn: Procedural = Procedural()
+            if self.photographs is not None and rng.random() < self.photographic:
+                drawn = self.photographs
+            sequence = replace(drawn, split="train", level=level, length=self.LENGTH, size=self.size).sequence(index)
             clips.append(self._clip(rng, sequence, plan.gaps(rng, progress, frames, sequential), sequential))
         images, owners, objects, times = (np.stack(part) for part in zip(*clips, strict=True))
         return Clips(

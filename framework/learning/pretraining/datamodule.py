@@ -1,11 +1,15 @@
 """Lightning's view of the procedural benchmark: endless training clips, held-out videos."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
 from framework.data.procedural.dataset import Procedural
+from framework.data.procedural.photo import Photo
 from framework.learning.pretraining.clips import Clips, ClipStream
 from framework.learning.pretraining.module import Pretraining
 
@@ -18,11 +22,23 @@ class ProceduralClips(pl.LightningDataModule):
         videos: held-out videos per level.
         frames: frames of each.
         workers: processes that draw training clips (0: the training process itself).
+        photographs: photographic videos to train on and to hold out beside the drawn ones.
+        photographic: share of the training videos that are theirs, 0..1.
     """
 
-    def __init__(self, size: int = 128, videos: int = 8, frames: int = 40, workers: int = 1, seed: int = 0) -> None:
+    def __init__(
+        self,
+        size: int = 128,
+        videos: int = 8,
+        frames: int = 40,
+        workers: int = 1,
+        seed: int = 0,
+        photographs: Photo | None = None,
+        photographic: float = 0.7,
+    ) -> None:
         super().__init__()
         self.size, self.videos, self.frames, self.workers, self.seed = size, videos, frames, workers, seed
+        self.photographs, self.photographic = photographs, photographic
 
     def train_dataloader(self) -> DataLoader:
         trainer = self.trainer
@@ -30,23 +46,28 @@ class ProceduralClips(pl.LightningDataModule):
         module = trainer.lightning_module
         assert isinstance(module, Pretraining)
         seed = self.seed * trainer.world_size + trainer.global_rank
-        stream = ClipStream(module.progress, module.curriculum, self.size, seed, trainer.global_step)
+        photographs = (self.photographs, self.photographic)
+        stream = ClipStream(module.progress, module.curriculum, self.size, seed, trainer.global_step, *photographs)
         ahead = 3 if self.workers else None
         return DataLoader(stream, batch_size=None, num_workers=self.workers, prefetch_factor=ahead)
 
     def val_dataloader(self) -> DataLoader:
-        return DataLoader(_HeldOut(self.size, self.videos, self.frames), batch_size=None)
+        sets = [(level, Procedural("val", level, length=60, size=self.size)) for level in ClipStream.LEVELS]
+        if self.photographs is not None:
+            held_out = replace(self.photographs, split="val", length=60, size=self.size)
+            sets = [*sets[1:2], *((f"photo_{level}", replace(held_out, level=level)) for level in ClipStream.LEVELS)]
+        return DataLoader(_HeldOut(sets, self.videos, self.frames), batch_size=None)
 
 
 class _HeldOut(torch.utils.data.Dataset):
-    def __init__(self, size: int, videos: int, frames: int) -> None:
-        self.size, self.videos, self.frames = size, videos, frames
+    def __init__(self, sets: Sequence[tuple[str, Procedural]], videos: int, frames: int) -> None:
+        self.sets, self.videos, self.frames = sets, videos, frames
 
     def __len__(self) -> int:
-        return len(ClipStream.LEVELS)
+        return len(self.sets)
 
-    def __getitem__(self, index: int) -> Clips:
-        data = Procedural("val", ClipStream.LEVELS[index], length=60, size=self.size)
+    def __getitem__(self, index: int) -> tuple[str, Clips]:
+        name, data = self.sets[index]
         images, owners = [], []
         for i in range(self.videos):
             sequence = data.sequence(i)
@@ -55,4 +76,4 @@ class _HeldOut(torch.utils.data.Dataset):
         times = torch.arange(self.frames).expand(self.videos, -1).contiguous()
         pixels = torch.from_numpy(np.stack(images)).permute(0, 1, 4, 2, 3).contiguous()
         objects = torch.ones(self.videos, 1, dtype=torch.long)
-        return Clips(pixels, torch.from_numpy(np.stack(owners)), objects, times, True)
+        return name, Clips(pixels, torch.from_numpy(np.stack(owners)), objects, times, True)

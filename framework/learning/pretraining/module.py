@@ -13,7 +13,7 @@ from torch import Tensor
 from framework.errors import InputError
 from framework.learning.losses import LossTerms
 from framework.learning.pretraining.clip_rows import clip_rows
-from framework.learning.pretraining.clips import Clips, ClipStream, Curriculum
+from framework.learning.pretraining.clips import Clips, Curriculum
 from framework.learning.pretraining.objectives import Objectives, PretrainingLossWeights
 from framework.learning.pretraining.phases import free_running, teacher_forced
 from framework.learning.pretraining.validation import closed_loop
@@ -112,12 +112,12 @@ class Pretraining(pl.LightningModule):
         self.log_dict({"train/progress": float(self.progress), "train/loss": loss.detach()})
         return loss
 
-    def validation_step(self, batch: Clips, batch_idx: int) -> None:
+    def validation_step(self, batch: tuple[str, Clips], batch_idx: int) -> None:
+        name, clips = batch
         objectives = self._objectives(np.random.default_rng(0))
-        clip = clip_rows(self.network, batch, slice(0, None), half=False)
+        clip = clip_rows(self.network, clips, slice(0, None), half=False)
         found = closed_loop(objectives, clip).scores()
-        losses = {name: value for name, value in objectives.terms.means().items() if name in ("box", "point")}
-        name = ClipStream.LEVELS[batch_idx % len(ClipStream.LEVELS)]
+        losses = {part: value for part, value in objectives.terms.means().items() if part in ("box", "point")}
         self.log_dict({f"val/{name}/{key}": value for key, value in found.items()}, batch_size=1)
         self.log_dict({f"val/{name}/{key}_loss": value for key, value in losses.items()}, batch_size=1)
 
