@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,8 @@ class Pretraining(pl.LightningModule):
         self.log_dict({"train/progress": float(self.progress), "train/loss": loss.detach()})
         return loss
 
-    def validation_step(self, batch: tuple[str, Clips], batch_idx: int) -> None:
+    def validation_step(self, batch: Sequence[Any], batch_idx: int) -> None:
+        """Of the name of held-out videos and the `Clips` of them."""
         name, clips = batch
         objectives = self._objectives(np.random.default_rng(0))
         clip = clip_rows(self.network, clips, slice(0, None), half=False)

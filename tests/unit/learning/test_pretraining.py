@@ -11,7 +11,9 @@ from framework.errors import InputError
 from framework.learning.pretraining.clips import Curriculum
 from framework.learning.pretraining.module import Pretraining
 from framework.networks.micro import network
+from framework.networks.photo import photo
 from tests.composition import as_from_the_command_line
+from tests.fakes.cutouts import write_folders
 from tests.power import power_cut
 
 SMALL = (
@@ -54,3 +56,19 @@ def test_a_curriculum_that_cannot_be_is_refused():
         Curriculum(right=0.7, sampled=0.2, spaced=0.2)
     with pytest.raises(InputError, match="a step has 256 videos at most, not 257"):
         Curriculum(sequence_videos=257)
+
+
+def test_photographic_clips_train_a_network_grown_from_the_embedded_one(tmp_path):
+    root = write_folders(tmp_path / "pictures")
+    where = (f"data.photographs.sprites={root / 'sprites'}", f"data.photographs.backgrounds={root / 'grounds'}")
+    small = ("module.network.image_size=128", "data.photographic=1.0", f"folder={tmp_path / 'photo'}", *where)
+    config = as_from_the_command_line("pretrain", ["+pretraining=photo", *SMALL, *small])
+    torch.set_num_threads(1)
+    pretrain(config)
+    GlobalHydra.instance().clear()
+    assert reached(config)[0] == 3
+    trained, before = torch.load(config.weights, weights_only=True)["model"], photo(128, initial="micro").state_dict()
+    assert trained.keys() == before.keys() and all(value.isfinite().all() for value in trained.values())
+    assert trained["image_encoder.trunk.context.0.gather.weight"].any()
+    (curves,) = Path(config.folder).rglob("metrics.csv")
+    assert {"val/distractors/J", "val/photo_calm/J"} <= set(curves.read_text().splitlines()[0].split(","))
