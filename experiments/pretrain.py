@@ -9,6 +9,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from framework.config.checks import build, check, limit_threads
 from framework.config.cli import command
 from framework.learning.checkpoints import claim
+from framework.learning.limits import check_limits
 from framework.learning.progress import without_advice
 from framework.networks.micro import load
 
@@ -21,6 +22,7 @@ def pretrain(config: DictConfig) -> None:
     pl.seed_everything(config.seed, verbose=False)
     module, data = build(config.module), build(config.data)
     trainer = build(config.trainer, MisconfigurationException)
+    check_limits(trainer)
     if config.initial is not None:
         load(module.network, Path(config.initial))
     last = claim(Path(config.folder), OmegaConf.to_yaml(config, resolve=True))

@@ -11,6 +11,7 @@ from framework.config.checks import build, check, limit_threads, positive
 from framework.config.cli import command
 from framework.errors import InputError
 from framework.learning.checkpoints import claim, write_best
+from framework.learning.limits import check_limits, check_trained
 from framework.learning.progress import without_advice
 
 
@@ -25,8 +26,10 @@ def train(config: DictConfig) -> None:
     pl.seed_everything(config.seed, verbose=False)
     module, data = build(config.learner.module), build(config.learner.data)
     trainer = build(config.trainer, MisconfigurationException)
+    check_limits(trainer)
     last = claim(Path(config.folder), OmegaConf.to_yaml(config, resolve=True))
     trainer.fit(module, data, ckpt_path=last and str(last), weights_only=True)
+    check_trained(trainer)
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()  # or the next job of a sweep would write to the same run

@@ -32,7 +32,7 @@ BAD = {
     ),
     "an argument twice": (
         DATA + b"_args_: [1,2,3,4,5,6,7,8,9]\n",
-        "data._args_=[1, 2, 3]: multiple values for",
+        "data._args_=[1, 2, 3, 4, 5, 6, 7, 8, 9]: multiple values for argument 'split'",
     ),
     "an option of no constructor": (DATA + b"levle: calm\n", "unknown option 'data.levle': did you mean level"),
     "a wrong setting": (DATA + b"_partial_: 3\n", "Instantiation: _partial_ flag must be a bool"),

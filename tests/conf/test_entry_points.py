@@ -77,6 +77,27 @@ BAD = {
         ["policy=no_memory", "policy._target_=framework.interfaces.MemoryPolicy", *LITTLE],
         "Can't instantiate abstract class MemoryPolicy",
     ),
+    "train for no step": ("train", ["steps=0"], "steps=0 must be 1 or more"),
+    "train for no round": (
+        "train",
+        ["trainer.max_epochs=0", "backbone.checkpoint=random"],
+        "trainer.max_epochs=0 trains nothing: give 1 or more",
+    ),
+    "train on no batch": (
+        "train",
+        ["learner=judge", "trainer.limit_train_batches=0", "backbone.checkpoint=random"],
+        "trainer.limit_train_batches=0 trains nothing: give 1 or more",
+    ),
+    "pretrain for no step": (
+        "pretrain",
+        ["+trainer.max_steps=0"],
+        "trainer.max_steps=0 trains nothing: give 1 or more",
+    ),
+    "pretrain for no epoch": (
+        "pretrain",
+        ["trainer.max_epochs=0"],
+        "trainer.max_epochs=0 trains nothing: give 1 or more",
+    ),
     "an earlier policy": (
         "evaluate",
         ["policy=learned_gate", *LITTLE],
@@ -103,7 +124,6 @@ BAD = {
     ),
     "a sweep told late": ("evaluate", [*LITTLE, "-m", "policy=sam2,no_memory"], "(-m stands before all options)"),
     "a seed below 0": ("evaluate", ["policy=random", "policy.seed=-1", *LITTLE], "random needs slots >= 0, pointers"),
-    "train for no step": ("train", ["steps=0"], "steps=0 must be 1 or more"),
     "train on nothing": ("train", ["backbone.checkpoint=nope.pt"], "checkpoint nope.pt does not exist: train it"),
     "train in a file": ("train", ["folder=file", "backbone.checkpoint=random"], "file: File exists; choose a folder"),
     "pretrain in no time": ("pretrain", ["minutes=0.0"], "minutes=0.0 must be more than 0"),
