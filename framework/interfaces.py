@@ -30,6 +30,11 @@ class MemoryPolicy(ABC, Generic[S]):
         """Receives `Outcome.attention`."""
         return False
 
+    @property
+    def slots(self) -> int:
+        """Temporal slots that it reads at most, beside that of the anchors."""
+        return 0
+
     @abstractmethod
     def init(self) -> S:
         """Memory before the first frame of a video."""
@@ -63,6 +68,10 @@ class Wrapped(MemoryPolicy[S]):
     @property
     def measures(self) -> bool:
         return self.policy.measures
+
+    @property
+    def slots(self) -> int:
+        return self.policy.slots
 
     def init(self) -> S:
         return self.policy.init()
@@ -111,6 +120,10 @@ class Selector(ABC):
 @runtime_checkable
 class Network(Protocol):
     """A stateless video-segmentation network. Rows are independent of one another."""
+
+    @property
+    def slots(self) -> int:
+        """Temporal slots of a memory, beside that of the anchors."""
 
     def encode(self, image: Image, frame: int, length: int | None) -> Features:
         """Image features of one frame; the costly part, done once per frame."""

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from framework.defaults import Greedy, NoMotion
+from framework.errors import InputError
 from framework.interfaces import MemoryPolicy, MotionModel, Network, Selector
 from framework.rows import Correction, HostPrediction, Observation, RowRequest, memorise, predict_rows, to_host
 from framework.state import Branch, Given, State, remember
@@ -35,6 +36,8 @@ class Tracker:
     `presence_threshold` is an object-score logit; `fill_hole_area` counts cells of the mask-logit grid (the published
     predictors fill holes of up to 8); `exclusive` forbids objects to overlap in the output; with `anchor_corrections`
     a corrected frame becomes a conditioning memory.
+
+    Raises InputError for a policy that reads more temporal slots than the network has.
     """
 
     network: Network
@@ -45,6 +48,12 @@ class Tracker:
     fill_hole_area: int = 0
     exclusive: bool = False
     anchor_corrections: bool = False
+
+    def __post_init__(self) -> None:
+        slots, known = self.policy.slots, self.network.slots
+        if slots > known:
+            name = type(self.policy).__name__
+            raise InputError(f"{name} reads {slots} temporal slots, and the network has {known}: use at most {known}")
 
     def init(self) -> State:
         """Before the first frame of a video."""

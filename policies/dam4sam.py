@@ -69,6 +69,10 @@ class Dam4Sam(MemoryPolicy[DamState]):
         if self.memories < 1 or self.pointers < 0 or self.interval < 1 or self.anchors < 1:
             raise ValueError("dam4sam needs memories >= 1, pointers >= 0, interval >= 1 and anchors >= 1")
 
+    @property
+    def slots(self) -> int:
+        return self.memories - 1
+
     def init(self) -> DamState:
         return DamState()
 

@@ -47,6 +47,8 @@ class LearnedWriteGate(nn.Module, MemoryPolicy[WriteGateState]):
         ValueError: a checkpoint that is missing, or trained on other features.
     """
 
+    slots: int = SLOTS
+
     def __init__(
         self,
         checkpoint: str | None = None,

@@ -18,6 +18,7 @@ class Spread(SkipAbsent):
     With ``older=0`` this is `SkipAbsent`.
     """
 
+    presence: float = 1.0
     older: int = 5
     interval: int = 5
 

@@ -27,6 +27,7 @@ class LookAhead(Tracker):
     discount: float = DISCOUNT
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.horizon < 1 or not 0 < self.discount <= 1:
             raise InputError(
                 f"look-ahead needs horizon >= 1 and 0 < discount <= 1, not {self.horizon}, {self.discount}"

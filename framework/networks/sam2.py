@@ -19,10 +19,12 @@ from sam2.modeling.sam2_base import SAM2Base
 from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
+from framework.errors import InputError
 from framework.networks.attention import KeyWeights, MemoryTokens, attend
 from framework.networks.neck import fuse
 from framework.types import (
     ABSENT_LOGIT,
+    ANCHOR,
     IMAGE_DEVIATION,
     IMAGE_MEAN,
     Candidates,
@@ -89,6 +91,10 @@ class Sam2Network:
         """Mask-logit grid: four times the token grid."""
         side = 4 * self.model.sam_image_embedding_size
         return side, side
+
+    @property
+    def slots(self) -> int:
+        return len(self.model.maskmem_tpos_enc) - 1  # the last row is the anchors'
 
     def _computing(self) -> AbstractContextManager:
         return torch.autocast(self.device.type, self.autocast) if self.autocast else nullcontext()
@@ -159,7 +165,7 @@ class Sam2Network:
             features: list[Opaque] = [entry.features for read in reads for entry, _ in read.spatial]
             stored = torch.stack(features).to(model.maskmem_tpos_enc)  # device, dtype
             maps = _tokens(stored).unflatten(0, (rows, spatial))
-            temporal = model.maskmem_tpos_enc[[[slot for _, slot in read.spatial] for read in reads], 0]
+            temporal = model.maskmem_tpos_enc[[self._slots(read) for read in reads], 0]
             tokens.append(maps.flatten(1, 2))
             positions.append((self._memory_position + temporal).flatten(1, 2))
             lengths += [maps.shape[2]] * spatial
@@ -175,6 +181,13 @@ class Sam2Network:
             pointer_tokens=sum(lengths[spatial:]),
             weights=self._weights(reads, lengths) if weighted else None,
         )
+
+    def _slots(self, read: Read) -> list[int]:
+        """Of its spatial memories; -1, the anchors', is the last row of the temporal code."""
+        slots = [slot for _, slot in read.spatial]
+        if wrong := [slot for slot in slots if not ANCHOR <= slot < self.slots]:
+            raise InputError(f"a memory is read at temporal slot {wrong[0]}: the network has 0 to {self.slots - 1}")
+        return slots
 
     def _weights(self, reads: Sequence[Read], lengths: Sequence[int]) -> KeyWeights:
         """Gain and bias of items of so many tokens, token by token."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from framework.interfaces import MemoryPolicy
+from framework.interfaces import Wrapped
 from framework.types import Entry, Outcome, Query, Read
 from policies.features.frame import FeatureRow, History
 
@@ -18,27 +18,24 @@ class Recorded:
 
 
 @dataclass(frozen=True)
-class Recorder(MemoryPolicy[Recorded]):
+class Recorder(Wrapped[Any]):
     """Remembers and reads as `policy` does, which may not measure attention or see the truth."""
 
-    policy: MemoryPolicy
-
     def __post_init__(self) -> None:
-        if self.policy.measures or self.policy.privileged:
+        if self.measures or self.privileged:
             raise ValueError("recorder takes policies that neither measure attention nor see the truth")
 
     def init(self) -> Recorded:
-        return Recorded(self.policy.init())
+        return Recorded(super().init())
 
     def read(self, state: Recorded, query: Query) -> Read:
-        return self.policy.read(state.memory, query)
+        return super().read(state.memory, query)
 
     def write(self, state: Recorded, entry: Entry, outcome: Outcome) -> Recorded:
-        memory = self.policy.write(state.memory, entry, outcome)
-        return Recorded(memory, state.history.observe(entry, outcome))
+        return Recorded(super().write(state.memory, entry, outcome), state.history.observe(entry, outcome))
 
     def entries(self, state: Recorded) -> Sequence[Entry]:
-        return self.policy.entries(state.memory)
+        return super().entries(state.memory)
 
     def features(self, state: Recorded) -> FeatureRow | None:
         """Of the last frame; None if it was prompted."""

@@ -1,4 +1,4 @@
-"""What is known of a memory without looking inside: plain numbers, noted when it is written, as inputs of a network."""
+"""What is known of a memory without looking inside: plain numbers, taken when it is written, as inputs of a network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ class ReadFeatures:
     to_prompt: float
     """Cosine of the pointers."""
     to_newest: float
-    """The same with the newest memory, renewed with every note."""
+    """The same with the newest memory, renewed with every frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,14 @@ class ReadHistory:
     of: Mapping[int, ReadFeatures]
     """By frame."""
     areas: tuple[int, ...] = ()
-    """Of the last frames that were noted."""
+    """Of the last frames that were added."""
 
     def add(self, entry: Entry, outcome: Outcome, prompt: Entry, held: Sequence[Entry]) -> "ReadHistory":
-        """With a note about `entry`; those of entries no longer `held` go. One transfer from the device."""
+        """With what is known of `entry`; that of entries no longer `held` go. One transfer from the device."""
         others = [other for other in held if other.frame != entry.frame]
         stability, to_prompt, *alike = _measured(entry, outcome, [prompt, *others])
         area = entry.scores.area
-        note = ReadFeatures(
+        added = ReadFeatures(
             frame=entry.frame,
             scores=entry.scores,
             lead=_lead(outcome),
@@ -70,19 +70,24 @@ class ReadHistory:
             to_newest=1.0,
         )
         kept = {o.frame: replace(self.of[o.frame], to_newest=a) for o, a in zip(others, alike, strict=True)}
-        return ReadHistory({**kept, entry.frame: note}, (*self.areas, area)[-HISTORY:])
+        return ReadHistory({**kept, entry.frame: added}, (*self.areas, area)[-HISTORY:])
 
     def features(self, entries: Sequence[Entry], older: Sequence[Entry], query: Query) -> Float[Tensor, "items _"]:
         """`FEATURES` of each entry on the frame of `query`; `older` are those beyond the recent ones."""
         frames, beyond = sorted(entry.frame for entry in entries), {entry.frame for entry in older}
         rows = []
         for entry in entries:
-            note, rank = self.of[entry.frame], frames.index(entry.frame)
+            known, rank = self.of[entry.frame], frames.index(entry.frame)
             gap = entry.frame - frames[rank - 1] if rank else None
-            seen = (note.scores.iou, tanh(note.scores.presence / 5), *_known(note.scores.motion), *_known(note.lead))
-            shape = (note.stability, note.size, *_known(note.growth), note.to_prompt, note.to_newest)
+            seen = (
+                known.scores.iou,
+                tanh(known.scores.presence / 5),
+                *_known(known.scores.motion),
+                *_known(known.lead),
+            )
+            shape = (known.stability, known.size, *_known(known.growth), known.to_prompt, known.to_newest)
             age = (_elapsed(abs(query.frame - entry.frame)), (len(frames) - 1 - rank) / MANY)
-            place = (*_known(None if gap is None else _elapsed(gap)), note.scores.prompted, entry.frame in beyond)
+            place = (*_known(None if gap is None else _elapsed(gap)), known.scores.prompted, entry.frame in beyond)
             rows.append((*seen, *shape, *age, *place, len(frames) / MANY))
         return torch.tensor(rows, dtype=torch.float32).reshape(len(rows), len(FEATURES))
 

@@ -87,6 +87,10 @@ BAD: dict[str, tuple[list[str], str]] = {
     "added policy option": ([CLIP, BOX, "+policy.magic=3"], "unknown option 'policy.magic': (valid: "),
     "policy option in words": ([CLIP, BOX, "policy.slots=many"], "policy.slots=many is of a wrong type: give a whole"),
     "refused value": ([CLIP, BOX, "policy.slots=-3"], "policy"),
+    "more slots than the network has": (
+        [CLIP, BOX, "policy.slots=100"],
+        "Sam2 reads 100 temporal slots, and the network has 6: use at most 6",
+    ),
     "unknown output": ([CLIP, BOX, "outputs=[mask]"], "unknown output 'mask': did you mean masks"),
     "outputs in words": ([CLIP, BOX, "outputs=all"], "outputs=all is of a wrong type: give a list of text"),
     "overwrite in words": ([CLIP, BOX, "overwrite=maybe"], "overwrite=maybe is of a wrong type: give true or false"),

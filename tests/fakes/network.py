@@ -26,6 +26,8 @@ def prompted_mask(prompt: Prompt, size: Size) -> np.ndarray | None:
 class FakeNetwork:
     """A `Network` whose attention is uniform and whose prompts are taken at their word; the rest is the script's."""
 
+    slots = 6
+
     def condition(self, features: Features, reads: Sequence[Read]) -> Tensor:
         raise NotImplementedError
 

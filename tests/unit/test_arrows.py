@@ -46,7 +46,7 @@ MAY = {
     "state": ("types",),
     "defaults": ("interfaces", "types"),
     "rows": ("interfaces", "masks", "types"),
-    "tracker": ("defaults", "interfaces", "rows", "state", "types"),
+    "tracker": ("defaults", "errors", "interfaces", "rows", "state", "types"),
     "counterfactuals": ("masks", "state", "tracker", "types"),
     "metrics": ("errors",),
     "storage": ("types",),

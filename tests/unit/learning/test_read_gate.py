@@ -19,7 +19,8 @@ from framework.networks.build import facade
 from framework.networks.micro import MicroSize, micro
 from framework.types import Entry, Scores
 from policies.components.bank import Bank
-from policies.learned_read_gate import LearnedReadGate, ReadGate, load
+from policies.components.read_gate import ReadGate, load
+from policies.learned_read_gate import LearnedReadGate
 from policies.skip_absent import SkipAbsent
 from policies.spread import Spread
 from tests.composition import as_from_the_command_line

@@ -15,8 +15,9 @@ from framework.networks.micro import MicroSize, micro
 from framework.storage.identity import describe
 from framework.tracker import Tracker, lockstep
 from framework.types import Frame, Query
+from policies.components.read_gate import WEIGHTS, ReadGate, load
 from policies.features.read import FEATURES, VERSION
-from policies.learned_read_gate import WEIGHTS, LearnedReadGate, ReadGate, load
+from policies.learned_read_gate import LearnedReadGate
 from policies.oracle_gate import OracleGate
 from policies.prompt_bias import PromptBias
 from policies.rmem import RMem
@@ -186,7 +187,7 @@ def test_weights_of_another_number_of_items_are_refused():
 def test_attention_is_counted_for_what_the_budget_lets_through():
     steps = list(live(LearnedReadGate(ReadGate(), RMem(), budget=3), Video(1, 20)))
     reads = Counter(entry.frame for step in steps for entry, _ in step.read.spatial)
-    tried = steps[-1].state.kept.tried
+    tried = steps[-1].state.memory.tried
     assert {memory.entry.frame: memory.reads for memory in tried} == {
         memory.entry.frame: reads[memory.entry.frame] for memory in tried
     }
@@ -198,7 +199,7 @@ def test_features_are_finite_and_know_no_frame_number():
     *_, step = live(policy, Video(2, 150, lost=60, found=90))
     entries = [entry for entry in policy.entries(step.state) if entry.features is not None]
     soon, later = (
-        step.state.notes.features(entries, (), Query(frame, torch.zeros(1, 1, 1), None)) for frame in (600, 60_000)
+        step.state.history.features(entries, (), Query(frame, torch.zeros(1, 1, 1), None)) for frame in (600, 60_000)
     )
     assert soon.shape == (12, len(FEATURES)) and torch.equal(soon, later)
     assert soon.isfinite().all() and soon.abs().max() <= 3
