@@ -7,8 +7,6 @@ import torch
 from hydra.core.global_hydra import GlobalHydra
 
 from experiments.pretrain import pretrain
-from framework.errors import InputError
-from framework.learning.pretraining.clips import Curriculum
 from framework.learning.pretraining.module import Pretraining
 from framework.networks.micro import network
 from framework.networks.photo import photo
@@ -49,13 +47,6 @@ def test_a_training_that_broke_off_goes_on_and_writes_weights_that_load(config):
     assert any(not torch.equal(trained[name], fresh[name]) for name in trained)
     (curves,) = Path(config.folder).rglob("metrics.csv")
     assert {"val/calm/J", "val/hard/J"} <= set(curves.read_text().splitlines()[0].split(","))
-
-
-def test_a_curriculum_that_cannot_be_is_refused():
-    with pytest.raises(InputError, match="share out the sequences"):
-        Curriculum(right=0.7, sampled=0.2, spaced=0.2)
-    with pytest.raises(InputError, match="a step has 256 videos at most, not 257"):
-        Curriculum(sequence_videos=257)
 
 
 def test_photographic_clips_train_a_network_grown_from_the_embedded_one(tmp_path):
