@@ -97,8 +97,10 @@ def lockstep(
 ) -> Iterator[dict[str, Result]]:
     """Tracks a video with all `trackers` at once: results by tracker name, frame by frame.
 
-    Every frame is encoded once; all trackers share one network. `length` is the number of frames (None when
-    streaming). Frames in `absorbed` (index -> frame) give their prompts before the first frame is tracked.
+    Every frame is encoded once; all trackers share one network. Decisions and masks are those of separate runs, up to
+    the last bits in which a network's batches of several rows differ from one (see `Sam2Network.rows_at_once`).
+    `length` is the number of frames (None when streaming). Frames in `absorbed` (index -> frame) give their prompts
+    before the first frame is tracked.
     """
     networks = {id(tracker.network) for tracker in trackers.values()}
     if len(networks) != 1:

@@ -58,6 +58,7 @@ def network(
     compile: bool = False,
     dynamic_multimask: bool = True,
     seed: int = 0,
+    rows_at_once: int | None = None,
 ) -> Sam2Network:
     """A backbone with its weights, frozen, behind the facade.
 
@@ -69,9 +70,10 @@ def network(
         device: as torch names it; "auto" takes CUDA, then MPS, then the CPU.
         compile: torch.compile the trunk of the image encoder; the first frame is slow.
         dynamic_multimask: see `model`.
+        rows_at_once: see `Sam2Network`; None for all.
 
     Raises:
-        InputError: an unknown name, size, dtype or device, or weights that are missing or do not fit.
+        InputError: an unknown name, size, dtype or device, rows_at_once < 1, or weights that are missing or do not fit.
     """
 
     def weighted() -> SAM2Base:
@@ -82,20 +84,26 @@ def network(
             checkpoints.load(built, name, checkpoint, layout)
         return built
 
-    return facade(weighted, dtype, device, compile)
+    return facade(weighted, dtype, device, compile, rows_at_once)
 
 
 def facade(
-    build: Callable[[], SAM2Base], dtype: str = "float32", device: str = "auto", compile: bool = False
+    build: Callable[[], SAM2Base],
+    dtype: str = "float32",
+    device: str = "auto",
+    compile: bool = False,
+    rows_at_once: int | None = None,
 ) -> Sam2Network:
     """What `build` makes, frozen, behind the facade; the other arguments as in `network`, and checked first."""
     if dtype not in COMPUTE:
         raise InputError(f"backbone.dtype {dtype!r} is not one of {', '.join(COMPUTE)}")
+    if rows_at_once is not None and rows_at_once < 1:
+        raise InputError(f"backbone.rows_at_once={rows_at_once} must be 1 or more, or null for all")
     target = _device(device)
     built = build().eval().requires_grad_(False).to(target)
     if compile:
         built.image_encoder.trunk.compile()
-    return Sam2Network(built, autocast=COMPUTE[dtype])
+    return Sam2Network(built, autocast=COMPUTE[dtype], rows_at_once=rows_at_once)
 
 
 def model(name: str, image_size: int | None = None, dynamic_multimask: bool = True) -> SAM2Base:

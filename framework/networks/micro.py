@@ -279,12 +279,13 @@ def network(
     seed: int = 0,
     image_size: int = 128,
     size: MicroSize = MicroSize(),
+    rows_at_once: int | None = None,
 ) -> Sam2Network:
     """The embedded network with its weights, frozen, behind the facade.
 
     Args:
         checkpoint: a file; None for the embedded weights; "random" for untrained ones from `seed`.
-        dtype: as in `framework.networks.build.network`, like `device` and `compile`.
+        dtype: as in `framework.networks.build.network`, like `device`, `compile` and `rows_at_once`.
         image_size: height and width of the network input; the weights were trained at 128.
         size: that of the weights.
 
@@ -300,4 +301,4 @@ def network(
             load(built, WEIGHTS if checkpoint is None else Path(checkpoint).expanduser())
         return built
 
-    return facade(weighted, dtype, device, compile)
+    return facade(weighted, dtype, device, compile, rows_at_once)

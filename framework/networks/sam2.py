@@ -4,7 +4,7 @@ The modules are the model's own (package ``sam2`` and the compatible backbones b
 choice of a mask and every other decision of ``SAM2VideoPredictor`` are left to policies, motion models and selectors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,6 +60,19 @@ class FeaturePyramid:
     position: Float[Tensor, "1 C y x"]
 
 
+def _together(parts: Iterable[Candidates]) -> Candidates:
+    """Rows of several batches in order; a lone batch stays as it is."""
+    first, *others = parts
+    if not others:
+        return first
+    return Candidates(
+        torch.cat([part.logits for part in (first, *others)]),
+        torch.cat([part.iou for part in (first, *others)]),
+        torch.cat([part.pointers for part in (first, *others)]),
+        torch.cat([part.presence for part in (first, *others)]),
+    )
+
+
 def _tokens(map_: Float[Tensor, "R C y x"]) -> Float[Tensor, "R N C"]:
     return map_.flatten(2).transpose(1, 2)
 
@@ -70,13 +83,20 @@ class Sam2Network:
 
     Memories are stored in `memory_dtype` (the published predictors store bfloat16 whatever they compute in).
     `autocast` is the compute dtype of every verb; None computes in the weights' own. `resize` brings video frames to
-    the network's input size.
+    the network's input size. At most `rows_at_once` rows go through the network together (None: all): the last bits of
+    a row depend on how many there are, so 1 makes a lockstep equal to separate runs to the last bit, at a price.
     """
 
     model: SAM2Base
     memory_dtype: torch.dtype = torch.bfloat16
     autocast: torch.dtype | None = None
     resize: Resize = "bicubic"
+    rows_at_once: int | None = None
+
+    def _batches(self, rows: int) -> list[slice]:
+        """All rows in order, in parts of at most `rows_at_once`."""
+        size = self.rows_at_once or rows
+        return [slice(start, start + size) for start in range(0, rows, size)]
 
     @property
     def device(self) -> torch.device:
@@ -198,6 +218,10 @@ class Sam2Network:
         return KeyWeights(gain[:, owner], bias[:, owner], owner)
 
     def condition(self, features: Features, reads: Sequence[Read]) -> Float[Tensor, "R C y x"]:
+        parts = [self._condition(features, reads[part]) for part in self._batches(len(reads))]
+        return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+    def _condition(self, features: Features, reads: Sequence[Read]) -> Float[Tensor, "R C y x"]:
         if not reads[0].spatial and not reads[0].pointers:
             return self._without_memory(features.private, len(reads))
         weighted = any(read.gain is not None or read.bias is not None for read in reads)
@@ -206,9 +230,17 @@ class Sam2Network:
     def measure(
         self, features: Features, reads: Sequence[Read]
     ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items y x"]]:
+        measured = [self._measure(features, reads[part]) for part in self._batches(len(reads))]
+        if len(measured) == 1:
+            return measured[0]
+        return torch.cat([conditioned for conditioned, _ in measured]), torch.cat([shares for _, shares in measured])
+
+    def _measure(
+        self, features: Features, reads: Sequence[Read]
+    ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items y x"]]:
         items = len(reads[0].spatial) + len(reads[0].pointers)
         if not items:
-            conditioned = self.condition(features, reads)
+            conditioned = self._condition(features, reads)
             return conditioned, conditioned.new_zeros(len(reads), 0, *conditioned.shape[2:])
         conditioned, masses = self._attend(features, self._memory(reads, weighted=True), items)
         assert masses is not None
@@ -236,7 +268,11 @@ class Sam2Network:
         conditioned: Float[Tensor, "R C y x"],
         presence_threshold: Float[Tensor, " R"],
     ) -> Candidates:
-        return self._decode(features, conditioned, presence_threshold.to(self.device), several=True)
+        thresholds = presence_threshold.to(self.device)
+        return _together(
+            self._decode(features, conditioned[part], thresholds[part], several=True)
+            for part in self._batches(len(conditioned))
+        )
 
     def _decode(
         self,
@@ -284,7 +320,7 @@ class Sam2Network:
         conditioned: Float[Tensor, "R C y x"] | None = None,
         previous: Float[Tensor, "R h w"] | None = None,
     ) -> Candidates:
-        rows = [
+        return _together(
             self._prompt_mask(features, prompt.mask)
             if prompt.mask is not None
             else self._prompt_points(
@@ -294,12 +330,6 @@ class Sam2Network:
                 None if previous is None else previous[index : index + 1],
             )
             for index, prompt in enumerate(prompts)
-        ]
-        return Candidates(
-            torch.cat([row.logits for row in rows]),
-            torch.cat([row.iou for row in rows]),
-            torch.cat([row.pointers for row in rows]),
-            torch.cat([row.presence for row in rows]),
         )
 
     def _prompt_mask(self, features: Features, mask: Bool[np.ndarray, "Hv Wv"]) -> Candidates:
@@ -370,6 +400,16 @@ class Sam2Network:
         return features, positions[-1]
 
     def memorise(
+        self,
+        features: Features,
+        logits: Float[Tensor, "R h w"],
+        presence: Float[Tensor, " R"],
+        prompted: Bool[Tensor, " R"],
+    ) -> list[Opaque]:
+        parts = self._batches(len(logits))
+        return [row for at in parts for row in self._memorise(features, logits[at], presence[at], prompted[at])]
+
+    def _memorise(
         self,
         features: Features,
         logits: Float[Tensor, "R h w"],

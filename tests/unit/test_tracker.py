@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from framework.defaults import Greedy
+from framework.errors import InputError
 from framework.networks import micro
 from framework.state import State, held_bytes, held_tensors
 from framework.tracker import Tracker, advance, lockstep
@@ -17,6 +18,7 @@ from framework.types import Entry, Frame, Outcome, Prompt, Result
 from policies.components.bank import Bank
 from policies.every_nth import EveryNth
 from policies.keep_first import KeepFirst
+from policies.rmem import RMem
 from policies.sam2 import Sam2
 from policies.sam2long_beam import Beam
 from policies.skip_absent import SkipAbsent
@@ -340,6 +342,37 @@ def test_what_is_kept_of_a_batch_owns_its_storage() -> None:
     together, apart = held_bytes(states.values()), [held_bytes([state]) for state in alone.values()]
     assert max(apart) <= together < sum(apart)
     assert [held_bytes([state]) for state in states.values()] == apart
+
+
+def test_row_by_row_a_lockstep_equals_separate_runs_to_the_last_bit() -> None:
+    network = micro.network("random", image_size=64, rows_at_once=1)
+    selectors = {"greedy": Greedy(), "beam": Beam(width=2)}
+    policies = {"sam2": Sam2(), "skip": SkipAbsent(), "nth": EveryNth(interval=2), "first": KeepFirst(), "rmem": RMem()}
+    trackers = {
+        f"{name} {kind}": Tracker(network, policy, selector=selector, fill_hole_area=holes, presence_threshold=-20.0)
+        for (name, policy), holes in zip(policies.items(), (0, 0, 4, 4, 0), strict=True)
+        for kind, selector in selectors.items()
+    }
+    boxes = {1: Prompt(box=(9.0, 9.0, 40.0, 30.0)), 2: Prompt(box=(20.0, 20.0, 60.0, 60.0))}
+    click = Prompt(points=((30.0, 30.0),), labels=(1,), refine=True)
+    images = torch.rand(7, 3, 64, 64, generator=torch.manual_seed(0))
+    given = {0: boxes, 4: {2: click}}
+    frames = [Frame(image, given.get(index, {})) for index, image in enumerate(images)]
+    with torch.inference_mode():
+        together = run(trackers, frames)
+        alone = {name: run({name: tracker}, frames)[name] for name, tracker in trackers.items()}
+    assert sum(result.work.rows_computed for result in together["sam2 greedy"]) > 4 * len(frames)
+    for name in trackers:
+        assert summary(together[name]) == summary(alone[name])
+        for ours, theirs in zip(together[name], alone[name], strict=True):
+            for key, track in ours.tracks.items():
+                assert torch.equal(track.logits, theirs.tracks[key].logits)
+
+
+@pytest.mark.parametrize("rows", [0, -1])
+def test_at_least_one_row_at_once(rows: int) -> None:
+    with pytest.raises(InputError, match=f"backbone.rows_at_once={rows} must be 1 or more, or null for all"):
+        micro.network("random", rows_at_once=rows)
 
 
 def test_interleaved_videos_do_not_meet() -> None:
