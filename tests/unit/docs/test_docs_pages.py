@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-PROJECT = Path(__file__).parents[3]
-PAGES = sorted((PROJECT / "docs").glob("*.md"))
-FRONT = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+from tests.documentation import FRONT, PAGES, PROJECT
 
 
 @pytest.mark.parametrize("page", [*FRONT, *PAGES], ids=lambda page: page.name)

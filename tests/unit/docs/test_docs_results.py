@@ -1,43 +1,29 @@
 """Every table of the documentation is data with the commands that made it."""
 
-import importlib.util
 import re
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-PROJECT = Path(__file__).parents[3]
-FILES = sorted((PROJECT / "docs/results").glob("*.csv"))
+from tests.documentation import RESULTS, render_results
 
 
-def _script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("render_results", PROJECT / "docs/render_results.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-script = _script()
-
-
-@pytest.mark.parametrize("page", script.PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", render_results.PAGES, ids=lambda page: page.name)
 def test_pages_show_what_the_files_say(page: Path) -> None:
-    assert script.render(page) == page.read_text(), "run python docs/render_results.py"
+    assert render_results.render(page) == page.read_text(), "run python docs/render_results.py"
 
 
 def test_every_file_is_shown() -> None:
-    shown = {name for page in script.PAGES for name in re.findall(r"<!-- results/([\w-]+\.csv)", page.read_text())}
-    assert shown == {path.name for path in FILES}
+    shown = {
+        name for page in render_results.PAGES for name in re.findall(r"<!-- results/([\w-]+\.csv)", page.read_text())
+    }
+    assert shown == {path.name for path in RESULTS}
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
 def test_numbers_agree_with_one_another(path: Path) -> None:
     """Intervals hold their value; counts of videos add up; differences are those of the means, as rounded."""
-    results = script.read(path)
+    results = render_results.read(path)
     for name in results.shown():
         if f"{name} low" in results.header:
             parts = (results.column(name), results.column(f"{name} low"), results.column(f"{name} high"))
@@ -63,10 +49,10 @@ def test_a_table(tmp_path: Path) -> None:
         "variant,J,minus sam2,minus sam2 low,minus sam2 high\n"
         "sam2,0.700,,,\na,0.720,+0.020,+0.010,+0.030\nb,0.690,-0.010,-0.020,+0.000\nc,0.650,-0.050,-0.060,-0.040\n"
     )
-    results = script.read(path)
+    results = render_results.read(path)
     assert results.about == "two videos" and results.commands == ("engram ablate \\ data=hard",)
     assert results.shown() == ["variant", "J", "minus sam2"]
-    assert script.markdown(results, ["variant", "minus sam2"]) == (
+    assert render_results.markdown(results, ["variant", "minus sam2"]) == (
         "| variant | minus sam2 [95 %] |\n"
         "| :-- | --: |\n"
         "| sam2 |  |\n"
@@ -89,4 +75,4 @@ def test_files_that_say_too_little(tmp_path: Path, text: str) -> None:
     path = tmp_path / "x.csv"
     path.write_text(text)
     with pytest.raises(ValueError, match=r"x\.csv"):
-        script.read(path)
+        render_results.read(path)

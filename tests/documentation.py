@@ -1,0 +1,23 @@
+"""The pages of the documentation, and the script that writes their tables."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+PROJECT = Path(__file__).parents[1]
+PAGES = sorted((PROJECT / "docs").glob("*.md"))
+FRONT = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+RESULTS = sorted((PROJECT / "docs/results").glob("*.csv"))
+
+
+def _script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("render_results", PROJECT / "docs/render_results.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look
+    spec.loader.exec_module(module)
+    return module
+
+
+render_results = _script()
