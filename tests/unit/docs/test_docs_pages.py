@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import engram
+from framework.config.renamed import CHOICES, COMMANDS, OPTIONS
 from tests.documentation import FRONT, PAGES, PROJECT
 
 
@@ -39,3 +41,17 @@ def test_names_of_files_in_the_pages_exist() -> None:
         for path in re.findall(r"`((?:framework|policies|motion|conf|docs|experiments|tests)/[\w/.+-]+)`", text):
             known = (PROJECT / path).exists() or path in written or re.search(r"/x\.(py|yaml)$", path)
             assert known, f"{page.name}: {path}"
+
+
+def test_versions_and_public_names() -> None:
+    assert f"\nversion: {engram.__version__}\n" in (PROJECT / "CITATION.cff").read_text()
+    assert f"\n## {engram.__version__}\n" in (PROJECT / "CHANGELOG.md").read_text()
+    (names,) = re.findall(r"`from engram import ([^`]*)`", (PROJECT / "docs/api.md").read_text())
+    assert sorted(re.findall(r"\w+", names)) == sorted(engram.PUBLIC)
+
+
+def test_every_name_that_changed_is_in_the_changelog() -> None:
+    text = (PROJECT / "CHANGELOG.md").read_text()
+    for old, new in (*CHOICES.items(), *OPTIONS.items(), *COMMANDS.items()):
+        row = next(line for line in text.splitlines() if line.startswith("|") and re.search(rf"\b{old}\b", line))
+        assert re.search(rf"\b{new}\b", row)
