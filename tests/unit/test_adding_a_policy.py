@@ -36,7 +36,7 @@ def arguments_of(line: str) -> list[str]:
     assert program == "engram"
     name, *options = arguments
     small = ["backbone.checkpoint=random"] if name == "track" else SMALL
-    return ["-m", f"experiments.{name}", *options, *small]
+    return ["-m", "engram", name, *options, *small]
 
 
 def draw_clip(path: Path, frames: int = 6) -> None:
@@ -56,7 +56,8 @@ def test_the_page(name: str, tmp_path: Path) -> None:
     for folder in ("framework", "policies", "motion", "conf", "experiments", "tests"):
         ignored = shutil.ignore_patterns("__pycache__", "assets")
         shutil.copytree(PROJECT / folder, tmp_path / folder, ignore=ignored)
-    shutil.copy(PROJECT / "pyproject.toml", tmp_path)
+    for file in ("engram.py", "pyproject.toml"):
+        shutil.copy(PROJECT / file, tmp_path)
     draw_clip(tmp_path / "clip.mp4")
     page = blocks((PROJECT / f"docs/{name}.md").read_text())
     assert [file for _, file, _ in page if file] == PAGES[name]
