@@ -3,12 +3,22 @@
 CHOICES = {
     "policy=learned": "policy=learned_write_gate",
     "policy=learned_gate": "policy=learned_read_gate",
+    "policy=him2sam_delayed": "method=him2sam_published_lasot_b+",
     "policy=learned_gate_hard": "policy=learned_read_gate_hard",
     "motion=learned": "motion=learned_judge",
     "learner=keep": "learner=write_gate",
     "learner=choice": "learner=judge",
 }
-OPTIONS = {"bests": "best_of", "curves": "train_logger"}
+OPTIONS = {
+    "bests": "best_of",
+    "curves": "train_logger",
+    "cut": "sampler",
+    "drifted": "identity_switch",
+    "lost": "occlusion",
+    "roll_in": "burn_in",
+    "rule": "distractor_test",
+}
+"""By the last part of their name."""
 COMMANDS = {"examine": "diagnose"}
 TARGETS = {
     "framework.data.any_folder": "framework.data.readers.folder",
@@ -27,7 +37,7 @@ TARGETS = {
     "framework.learning.keep.KeepLearning": "framework.learning.supervised.write_gate.WriteGateTraining",
     "framework.learning.keep.Rollouts": "framework.learning.supervised.write_gate.WriteGateRounds",
     "framework.learning.look_ahead": "framework.evaluation.look_ahead",
-    "framework.learning.pretrain.Weights": "framework.learning.pretraining.module.PretrainingLossWeights",
+    "framework.learning.pretrain.Weights": "framework.learning.pretraining.objectives.PretrainingLossWeights",
     "framework.learning.pretrain": "framework.learning.pretraining.module",
     "framework.learning.read_gate.ReadGate": "framework.learning.read_gate.module.ReadGateTraining",
     "framework.learning.read_gate.Weights": "framework.learning.read_gate.module.ReadGateLossWeights",
@@ -44,7 +54,8 @@ TARGETS = {
     "policies.distinction.BoxOverlap": "policies.components.distractor_tests.BoxTest",
     "policies.distinction.ContourDistance": "policies.components.distractor_tests.ContourTest",
     "policies.learned.Learned": "policies.learned_write_gate.LearnedWriteGate",
-    "policies.learned_gate.Gate": "policies.learned_read_gate.ReadGate",
+    "policies.learned_gate.Gate": "policies.components.read_gate.ReadGate",
+    "policies.learned_gate.load": "policies.components.read_gate.load",
     "policies.learned_gate": "policies.learned_read_gate",
     "policies.witness.Witness": "policies.components.recorder.Recorder",
 }
