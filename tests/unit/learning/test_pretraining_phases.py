@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from framework.learning.pretraining import module
 from framework.learning.pretraining.clip_rows import ClipRows
 from framework.learning.pretraining.clips import ClipStream, Curriculum
-from framework.learning.pretraining.module import Pretraining
+from framework.learning.pretraining.module import Pretraining, computes_in_bfloat16
 from framework.learning.pretraining.phases import shows_object
 from framework.learning.pretraining.sam2_steps import Decoded, RowPyramid
 from framework.learning.pretraining.validation import TrackedFrames
@@ -17,13 +18,13 @@ from framework.networks.micro import micro
 def test_a_step_of_either_phase_reaches_every_module(progress, monkeypatch):
     torch.manual_seed(0)
     plan = Curriculum(videos=2, sequence_videos=1, burn_in=(3, 3), learned=3, sequential_share=1.0)
-    module = Pretraining(micro(), 1.0, curriculum=plan, half_encoder=False)
-    monkeypatch.setattr(module, "log_dict", lambda *args, **kwargs: None)
-    module.progress.fill_(progress)
-    clips = ClipStream(module.progress, plan, 128).draw(np.random.default_rng(0), 0, progress)
+    training = Pretraining(micro(), 1.0, curriculum=plan, half_encoder=False)
+    monkeypatch.setattr(training, "log_dict", lambda *args, **kwargs: None)
+    training.progress.fill_(progress)
+    clips = ClipStream(training.progress, plan, 128).draw(np.random.default_rng(0), 0, progress)
     assert clips.sequential == (progress > 0.5)
-    module.training_step(clips, 0).backward()
-    silent = {n for n, p in module.network.named_parameters() if p.grad is None or not p.grad.isfinite().all()}
+    training.training_step(clips, 0).backward()
+    silent = {n for n, p in training.network.named_parameters() if p.grad is None or not p.grad.isfinite().all()}
     assert silent <= {"no_mem_pos_enc"}  # SAM2.1 never reads it
 
 
@@ -76,3 +77,36 @@ def test_scores_of_tracked_frames():
         "absent_right"
         not in TrackedFrames(*(p[:3] for p in (frames.iou, frames.quality, frames.presence, frames.visible))).scores()
     )
+
+
+@pytest.mark.parametrize(
+    "said, expected",
+    [
+        ({"avx2": True, "avx512_f": True, "avx512_bf16": False}, False),
+        ({"avx512_f": True, "avx512_bf16": True}, True),
+        ({"amx_bf16": True, "amx_tile": True}, True),
+        ({"architecture": "aarch64", "neon": True}, False),
+    ],
+)
+def test_the_encoder_computes_in_bfloat16_where_the_processor_does(said, expected, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: said, raising=False)
+    assert computes_in_bfloat16(torch.device("cpu")) is expected
+    assert computes_in_bfloat16(torch.device("meta")) is False
+
+
+@pytest.mark.parametrize(
+    "given, units, half", [(None, True, True), (None, False, False), (True, False, True), (False, True, False)]
+)
+def test_the_option_decides_before_the_processor(given, units, half, monkeypatch):
+    asked = []
+
+    def encode(network, clips, learned, half):
+        asked.append(half)
+        raise StopIteration
+
+    monkeypatch.setattr(module, "computes_in_bfloat16", lambda device: units)
+    monkeypatch.setattr(module, "clip_rows", encode)
+    clips = ClipStream(torch.zeros(1), Curriculum(videos=1), 64).draw(np.random.default_rng(0), 0, 0.0)
+    with pytest.raises(StopIteration):
+        Pretraining(micro(64), 1.0, half_encoder=given).training_step(clips, 0)
+    assert asked == [half]
