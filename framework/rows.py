@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from framework.errors import InputError
 from framework.interfaces import Network
 from framework.masks import area_and_box, fill_holes
-from framework.types import Box, Candidates, Entry, Features, FrameEncoder, Opaque, Prompt, Read, Scores, Size
+from framework.types import Box, Candidates, Entry, Features, FrameEncoder, Opaque, Prompt, Read, Scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,10 +149,10 @@ def _prompt_batch(
     return network.prompt(features, prompts, torch.cat(conditioned) if conditioned else None, previous)
 
 
-def to_host(predictions: Iterable[tuple[RowPrediction, int]], size: Size) -> list[HostPrediction]:
-    """(prediction, hole area to fill) -> as trackers see it, for a video of `size`.
+def to_host(predictions: Iterable[tuple[RowPrediction, int]], features: Features) -> list[HostPrediction]:
+    """(prediction, hole area to fill) -> as trackers see it, on the frame of `features`.
 
-    All numbers come over in one transfer; equal pairs give one object.
+    All numbers come over in one transfer; equal pairs give one object. Raises InputError when the network says NaN.
     """
     pairs = list(predictions)
     if not pairs:
@@ -161,8 +162,15 @@ def to_host(predictions: Iterable[tuple[RowPrediction, int]], size: Size) -> lis
     measured = area_and_box(torch.cat(shown))
     iou = torch.cat([prediction.candidates.iou[0] for prediction, _ in wanted]).detach().float()
     presence = torch.cat([prediction.candidates.presence for prediction, _ in wanted]).detach().float()
-    transferred = torch.cat([torch.cat([iou[:, None], measured], dim=1).flatten(), presence]).cpu()
-    numbers, presences = transferred[: 6 * len(iou)].reshape(-1, 6), transferred[6 * len(iou) :]
+    unknown = torch.cat(shown).isnan().any().float()[None]
+    transferred = torch.cat([torch.cat([iou[:, None], measured], dim=1).flatten(), presence, unknown]).cpu()
+    if transferred.isnan().any() or transferred[-1]:
+        raise InputError(
+            f"the network gives NaN on frame {features.query.frame}: damaged weights, or a dtype too small for them; "
+            "give another backbone.checkpoint, or backbone.dtype=float32"
+        )
+    numbers, presences = transferred[: 6 * len(iou)].reshape(-1, 6), transferred[6 * len(iou) : -1]
+    size = features.video_size
     sy, sx = size[0] / shown[0].shape[-2], size[1] / shown[0].shape[-1]
     hosts: dict[tuple[RowPrediction, int], HostPrediction] = {}
     at = 0

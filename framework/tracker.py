@@ -208,7 +208,7 @@ def _predict(network: Network, features: Features, rows: Sequence[_Row]) -> tupl
     """What the network says of each row, and how many rows it computed."""
     predictions, computed = predict_rows(network, features, [row.request for row in rows])
     holes = (row.tracker.fill_hole_area for row in rows)
-    return to_host(zip(predictions, holes, strict=True), features.video_size), computed
+    return to_host(zip(predictions, holes, strict=True), features), computed
 
 
 # ------------------------------------------------------------------------------------------------------------ select

@@ -16,6 +16,8 @@ from framework.types import ANCHOR, Box, MemoryUse, Size
 OPACITY = 0.45
 LEGIBLE = 240
 """Pixels that the shorter side of a picture needs for letters."""
+LARGEST = 4096
+"""Pixels up to which the longer side is enlarged: more than that, encoders refuse."""
 INK: Colour = (245, 245, 245)
 FAINT: Colour = (120, 124, 132)
 GROUND: Colour = (24, 26, 30)
@@ -71,7 +73,7 @@ def overlay(
 
 def legible(size: Size) -> int:
     """How much a picture of this size is enlarged so that labels can be read on it; 1 for most videos."""
-    return max(1, -(-LEGIBLE // min(size)))
+    return max(1, min(-(-LEGIBLE // min(size)), LARGEST // max(size)))
 
 
 def memory_strip(

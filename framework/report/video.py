@@ -71,7 +71,7 @@ class VideoWriter:
 
     def _open(self, height: int, width: int) -> VideoStream:
         codec = next(name for name in CODECS if name in av.codecs_available)
-        self._container = av.open(str(self._part), "w", format="mp4", options={"movflags": "faststart"})
+        self._container = av.open(str(self._part.absolute()), "w", format="mp4", options={"movflags": "faststart"})
         stream = self._container.add_stream(codec, rate=self._rate)
         assert isinstance(stream, VideoStream)
         stream.height, stream.width, stream.pix_fmt = height, width, "yuv420p"

@@ -45,7 +45,7 @@ MAY = {
     "masks": ("types",),
     "state": ("types",),
     "defaults": ("interfaces", "types"),
-    "rows": ("interfaces", "masks", "types"),
+    "rows": ("errors", "interfaces", "masks", "types"),
     "tracker": ("defaults", "errors", "interfaces", "rows", "state", "types"),
     "counterfactuals": ("masks", "state", "tracker", "types"),
     "metrics": ("errors",),

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from jaxtyping import UInt8
 
-from framework.data.sources.video import open_container, upright
+from framework.data.sources.video import open_container, upright, videos
 from framework.errors import InputError
 from framework.types import Size
 
@@ -51,7 +51,7 @@ class LiveStream:
         self.name = "".join(c if c.isalnum() else "-" for c in url.partition("://")[2]).strip("-") or "stream"
         self._url = url
         self._container = open_container(url)
-        stream = self._container.streams.video[0]
+        stream = videos(self._container)[0]
         self.rate = float(stream.average_rate or 30)
         self._decoded = enumerate(self._container.decode(stream))
         first = self._read()

@@ -131,9 +131,9 @@ def contents(where: str | int | Path) -> str | None:
 def _open(text: str) -> Source:
     if text.isdigit() and not Path(text).exists():
         return Camera(int(text))
-    if "://" in text:
-        return LiveStream(text)
     path = Path(text).expanduser()
+    if "://" in text and not path.exists():
+        return LiveStream(text)
     if path.is_dir():
         folder = ImageFolder(path)
         _ = folder.size  # a first frame that cannot be read is known at once

@@ -1,40 +1,143 @@
-"""A video file, decoded as it is read."""
+"""A video file, decoded as it is read. What it shows (stream, orientation, number of frames) is decided here."""
 
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from framework.errors import InputError
 from framework.types import Size
 
 Pixels = UInt8[np.ndarray, "Hv Wv 3"]
+PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+"""Streams that hold no video."""
 
 
 def upright(frame: av.VideoFrame) -> Pixels:
-    """RGB pixels, turned as the container says that the camera was held."""
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
+    """RGB pixels as the container says that they are shown: turned, mirrored or both, by its display matrix.
+
+    The matrix sends column x and row y to a x + c y and b x + d y; all eight orientations occur.
+    """
+    pixels = frame.to_ndarray(format="rgb24")
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return np.ascontiguousarray(pixels)
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32, 5).tolist()
+    rows, columns = (b, c) if abs(b) > abs(a) else (d, a)
+    if abs(b) > abs(a):
+        pixels = pixels.transpose(1, 0, 2)
+    return np.ascontiguousarray(pixels[:: -1 if rows < 0 else 1, :: -1 if columns < 0 else 1])
 
 
 def open_container(path: Path | str, **options: str) -> InputContainer:
     """A container with a video stream. Raises InputError when there is none."""
+    where = str(path.absolute()) if isinstance(path, Path) else path  # a relative name may look like a URL
     try:
-        container = av.open(str(path), options=options)
+        container = av.open(where, options=options)
     except (av.FFmpegError, OSError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or "unreadable"
         raise InputError(f"{path}: cannot be opened as a video ({reason}); is it a complete video?") from error
     if not container.streams.video:
         container.close()
         raise InputError(f"{path}: holds no video stream; is it a complete video?")
-    container.streams.video[0].thread_type = "AUTO"
     return container
+
+
+def videos(container: InputContainer) -> list[VideoStream]:
+    """Video streams, the best first: no attached picture, shown by default, the largest. They decode in threads."""
+    for stream in container.streams.video:
+        stream.thread_type = "AUTO"
+    return sorted(
+        container.streams.video,
+        key=lambda stream: (
+            bool(stream.disposition & PICTURES),
+            not stream.disposition & Disposition.default,
+            -stream.width * stream.height,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Packet:
+    """A coded frame."""
+
+    time: int | None
+    """Of presentation, in units of the stream."""
+    end: int
+    key: bool
+    hidden: bool
+    """By an edit list, or because it is coded for others to refer to."""
+
+    @classmethod
+    def of(cls, packet: av.Packet) -> "_Packet":
+        reference = packet.stream.codec_context.name == "vp8" and not bytes(packet)[0] & 0x10  # its show_frame bit
+        end = (packet.pts or 0) + (packet.duration or 0)
+        return cls(packet.pts, end, packet.is_keyframe, packet.is_discard or reference)
+
+
+@dataclass(frozen=True, slots=True)
+class _Contents:
+    """What a file holds, by its packets: nothing is decoded."""
+
+    stream: int
+    """Index in the container."""
+    times: np.ndarray
+    """When each frame is shown, in units of the stream, ascending; empty where that is not known."""
+    shown: int
+    """Frames that are shown: without those that are hidden, and those before the first key frame."""
+    headless: int
+    """Frames before the first key frame."""
+    missing: int
+    """Frames that are announced and not there."""
+
+    @classmethod
+    def of(cls, path: Path) -> "_Contents":
+        """Those of the best stream that has more than one frame, or of the best one."""
+        with closing(open_container(path)) as container:
+            streams = videos(container)
+            packets: dict[int, list[_Packet]] = {stream.index: [] for stream in streams}
+            empty = dict.fromkeys(packets, 0)
+            for packet in container.demux(streams):
+                if packet.size:
+                    packets[packet.stream.index].append(_Packet.of(packet))
+                elif packet.dts is not None:  # the last one is there only to end the decoding
+                    empty[packet.stream.index] += 1
+            stream = next((stream for stream in streams if len(packets[stream.index]) > 1), streams[0])
+            chosen, found = stream.index, packets[stream.index]
+            stored = len(found) + empty[chosen]
+            if stream.frames > stored and "mov" in container.format.name:
+                stored = _stored(path, chosen)
+            end = max((packet.end for packet in found), default=0) * float(stream.time_base or 0)
+            missing = _missing(stream, stored, end)
+        first = next((at for at, packet in enumerate(found) if packet.key), 0)
+        times = [packet.time for packet in found[first:] if not packet.hidden]
+        known = None not in times and len({*times}) == len(times)
+        ascending = np.sort(np.array(times if known else (), np.int64))
+        return cls(chosen, ascending, len(times), first, missing)
+
+
+def _stored(path: Path, stream: int) -> int:
+    """Frames of a stream whatever an edit list hides."""
+    with closing(open_container(path, ignore_editlist="1")) as container:
+        return sum(packet.size > 0 for packet in container.demux(container.streams[stream]))
+
+
+def _missing(stream: VideoStream, stored: int, end: float) -> int:
+    """Frames that the header announces, by number or by duration (Matroska), beyond those that are stored."""
+    announced, rate = stream.metadata.get("DURATION"), float(stream.average_rate or 25)
+    if stream.frames or announced is None:
+        return max(0, stream.frames - stored)
+    late = (_seconds(announced) - end) * rate
+    return round(late) if late > 1.5 else 0
 
 
 @dataclass
@@ -46,7 +149,7 @@ class _Cursor:
 
 
 class VideoFile:
-    """The first video stream of a file. Raises InputError when it is no video.
+    """The best video stream of a file, upright. Raises InputError when it is no video.
 
     `frames` decodes from the beginning. `frame` goes on from where it was when the next frame is asked for, and
     otherwise decodes from the last key frame before the one wanted.
@@ -55,16 +158,16 @@ class VideoFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._cursor: _Cursor | None = None
-        self.size, self.rate, self._announced = self._look()
+        self.size, self.rate = self._look()
 
     @property
     def name(self) -> str:
         return self.path.stem
 
-    @cached_property
+    @property
     def length(self) -> int:
-        """As announced in the header; counted where it says nothing."""
-        return self._announced or len(self._times)
+        """Frames that are shown, or would be if none were missing."""
+        return self._contents.shown + self._contents.missing
 
     def frames(self) -> Iterator[Pixels]:
         """RGB frames from the first. Raises InputError where the file is corrupt or ends before its time."""
@@ -85,36 +188,46 @@ class VideoFile:
             raise InputError(f"{self.path}: the video is corrupt or cut off at frame {index} of {self.length}")
         return self._checked(frame, index)
 
-    def _look(self) -> tuple[Size, float, int]:
-        """Frame size, frames per second, and announced number of frames (0 when the header gives none)."""
+    @cached_property
+    def _contents(self) -> _Contents:
+        return _Contents.of(self.path)
+
+    def _stream(self, container: InputContainer) -> VideoStream:
+        stream = container.streams[self._contents.stream]
+        assert isinstance(stream, VideoStream)
+        stream.thread_type = "AUTO"
+        return stream
+
+    def _decoded(self, container: InputContainer) -> Iterator[av.VideoFrame]:
+        """All frames from the first key frame on; of those before it, decoders make what was never there."""
+        before = self._contents.headless
+        for packet in container.demux(self._stream(container)):
+            if packet.size and before:
+                before -= 1
+            else:
+                yield from packet.decode()
+
+    def _look(self) -> tuple[Size, float]:
+        """Frame size, and frames per second."""
         with closing(open_container(self.path)) as container:
-            stream = container.streams.video[0]
+            stream = self._stream(container)
             try:
-                frame = next(container.decode(stream), None)
+                frame = next(self._decoded(container), None)
             except av.FFmpegError:
                 frame = None
             if frame is None:
                 raise InputError(f"{self.path}: not one frame can be decoded; is the video complete?")
             image = upright(frame)
-            rate = float(stream.average_rate or stream.guessed_rate or 25)
-            return (image.shape[0], image.shape[1]), rate, stream.frames
-
-    @cached_property
-    def _times(self) -> np.ndarray:
-        """Presentation time of every frame in stream units, ascending; reads the packets without decoding them."""
-        with closing(open_container(self.path)) as container:
-            stream = container.streams.video[0]
-            packets = (packet for packet in container.demux(stream) if packet.pts is not None and not packet.is_discard)
-            return np.sort(np.array([packet.pts for packet in packets], np.int64))
+            return (image.shape[0], image.shape[1]), float(stream.average_rate or stream.guessed_rate or 25)
 
     def _from(self, index: int) -> Iterator[av.VideoFrame]:
         """Decoded frames beginning with frame `index`."""
         with closing(open_container(self.path)) as container:
-            stream = container.streams.video[0]
-            if index == 0 or index >= len(self._times):
-                frames = (frame for at, frame in enumerate(container.decode(stream)) if at >= index)
+            stream, times = self._stream(container), self._contents.times
+            if index == 0 or index >= len(times):
+                frames = (frame for at, frame in enumerate(self._decoded(container)) if at >= index)
             else:
-                wanted = int(self._times[index])
+                wanted = int(times[index])
                 container.seek(wanted, stream=stream, backward=True)
                 frames = (frame for frame in container.decode(stream) if frame.pts is not None and frame.pts >= wanted)
             try:
@@ -123,31 +236,28 @@ class VideoFile:
                 return
 
     def _decode(self, container: InputContainer) -> Iterator[av.VideoFrame]:
-        """All frames; raises InputError when one is corrupt or when fewer come than the header announces."""
-        stream = container.streams.video[0]
-        shown = hidden = 0
-        end = Fraction(0)
+        """All frames; raises InputError when one is corrupt or when fewer come than there should be."""
+        shown = 0
         try:
-            for packet in container.demux(stream):
-                empty = packet.dts is not None and packet.size == 0
-                hidden += packet.is_discard or empty
-                for frame in packet.decode():
-                    if frame.is_corrupt:
-                        raise self._broken(shown, "is corrupt")
-                    yield frame
-                    shown += 1
-                    if frame.pts is not None and frame.time_base is not None:
-                        end = (frame.pts + (frame.duration or 0)) * frame.time_base
+            for frame in self._decoded(container):
+                if frame.is_corrupt:
+                    raise self._broken(shown, "is corrupt")
+                yield frame
+                shown += 1
         except av.FFmpegError as error:
             raise self._broken(shown, "is corrupt") from error
-        announced = stream.metadata.get("DURATION")
-        late = announced is not None and float(end) < _seconds(announced) - 1.5 / self.rate
-        if shown + hidden < stream.frames or (not stream.frames and late):
+        if shown < self.length:
             raise self._broken(shown, "is cut off or damaged and ends")
+        if self._contents.headless:
+            raise InputError(
+                f"{self.path}: the video begins with {self._contents.headless} frames that need one before them, "
+                f"which was cut away; the {shown} after them are kept"
+            )
 
     def _broken(self, index: int, how: str) -> InputError:
-        of = f" of {self._announced}" if self._announced else ""
-        return InputError(f"{self.path}: the video {how} at frame {index}{of}; what came before it is kept")
+        return InputError(
+            f"{self.path}: the video {how} at frame {index} of {self.length}; what came before it is kept"
+        )
 
     def _checked(self, frame: av.VideoFrame, index: int) -> Pixels:
         image = upright(frame)

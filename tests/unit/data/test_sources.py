@@ -4,6 +4,7 @@ import tracemalloc
 from itertools import islice
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -198,3 +199,150 @@ def test_16_bits_are_scaled_to_8(tmp_path: Path, levels: tuple[int, ...]) -> Non
     Image.fromarray(np.array([levels] * 2, np.uint16)).save(tmp_path / "0.png")
     (image,) = ImageFolder(tmp_path).frames()
     assert image[0].tolist() == [[round(level / 257)] * 3 for level in levels]
+
+
+def write(path: Path, pictures: list[np.ndarray], matrix: list[int] | None = None, gop: int = 4) -> Path:
+    """Pictures as an MPEG-4 video, in the container that the name says."""
+    with av.open(str(path.absolute()), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.height, stream.width = pictures[0].shape[:2]
+        stream.pix_fmt, stream.bit_rate, stream.gop_size = "yuv420p", 4_000_000, gop
+        if matrix is not None:
+            stream.set_display_matrix(matrix)
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
+
+
+def clip(frames: int) -> list[np.ndarray]:
+    return [square(index) for index in range(frames)]
+
+
+def read(path: Path) -> tuple[list[np.ndarray], str]:
+    """Frames, and how it ended."""
+    source, images = VideoFile(path), []
+    try:
+        images.extend(source.frames())
+    except InputError as error:
+        return images, str(error)
+    assert len(images) == source.length
+    return images, ""
+
+
+ONE = 1 << 16
+ORIENTATIONS = {  # a, b, c, d of the display matrix (column x, row y -> a x + c y, b x + d y), and the picture by it
+    "as stored": ((1, 0, 0, 1), lambda p: p),
+    "mirrored": ((-1, 0, 0, 1), np.fliplr),
+    "upside down": ((1, 0, 0, -1), np.flipud),
+    "half a turn": ((-1, 0, 0, -1), lambda p: np.rot90(p, 2)),
+    "clockwise": ((0, 1, -1, 0), lambda p: np.rot90(p, -1)),
+    "counter-clockwise": ((0, -1, 1, 0), np.rot90),
+    "transposed": ((0, 1, 1, 0), lambda p: p.transpose(1, 0, 2)),
+    "over the other diagonal": ((0, -1, -1, 0), lambda p: np.rot90(p, 2).transpose(1, 0, 2)),
+}
+
+
+@pytest.mark.parametrize("name", ORIENTATIONS)
+def test_all_eight_orientations_of_a_display_matrix(tmp_path: Path, name: str) -> None:
+    (a, b, c, d), turned = ORIENTATIONS[name]
+    picture = square(0)
+    picture[:16, 32:] = (30, 60, 220)  # no orientation looks like another
+    matrix = [a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30]
+    source = VideoFile(write(tmp_path / "clip.mov", [picture] * 2, matrix))
+    expected = turned(picture)
+    for image in (next(source.frames()), source.frame(1)):
+        assert image.shape[:2] == source.size == expected.shape[:2]
+        assert float(np.abs(image.astype(int) - expected.astype(int)).mean()) < 6
+
+
+@pytest.mark.parametrize(("media_time", "seconds", "first", "last"), [(0, 0.4, 0, 10), (0.2, 0.32, 5, 13)])
+def test_an_edit_list_decides_what_is_shown(
+    tmp_path: Path, media_time: float, seconds: float, first: int, last: int
+) -> None:
+    """Trimmed as phones do: all samples are stored, and the list says which part is shown."""
+    path = write(tmp_path / "clip.mp4", clip(20))
+    content = bytearray(path.read_bytes())
+    media = av.open(str(path)).streams.video[0].time_base.denominator
+    at = content.index(b"elst") + 12  # after version, flags and the number of entries
+    content[at : at + 8] = round(1000 * seconds).to_bytes(4, "big") + round(media_time * media).to_bytes(4, "big")
+    path.write_bytes(content)
+    images, end = read(path)
+    assert end == "" and len(images) == last - first
+    assert all(near(image, first + index) for index, image in enumerate(images))
+    source = VideoFile(path)
+    np.testing.assert_array_equal(source.frame(last - first - 1), images[-1])
+    np.testing.assert_array_equal(source.frame(1), images[1])
+
+
+@pytest.mark.parametrize("name", ["raw.m4v", "clip.ts", "clip.mov", "clip.nut"])
+def test_containers_that_announce_nothing_are_counted(tmp_path: Path, name: str) -> None:
+    images, end = read(write(tmp_path / name, clip(12)))
+    assert end == "" and len(images) == 12
+    assert all(near(image, index) for index, image in enumerate(images))
+
+
+def without_packets(path: Path, drop: range, blank: int | None = None) -> Path:
+    """A copy of a video that lacks packets, and of which one holds nothing but zeros."""
+    copy = path.with_stem("damaged")
+    with av.open(str(path)) as whole, av.open(str(copy), "w") as container:
+        stream = container.add_stream_from_template(whole.streams.video[0])
+        for index, packet in enumerate(packet for packet in whole.demux(video=0) if packet.size):
+            if index == blank:
+                zeros = av.Packet(bytes(packet.size))
+                zeros.pts, zeros.dts, zeros.time_base = packet.pts, packet.dts, packet.time_base
+                zeros.duration = packet.duration
+                packet = zeros
+            if index not in drop:
+                packet.stream = stream
+                container.mux(packet)
+    return copy
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_video_that_begins_between_key_frames_says_so(tmp_path: Path, suffix: str) -> None:
+    """Its first two packets refer to one that is gone: what can be shown begins after them."""
+    damaged = without_packets(write(tmp_path / f"clip{suffix}", clip(24), gop=4), range(2))
+    images, end = read(damaged)
+    assert "the video begins with 2 frames that need one before them" in end and f"the {len(images)} after" in end
+    assert len(images) == VideoFile(damaged).length == 20 and all(
+        near(image, 4 + at) for at, image in enumerate(images)
+    )
+    with pytest.raises(InputError, match="frame 20 is outside its 20 frames"):
+        VideoFile(damaged).frame(20)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_a_last_frame_that_cannot_be_decoded_is_reported(tmp_path: Path, suffix: str) -> None:
+    images, end = read(without_packets(write(tmp_path / f"clip{suffix}", clip(12)), range(0), blank=11))
+    assert len(images) == 11 and "at frame 11 of 12; what came before it is kept" in end
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_thumbnail_is_not_the_video(tmp_path: Path, suffix: str, first: bool) -> None:
+    """One picture in a stream of its own, before or after the video."""
+    path = tmp_path / f"clip{suffix}"
+    with av.open(str(path), "w") as container:
+        made = [
+            container.add_stream("mjpeg" if thumbnail == first else "mpeg4", rate=25) for thumbnail in (True, False)
+        ]
+        for stream in made:
+            jpeg = stream.codec_context.name == "mjpeg"
+            stream.height, stream.width, stream.pix_fmt = (96, 128, "yuvj420p") if jpeg else (48, 64, "yuv420p")
+        for stream in made:
+            jpeg = stream.codec_context.name == "mjpeg"
+            for picture in [np.full((96, 128, 3), 9, np.uint8)] if jpeg else clip(8):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
+    images, end = read(path)
+    assert end == "" and len(images) == 8 and all(near(image, index) for index, image in enumerate(images))
+
+
+def test_a_relative_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("take:1.mp4"), clip(3))
+    assert open_source("take:1.mp4").length == 3
+    Path("http:").mkdir()
+    write(Path("http:/clip.mp4"), clip(2))
+    assert open_source("http://clip.mp4").length == 2

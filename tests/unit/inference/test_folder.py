@@ -6,12 +6,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torch import Tensor
 
 from framework.data.prompts import Placed
 from framework.data.sources.source import open_source
@@ -20,7 +24,7 @@ from framework.inference.folder import EVERY, TrackFolder
 from framework.inference.stream import TrackedFrame, stream
 from framework.inference.writers import OUTPUTS, open_writers
 from framework.tracker import Tracker
-from framework.types import Prompt
+from framework.types import Candidates, Features, Prompt
 from policies.sam2 import Sam2
 from tests.fakes.colour import ColourNetwork, square, write_folder, write_video
 from tests.tracking import TRACKER, names, plan_for, save
@@ -337,3 +341,42 @@ def test_an_output_that_cannot_be_made_takes_no_other_with_it(tmp_path: Path, er
     about = json.loads((tmp_path / "out" / "run.json").read_text())
     assert (about["frames"], about["complete"]) == (6, False) and "overlay.mp4 could not be made" in about["ended"]
     assert names(tmp_path / "out") == ["boxes.csv", "masks.json", "run.json"]
+
+
+class Faltering(ColourNetwork):
+    """NaN from frame 3 on: in the masks, the predicted IoU or the presence."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__()
+        object.__setattr__(self, "where", where)
+
+    def decode(self, features: Features, conditioned: Tensor, presence_threshold: Tensor) -> Candidates:
+        found = super().decode(features, conditioned, presence_threshold)
+        if features.query.frame < 3:
+            return found
+        return replace(found, **{self.where: getattr(found, self.where) * torch.nan})  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("where", ["logits", "iou", "presence"])
+def test_a_network_that_gives_nan_is_one_line_after_what_came_before(tmp_path: Path, where: str) -> None:
+    source = open_source(write_folder(tmp_path / "clip", 6))
+    line = r"the network gives NaN on frame 3: .*; give another backbone.checkpoint, or backbone.dtype=float32"
+    with pytest.raises(InputError, match=line):
+        save(tmp_path / "out", source, plan_for(source), tracker=Tracker(Faltering(where), Sam2()))
+    about = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert (about["frames"], about["complete"]) == (3, False) and "NaN on frame 3" in about["ended"]
+
+
+@pytest.mark.parametrize(("height", "width"), [(600, 4), (6, 900), (3, 3)])
+def test_an_overlay_is_enlarged_no_more_than_encoders_take(tmp_path: Path, height: int, width: int) -> None:
+    (tmp_path / "clip").mkdir()
+    for index in range(2):
+        picture = np.full((height, width, 3), 128, np.uint8)
+        picture[:2, :2] = 255
+        Image.fromarray(picture).save(tmp_path / "clip" / f"{index}.png")
+    source = open_source(tmp_path / "clip")
+    save(tmp_path / "out", source, plan_for(source, Placed("a", 1, 0, Prompt(box=(0.0, 0.0, 2.0, 2.0)))))
+    with av.open(str(tmp_path / "out" / "overlay.mp4")) as container:
+        pictures = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(pictures) == 2 and max(pictures[0].shape) <= 4096 + 2 * max(22, pictures[0].shape[1] // 40)
+    assert min(pictures[0].shape[:2]) >= min(height, width) // 2 * 2
