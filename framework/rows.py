@@ -24,7 +24,7 @@ class RowPrediction:
     candidates: Candidates
     """One row, on the network's device."""
     conditioned: Float[Tensor, "1 C y x"] | None = None
-    """Image features after memory; None under a prompt."""
+    """Image features after memory, as tracked with (or corrected); None under a prompt alone."""
     attention: Float[Tensor, "items y x"] | None = None
 
 
@@ -123,16 +123,17 @@ def _predict_batch(network: Network, features: Features, requests: Sequence[RowR
     prompts = [request.prompt for request in requests if request.prompt is not None]
     if prompts:
         prompted = _prompt_batch(network, features, prompts, [request.correction for request in requests])
-        return [RowPrediction(prompted.row(row)) for row in rows]
+        conditioned = [None if one is None else one.conditioned for one in (request.correction for request in requests)]
+        return [RowPrediction(prompted.row(row), conditioned[row]) for row in rows]
     reads, attentions = [request.read for request in requests], None
     if requests[0].measured:
-        conditioned, attentions = network.measure(features, reads)
+        tracked, attentions = network.measure(features, reads)
     else:
-        conditioned = network.condition(features, reads)
+        tracked = network.condition(features, reads)
     thresholds = torch.tensor([request.presence_threshold for request in requests])
-    candidates = network.decode(features, conditioned, thresholds)
+    candidates = network.decode(features, tracked, thresholds)
     return [
-        RowPrediction(candidates.row(row), conditioned[row : row + 1], None if attentions is None else attentions[row])
+        RowPrediction(candidates.row(row), tracked[row : row + 1], None if attentions is None else attentions[row])
         for row in rows
     ]
 

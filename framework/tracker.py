@@ -26,6 +26,7 @@ from framework.types import (
     Result,
     Track,
     Work,
+    in_turn,
 )
 
 
@@ -63,12 +64,14 @@ class Tracker:
         self,
         state: State,
         features: Features,
-        prompts: Mapping[int, Prompt] | None = None,
+        prompts: Mapping[int, Prompt | Sequence[Prompt]] | None = None,
         removed: frozenset[int] = frozenset(),
         truth: Mapping[int, Tensor] | None = None,
     ) -> tuple[State, Result]:
         """One frame: prompted objects start here or are corrected, the others are tracked.
 
+        Several prompts of an object are taken in turn (`framework.types.in_turn`), as a user clicks: each that refines
+        corrects what the one before it showed.
         `removed` objects are forgotten first, so that a prompt starts them afresh; `truth` (bool masks at video size)
         reaches privileged policies only.
         """
@@ -76,7 +79,7 @@ class Tracker:
         states, results = advance({"": self}, {"": state}, features, frame)
         return states[""], results[""]
 
-    def absorb(self, state: State, features: Features, prompts: Mapping[int, Prompt]) -> State:
+    def absorb(self, state: State, features: Features, prompts: Mapping[int, Prompt | Sequence[Prompt]]) -> State:
         """Takes prompts before their frame is reached, so that every frame may attend to them (offline tracking).
 
         Stepping on that frame later shows the prompted mask instead of tracking it.
@@ -126,13 +129,12 @@ def advance(
 
     hosts, computed = _predict(network, features, rows)
     choices = _select(rows, hosts, features)
-    choices, corrected, recomputed = _correct(network, choices, features, frame)
+    choices, corrections = _correct(network, choices, features, frame)
     memorised = memorise(network, features, [choice.observation for choice in choices])
     written = [_write(choice, entry, features, frame) for choice, entry in zip(choices, memorised.entries, strict=True)]
     memories = memorised.encoded + memorised.end()
 
-    transfers = int(bool(rows)) + int(bool(corrected))
-    work = Work(encodings, len(rows) + corrected, computed + recomputed, memories, transfers)
+    work = Work(encodings, len(rows), computed, memories, transfers=int(bool(rows))) + corrections
     after: dict[str, State] = {}
     results: dict[str, Result] = {}
     for name, tracker in trackers.items():
@@ -143,17 +145,21 @@ def advance(
 
 
 def absorb(
-    trackers: Mapping[str, Tracker], states: Mapping[str, State], features: Features, prompts: Mapping[int, Prompt]
+    trackers: Mapping[str, Tracker],
+    states: Mapping[str, State],
+    features: Features,
+    prompts: Mapping[int, Prompt | Sequence[Prompt]],
 ) -> dict[str, State]:
     """Prompts of one frame for all trackers, before that frame is reached: remembered now, shown then."""
     network, frame = next(iter(trackers.values())).network, Frame(features.image, prompts)
     rows = [
-        _prompt_row(name, tracker, states[name], key, prompt, features.query.frame)
+        _prompt_row(name, tracker, states[name], key, in_turn(given)[0], features.query.frame)
         for name, tracker in trackers.items()
-        for key, prompt in prompts.items()
+        for key, given in prompts.items()
     ]
     hosts, _ = _predict(network, features, rows)
     choices = [_take(row, host) for row, host in zip(rows, hosts, strict=True)]
+    choices, _ = _correct(network, choices, features, frame)
     memorised = memorise(network, features, [choice.observation for choice in choices])
     after = {name: (dict(state.objects), dict(state.given)) for name, state in states.items()}
     for choice, entry in zip(choices, memorised.entries, strict=True):
@@ -184,13 +190,14 @@ def _rows(name: str, tracker: Tracker, state: State, features: Features, frame: 
     """Every branch that is tracked on this frame, then every object that a prompt shows."""
     policy, query = tracker.policy, features.query
     given = {key for at, key in state.given if at == query.frame}
-    tracked = {key for key in state.objects.keys() - given if key not in frame.prompts or frame.prompts[key].refine}
+    first = {key: in_turn(prompts)[0] for key, prompts in frame.prompts.items()}
+    tracked = {key for key in state.objects.keys() - given if key not in first or first[key].refine}
     for key in (key for key in state.objects if key in tracked):
         for branch in state.objects[key]:
             read = policy.read(branch.memory, query)
             yield _Row(name, tracker, key, branch, RowRequest(read, tracker.presence_threshold, policy.measures))
-    for key in (key for key in frame.prompts if key not in tracked):
-        yield _prompt_row(name, tracker, state, key, frame.prompts[key], query.frame)
+    for key in (key for key in first if key not in tracked):
+        yield _prompt_row(name, tracker, state, key, first[key], query.frame)
 
 
 def _prompt_row(name: str, tracker: Tracker, state: State, key: int, prompt: Prompt, frame: int) -> _Row:
@@ -291,22 +298,33 @@ def _take(row: _Row, host: HostPrediction) -> _Choice:
 
 def _correct(
     network: Network, choices: Sequence[_Choice], features: Features, frame: Frame
-) -> tuple[list[_Choice], int, int]:
-    """Applies correction prompts to what was just tracked; also says how many rows that asked for and computed."""
-    corrections = {key: prompt for key, prompt in frame.prompts.items() if prompt.refine}
-    at = [i for i, c in enumerate(choices) if c.row.key in corrections and c.row.request.prompt is None]
-    rows = []
-    for index in at:
-        row, tracked = choices[index].row, choices[index].observation
-        request = RowRequest(prompt=corrections[row.key], correction=Correction.of(tracked.host, tracked.mask))
-        rows.append(replace(row, request=request))
-    hosts, computed = _predict(network, features, rows)
-    result = list(choices)
-    for index, row, host in zip(at, rows, hosts, strict=True):
-        prompted = row.tracker.anchor_corrections
-        observation = Observation(host, mask=0, motion=None, binarised=True, prompted=prompted)
-        result[index] = replace(choices[index], observation=observation)
-    return result, len(at), computed
+) -> tuple[list[_Choice], Work]:
+    """Applies correction prompts, turn by turn, to what was tracked or prompted; also says what that cost."""
+    corrected, work = list(choices), Work()
+    turns = [_corrections(choice, frame) for choice in choices]
+    for turn in range(max(map(len, turns), default=0)):
+        at = [index for index, prompts in enumerate(turns) if len(prompts) > turn]
+        rows = []
+        for index in at:
+            row, seen = choices[index].row, corrected[index].observation
+            request = RowRequest(prompt=turns[index][turn], correction=Correction.of(seen.host, seen.mask))
+            rows.append(replace(row, request=request))
+        hosts, computed = _predict(network, features, rows)
+        work += Work(rows_asked=len(rows), rows_computed=computed, transfers=1)
+        for index, host in zip(at, hosts, strict=True):
+            row = choices[index].row
+            prompted = row.request.prompt is not None or row.tracker.anchor_corrections
+            observation = Observation(host, mask=0, motion=None, binarised=True, prompted=prompted)
+            corrected[index] = replace(corrected[index], observation=observation)
+    return corrected, work
+
+
+def _corrections(choice: _Choice, frame: Frame) -> tuple[Prompt, ...]:
+    """Prompts of its object that are still to be applied."""
+    if choice.row.key not in frame.prompts:
+        return ()
+    prompts = in_turn(frame.prompts[choice.row.key])
+    return prompts if choice.row.request.prompt is None else prompts[1:]
 
 
 # ------------------------------------------------------------------------------------------------------------- write

@@ -13,7 +13,7 @@ H W   network input in pixels; ``Hv Wv`` video frame in pixels
 ====  =====================================================================================
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -316,6 +316,19 @@ class Prompt:
             raise ValueError("a prompt needs one label (1 inside, 0 outside) per point")
 
 
+def in_turn(prompts: Prompt | Sequence[Prompt]) -> tuple[Prompt, ...]:
+    """Prompts of one object on one frame, in order: each that refines corrects what the one before it showed.
+
+    One that does not refine starts afresh, so what comes before it is left out. Every prompt is all that the network is
+    given in its turn: name earlier points again to keep them. Raises ValueError without a prompt.
+    """
+    given = (prompts,) if isinstance(prompts, Prompt) else tuple(prompts)
+    if not given:
+        raise ValueError("an object is prompted with nothing: give a prompt, or leave the object out")
+    start = max((index for index, prompt in enumerate(given) if not prompt.refine), default=0)
+    return given[start:]
+
+
 Image = UInt8[np.ndarray, "Hv Wv 3"] | Float[Tensor, "3 H W"]
 """RGB video frame, or a network input that is already resized and normalised."""
 
@@ -325,7 +338,8 @@ class Frame:
     """One frame as it enters the loop. Object ids are the caller's."""
 
     image: Image
-    prompts: Mapping[int, Prompt] = field(default_factory=dict)
+    prompts: Mapping[int, Prompt | Sequence[Prompt]] = field(default_factory=dict)
+    """One per object, or several in turn (`in_turn`)."""
     removed: frozenset[int] = frozenset()
     """Objects that are no longer tracked from this frame on, unless a prompt on it starts them afresh."""
     truth: Mapping[int, Bool[Tensor, "Hv Wv"]] = field(default_factory=dict)

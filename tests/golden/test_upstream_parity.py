@@ -19,7 +19,7 @@ from torch import Tensor
 from framework.networks.build import model
 from framework.networks.sam2 import Sam2Network
 from framework.tracker import Tracker, lockstep
-from framework.types import Frame, Prompt, upsample
+from framework.types import Frame, Prompt, in_turn, upsample
 from policies.sam2 import Sam2
 from tests.deterministic_weights import fill, frame
 from tests.upstream import upstream_predictor
@@ -27,7 +27,7 @@ from tests.upstream import upstream_predictor
 LENGTH, SIZE = 30, (96, 160)
 TOLERANCE = 1e-4
 """In logits, times their standard deviation where that is above 1."""
-Prompts = dict[int, dict[int, Prompt]]
+Prompts = dict[int, dict[int, Prompt | list[Prompt]]]
 Logits = dict[tuple[int, int], Tensor]
 
 
@@ -49,6 +49,8 @@ BOX = Prompt(box=(33.0, 29.0, 86.0, 63.0))
 POINTS = Prompt(points=((60.0, 46.0), (10.0, 80.0)), labels=(1, 0))
 CLICK = Prompt(points=((60.0, 46.0),), labels=(1,))
 CORRECTION = Prompt(points=((70.0, 40.0), (20.0, 20.0)), labels=(1, 0), refine=True)
+AGAIN = Prompt(points=((70.0, 40.0), (20.0, 20.0), (64.0, 44.0)), labels=(1, 0, 1), refine=True)
+IN_TURN: Prompts = {0: {1: [CLICK, CORRECTION, AGAIN], 2: [BOX, AGAIN]}, 8: {1: [CORRECTION, AGAIN]}}
 SEVERAL: Prompts = {0: {1: MASK, 2: BOX}, 5: {3: POINTS}, 8: {1: CORRECTION}}
 
 
@@ -70,12 +72,13 @@ def upstream_logits(built: SAM2Base, video: Path, prompts: Prompts) -> Logits:
     """(frame, object) -> video-resolution logits. Prompts join when their frame is reached, corrections after it."""
     predictor = upstream_predictor(built)
     state = predictor.init_state(str(video))
-    corrects = {index: any(prompt.refine for prompt in given.values()) for index, given in prompts.items()}
+    corrects = {index: any(in_turn(each)[0].refine for each in given.values()) for index, given in prompts.items()}
     found: Logits = {}
     starts = sorted(prompts)
     for start, stop in zip(starts, [*starts[1:], state["num_frames"]], strict=True):
         for key, prompt in prompts[start].items():
-            tell_upstream(predictor, state, start, key, prompt)
+            for each in in_turn(prompt):
+                tell_upstream(predictor, state, start, key, each)
         if corrects[start]:
             # Starting on the corrected frame would track it again; its logits are in the predictor's own record.
             predictor.propagate_in_video_preflight(state)
@@ -121,6 +124,7 @@ def compare(theirs: Logits, ours: Logits) -> None:
         pytest.param("sam2.1_hiera_t", {0: {1: POINTS}}, id="tiny-points"),
         pytest.param("sam2_hiera_t", {0: {1: CLICK}}, id="sam2.0-click"),
         pytest.param("sam2.1_hiera_t", SEVERAL, id="tiny-three-objects-and-a-correction"),
+        pytest.param("sam2.1_hiera_t", IN_TURN, id="tiny-clicks-in-turn"),
     ],
 )
 def test_strong_weights(backbone: str, prompts: Prompts, video: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from framework.errors import InputError
 from framework.networks import micro
 from framework.state import State, held_bytes, held_tensors
 from framework.tracker import Tracker, advance, lockstep
-from framework.types import Entry, Frame, Outcome, Prompt, Result
+from framework.types import Entry, Frame, Outcome, Prompt, Result, in_turn
 from policies.components.bank import Bank
 from policies.every_nth import EveryNth
 from policies.keep_first import KeepFirst
@@ -187,6 +187,35 @@ def test_a_correction_on_the_frame_of_an_absorbed_prompt_corrects_what_it_shows(
     assert results[8].tracks[1].box == (20.0, 20.0, 28.0, 28.0)
     assert results[8].tracks[1].scores.prompted and 8 not in network.asked
     assert results[9].tracks[1].memory.spatial == ((0, -1), (8, -1), (3, 5), (4, 4), (5, 3), (6, 2), (7, 1))
+
+
+def test_prompts_in_turn_correct_one_another() -> None:
+    plain = scripted()
+    network = Recorder(plain.script, plain.input_size, plain.video_size)
+    second, third = replace(square(12), refine=True), replace(square(20), refine=True)
+    given: dict[int, dict[int, object]] = {0: {1: [square(4), second, third]}, 5: {1: [second, third]}}
+    frames = [Frame(IMAGE, given.get(index, {})) for index in range(LENGTH)]
+    trackers = {name: Tracker(network, Sam2()) for name in "ab"}
+    results = run(trackers, frames)["a"]
+    shown = {at: network.prompt(network.encode(IMAGE, 0, LENGTH), [square(at)]).logits[0] for at in (4, 12)}
+    tracked = results[5].tracks[1]
+    (_, one), (_, two), (_, before), (_, last) = network.corrected
+    assert [conditioned for conditioned, _ in network.corrected] == [False, False, True, True]
+    assert torch.equal(one, shown[4]) and torch.equal(two, shown[12]) and torch.equal(last, shown[12])
+    assert before.shape == one.shape and not torch.equal(before, shown[12])  # what was tracked
+    assert results[0].tracks[1].box == tracked.box == (20.0, 20.0, 28.0, 28.0)
+    assert results[0].tracks[1].scores.prompted and not tracked.scores.prompted
+    assert results[1].tracks[1].memory.spatial == ((0, -1),)
+    work = [results[at].work for at in (0, 5)]
+    assert [(each.rows_asked, each.rows_computed, each.memories, each.transfers) for each in work] == [(6, 3, 1, 3)] * 2
+
+
+def test_a_prompt_that_does_not_refine_starts_afresh_whatever_came_before_it() -> None:
+    first, second = square(4), replace(square(12), refine=True)
+    assert in_turn([first, second]) == (first, second) and in_turn([second, first]) == (first,)
+    assert in_turn([first, second, first, second]) == (first, second) and in_turn(second) == (second,)
+    with pytest.raises(ValueError, match="prompted with nothing"):
+        in_turn([])
 
 
 def test_absorbed_prompts_are_forgotten_with_their_object() -> None:
