@@ -13,7 +13,8 @@ A prompt file is a list; each item is one prompt of one object on one frame:
 ``object`` may hold several (`framework.data.label_image`). Box edges and points are
 pixels of the video, xmax and ymax exclusive. Labels are 1 inside and 0 outside the object, 1 where they are not given.
 Points (or a box) for an object that is tracked already correct what was tracked on that frame; ``"refine": false``
-starts it afresh from them.
+starts it afresh from them. Points that follow another prompt of their object on its frame correct, in the order of the
+file, what that one showed, as clicks in turn; each item is all that the network is given in its turn.
 """
 
 import json
@@ -28,7 +29,7 @@ from jaxtyping import Bool
 from framework.data.label_image import object_numbers, read_label_image
 from framework.data.text import read_text
 from framework.errors import InputError
-from framework.types import Prompt, Size
+from framework.types import Prompt, Size, in_turn
 
 FIELDS = ("object", "frame", "mask", "box", "points", "labels", "refine", "remove")
 ADVICE = "give prompt.mask=FILE, prompt.box=[xmin,ymin,xmax,ymax], prompt.points=[[x,y]] or prompts=FILE.json"
@@ -49,10 +50,10 @@ class Placed:
 class Schedule:
     """All that is known of the objects before tracking begins."""
 
-    prompts: Mapping[int, Mapping[int, Prompt]] = field(default_factory=dict)
-    """Frame -> object id -> prompt."""
+    prompts: Mapping[int, Mapping[int, Prompt | tuple[Prompt, ...]]] = field(default_factory=dict)
+    """Frame -> object id -> prompt, or several in turn."""
     removed: Mapping[int, frozenset[int]] = field(default_factory=dict)
-    """Frame -> objects no longer tracked from there on."""
+    """Frame -> objects no longer tracked from there on, unless a prompt on it starts them afresh."""
 
     @property
     def objects(self) -> tuple[int, ...]:
@@ -87,21 +88,19 @@ def schedule(placed: Iterable[Placed], size: Size, length: int | None) -> Schedu
     """Prompts by frame, checked against the video (`length` None: not known).
 
     Raises InputError for a mask of another size or without a pixel, a box outside the image or without area, a point
-    outside, a frame past the end, an object id that does not fit a mask image (1 to 255), an object prompted twice on a
-    frame, and a removal of what is not tracked.
+    outside, a frame past the end, an object id that does not fit a mask image (1 to 255), an object started twice on a
+    frame, and a removal of what is not tracked. Points for an object that a frame names already follow in turn.
     """
-    prompts: dict[int, dict[int, Prompt]] = {}
+    prompts: dict[int, dict[int, Prompt | tuple[Prompt, ...]]] = {}
     removed: dict[int, set[int]] = {}
     tracked: set[int] = set()
-    for item in sorted(placed, key=lambda item: item.frame):
+    for item in sorted(placed, key=lambda item: (item.frame, item.prompt is not None)):
         if length is not None and item.frame >= length:
             raise InputError(
                 f"{item.origin} is for frame {item.frame} but the video has {length} frames: give 0 to {length - 1}"
             )
         if not 1 <= item.object <= 255:
             raise InputError(f"{item.origin}: object {item.object} is out of range; give an id from 1 to 255")
-        if item.object in prompts.get(item.frame, {}) or item.object in removed.get(item.frame, set()):
-            raise InputError(f"{item.origin}: object {item.object} is named twice on frame {item.frame}; keep one")
         if item.prompt is None:
             if item.object not in tracked:
                 raise InputError(f"{item.origin} removes object {item.object}, which has no prompt before; drop it")
@@ -111,7 +110,13 @@ def schedule(placed: Iterable[Placed], size: Size, length: int | None) -> Schedu
         _check(item.origin, item.prompt, size)
         # A correction needs something to correct.
         prompt = item.prompt if item.object in tracked else replace(item.prompt, refine=False)
-        prompts.setdefault(item.frame, {})[item.object] = prompt
+        before = prompts.setdefault(item.frame, {}).get(item.object)
+        if before is not None and (prompt.mask is not None or prompt.box is not None or not prompt.refine):
+            raise InputError(
+                f"{item.origin}: object {item.object} is named twice on frame {item.frame}; keep one, or let points "
+                "follow, which correct what came before them"
+            )
+        prompts[item.frame][item.object] = prompt if before is None else (*in_turn(before), prompt)
         tracked.add(item.object)
     if not prompts:
         raise InputError(f"no prompt: {ADVICE}")

@@ -51,7 +51,16 @@ class FolderSequence(LabelSequence):
         plan = schedule(read_prompts(file=str(self.prompt_file)), self.size, self.length)
         if plan.removed:
             raise InputError(f"{self.prompt_file}: a data set keeps its objects to the end; drop 'remove'")
-        return plan.prompts
+        single: dict[int, dict[int, Prompt]] = {}
+        for frame, given in plan.prompts.items():
+            for key, prompt in given.items():
+                if not isinstance(prompt, Prompt):
+                    raise InputError(
+                        f"{self.prompt_file}: a data set gives one prompt per object and frame, but object {key} has "
+                        f"{len(prompt)} on frame {frame}: keep one"
+                    )
+                single.setdefault(frame, {})[key] = prompt
+        return single
 
     @property
     def known(self) -> frozenset[int]:

@@ -39,6 +39,31 @@ def test_box_and_points_from_options() -> None:
     assert only.prompt is not None and only.prompt.labels == (1, 1)
 
 
+def test_points_follow_in_turn(tmp_path: Path) -> None:
+    clicks = [[[5, 6]], [[5, 6], [9, 9]], [[7, 8]]]
+    items = [{"frame": 2, "points": points} for points in clicks] + [{"frame": 2, "object": 2, "box": [1, 2, 30, 40]}]
+    items += [
+        {"frame": 2, "object": 2, "points": [[4, 4]], "labels": [0], "refine": True},
+        {"frame": 5, "points": [[1, 1]]},
+    ]
+    (tmp_path / "p.json").write_text(json.dumps(items))
+    plan = schedule(read_prompts(file=str(tmp_path / "p.json")), SIZE, 10)
+    first, second = plan.prompts[2][1], plan.prompts[2][2]
+    assert isinstance(first, tuple) and isinstance(second, tuple)
+    assert [prompt.points for prompt in first] == [((5, 6),), ((5, 6), (9, 9)), ((7, 8),)]
+    assert [prompt.refine for prompt in first] == [False, True, True] and [p.refine for p in second] == [False, True]
+    assert second[0].box == (1.0, 2.0, 30.0, 40.0) and second[1].labels == (0,)
+    assert plan.prompts[5][1].refine
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_removal_comes_first_on_its_frame(tmp_path: Path, order: int) -> None:
+    on_frame_4 = [{"frame": 4, "remove": True}, {"frame": 4, "points": [[5, 6]]}][::order]
+    (tmp_path / "p.json").write_text(json.dumps([{"points": [[1, 1]]}, *on_frame_4]))
+    plan = schedule(read_prompts(file=str(tmp_path / "p.json")), SIZE, 10)
+    assert plan.removed == {4: frozenset({1})} and not plan.prompts[4][1].refine
+
+
 def test_mask_of_one_object_may_be_painted_with_any_value(tmp_path: Path) -> None:
     for value in (1, 38, 255):
         path = save_mask(tmp_path / "m.png", painted(left=value))
@@ -136,6 +161,7 @@ FILES: list[tuple[Any, str]] = [
     ([{"object": "cup", "box": [1, 2, 3, 4]}], "object=cup must be a whole number"),
     ([{"object": 1, "remove": True}], "removes object 1, which has no prompt before"),
     ([{"box": [1, 2, 3, 4]}, {"box": [1, 2, 3, 5]}], "object 1 is named twice on frame 0"),
+    ([{"box": [1, 2, 3, 4]}, {"points": [[1, 2]], "refine": False}], "object 1 is named twice on frame 0"),
     ([{"box": [1, 2, 3, 4]}, {"frame": 99, "points": [[1, 2]]}], "prompt 2 is for frame 99"),
 ]
 

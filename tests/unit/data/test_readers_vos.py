@@ -151,6 +151,13 @@ def test_objects_are_kept_to_the_end(tmp_path):
         AnyFolder(str(tmp_path)).sequence(0).prompts()
 
 
+def test_a_data_set_gives_one_prompt_per_object_and_frame(tmp_path):
+    write_frames(tmp_path / "v", 3)
+    write_text(tmp_path / "v/prompts.json", json.dumps([{"box": [2, 3, 8, 9]}, {"points": [[4, 5]]}]))
+    with pytest.raises(InputError, match="object 1 has 2 on frame 0: keep one"):
+        AnyFolder(str(tmp_path)).sequence(0).prompts()
+
+
 def test_a_folder_that_says_nothing(tmp_path):
     write_frames(tmp_path / "bare", 2)
     with pytest.raises(InputError, match=r"bare: nothing says where the object is; add prompts.json"):
