@@ -41,7 +41,7 @@ def in_order(files: Sequence[Path]) -> list[Path]:
     twice, masks or copies or other pictures beside numbered ones, signs or points that may be read in two ways.
     """
     kinds: dict[tuple[str, ...], list[_Name]] = defaultdict(list)
-    for name in map(_taken_apart, files):
+    for name in map(_taken_apart, sorted(files)):
         kinds[name.texts].append(name)
     keys: dict[Path, list[Part]] = {}
     for texts, names in kinds.items():
@@ -88,19 +88,19 @@ def _values(column: Sequence[str], before: str, at: int, names: Sequence[_Name])
 
 
 def _check_companions(kinds: Sequence[Sequence[_Name]], keys: dict[Path, list[Part]]) -> None:
-    """Raises InputError where the numbers of other names are all numbers of the most common kind of name, too."""
+    """Raises InputError where the numbers of one kind of name are all there in another kind, of two files or more."""
 
-    def numbers(name: _Name) -> tuple[Number | str, ...]:
-        return tuple(value for kind, value in keys[name.path] if kind == 0)
+    def numbers(name: _Name, count: int) -> tuple[Number | str, ...]:
+        return tuple(value for kind, value in keys[name.path] if kind == 0)[:count]
 
-    most = max(kinds, key=len, default=[])
-    if len(most) < 2 or not most[0].numbers:
-        return
     for names in kinds:
-        shared = min(len(most[0].numbers), len(names[0].numbers))
-        there = {numbers(name)[:shared] for name in most}
-        if names is not most and all(numbers(name)[:shared] in there for name in names):
-            raise _doubt(most[0].path, names[0].path, "are of two kinds; leave one kind in the folder")
+        if len(names) < 2 or not names[0].numbers:
+            continue
+        there = [{numbers(name, count) for name in names} for count in range(len(names[0].numbers) + 1)]
+        for others in kinds:
+            shared = min(len(names[0].numbers), len(others[0].numbers))
+            if others is not names and all(numbers(name, shared) in there[shared] for name in others):
+                raise _doubt(names[0].path, others[0].path, "are of two kinds; leave one kind in the folder")
 
 
 def _doubt(one: Path, other: Path, why: str) -> InputError:

@@ -50,6 +50,7 @@ def test_order(names):
         ("img_0.png img_1.png img_0_mask.png img_1_mask.png", "are of two kinds; leave one kind"),
         ("img_0.png img_1.png mask_0.png mask_1.png", "are of two kinds"),
         ("0.png 1.png thumbnail.png", "0.png and thumbnail.png are of two kinds"),
+        ("0.png 1.png 0-0.png 0-1.png", "are of two kinds"),
         ("-3.png -2.png -1.png", "may count down or up"),
         ("t_-3.png t_-2.png", "may count down or up"),
         ("1.2.png 1.5.png 1.12.png", "may hold decimals or two counts"),
