@@ -119,3 +119,38 @@ def test_a_disk_that_fills_up():
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1 and "choose a folder that can be written and has room" in done.stderr
     assert not Path("o").exists()
+
+
+def test_an_interrupted_command_goes_on_when_it_is_given_again(capfd):
+    """Ctrl-C comes while the sixth frame is written, in a process of its own."""
+    write_video(Path("long.mp4"), 12)
+    options = ("source=long.mp4", "prompt.box=[0,16,16,32]", "outputs=[masks.json,boxes.csv]", "threads=1", MICRO)
+    interrupting = """
+import os, signal
+from framework.inference import writers
+written = writers.BoxTable.write
+def write(self, frame):
+    written(self, frame)
+    if frame.frame == 5:
+        os.kill(os.getpid(), signal.SIGINT)
+writers.BoxTable.write = write
+"""
+    done = run(*options, "output=o", before=interrupting)
+    assert done.returncode == 130
+    line = "interrupted after frame 5, and o holds what came before; the same command goes on from there"
+    assert done.stderr == f"{line}\n"
+    about = json.loads(Path("o/run.json").read_text())
+    assert (about["frames"], about["complete"], about["ended"]) == (6, False, line)
+    done = run(*options, "output=o")
+    assert done.returncode == 0 and "o: goes on at frame 6" in done.stdout and "12 frames at" in done.stdout
+    assert run(*options, "output=whole").returncode == 0
+    for name in ("masks.json", "boxes.csv", "run.json"):
+        assert (Path("o") / name).read_bytes() == (Path("whole") / name).read_bytes()
+    assert sorted(item.name for item in Path("o").iterdir()) == ["boxes.csv", "masks.json", "run.json"]
+
+
+def test_a_prompt_behind_what_a_video_shows_is_refused_at_once(capsys):
+    assert call(track.main, "source=clip.mp4", "prompt.box=[0,16,16,32]", "prompt.frame=8", "output=o", MICRO) == 2
+    assert (
+        "is for frame 8 but the video has 8 frames: give 0 to 7" in capsys.readouterr().err and not Path("o").exists()
+    )
