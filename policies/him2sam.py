@@ -16,6 +16,7 @@ from policies.components.bank import (
     pointers_of_anchors,
     pointers_only_except,
     seen_span,
+    spaced,
     span,
 )
 from policies.components.distractor_tests import ContourTest, DistractorTest, Hypotheses
@@ -109,12 +110,8 @@ class Him2Sam(MemoryPolicy[HimState]):
 
     def _short(self, state: HimState) -> list[Entry]:
         """Short-term frames, newest first."""
-        short: list[Entry] = []
-        for entry in reversed(self._trusted(state.bank.recent)):
-            spaced = not short or entry.frame < short[-1].frame - self.stride
-            if spaced and entry not in state.long and len(short) < self.slots - len(state.long):
-                short.append(entry)
-        return short
+        known = [entry for entry in self._trusted(state.bank.recent) if entry not in state.long]
+        return spaced(known, self.stride, self.slots - len(state.long))
 
     def _judge(self, state: HimState, entry: Entry, outcome: Outcome) -> tuple[tuple[int, ...], bool]:
         """Sizes with this frame's, and whether it enters long-term memory."""

@@ -55,8 +55,8 @@ TARGETS = {
     "policies.distinction.ContourDistance": "policies.components.distractor_tests.ContourTest",
     "policies.learned.Learned": "policies.learned_write_gate.LearnedWriteGate",
     "policies.learned_gate.Gate": "policies.components.read_gate.ReadGate",
+    "policies.learned_gate.LearnedGate": "policies.learned_read_gate.LearnedReadGate",
     "policies.learned_gate.load": "policies.components.read_gate.load",
-    "policies.learned_gate": "policies.learned_read_gate",
     "policies.witness.Witness": "policies.components.recorder.Recorder",
 }
 """Modules, and members that have another name in their new module."""

@@ -97,6 +97,15 @@ def passes(scores: Scores, min_iou: float, min_presence: float, min_motion: floa
     return scores.iou > min_iou and scores.presence > min_presence and moved_well
 
 
+def spaced(recent: Sequence[Entry], stride: int, count: int) -> list[Entry]:
+    """At most `count` from the newest back, newest first, each more than `stride` frames before the one it follows."""
+    found: list[Entry] = []
+    for entry in reversed(recent):
+        if len(found) < count and (not found or entry.frame < found[-1].frame - stride):
+            found.append(entry)
+    return found
+
+
 def last(recent: Sequence[Entry], count: int) -> Sequence[Entry]:
     """The last `count`, which may be 0."""
     return recent[max(len(recent) - count, 0) :]

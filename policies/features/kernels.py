@@ -20,7 +20,7 @@ def sharpness(logits: Float32[np.ndarray, "h w"], mask: UInt8[np.ndarray, "h w"]
 
 
 @compiled
-def likest(
+def largest_cosines(
     tokens: Float32[np.ndarray, "C y x"], look: Float32[np.ndarray, " C"], cover: Float32[np.ndarray, "y x"]
 ) -> tuple[float, float]:
     """Largest cosine with a look among the tokens that are covered by more than half, and among the others; or -1."""

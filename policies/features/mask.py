@@ -12,7 +12,7 @@ from framework.ops.hypotheses import ABOVE, ACROSS, AREA, AROUND, BOTTOM, DOWN, 
 from framework.ops.tokens import averaged, coarse_tokens, masked_means, on_host
 from framework.ops.vectors import unit
 from framework.types import Entry, Outcome
-from policies.features.kernels import likest, sharpness
+from policies.features.kernels import largest_cosines, sharpness
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,7 +76,7 @@ def measure(
     now = MaskAppearance(each[choice], unit(on_host(entry.pointer[None]))[0])
     prompt, newest, mean = (reference or now for reference in known)
     alike = (each @ prompt.look).tolist()
-    inside, outside = likest(features, prompt.look, cover[choice])
+    inside, outside = largest_cosines(features, prompt.look, cover[choice])
     numbers = MaskNumbers(
         margin=second - first if others else 0.0,
         stability=counts[choice][ABOVE] / max(counts[choice][AROUND], 1),
