@@ -7,10 +7,14 @@ Rows [n 3] are the spans of a mask: row, first column and the column after the l
 raster order, and no two touch in a row.
 """
 
-import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64, UInt8
+from functools import cache
 
-from framework.ops.jit import compiled
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Int64, UInt8
+
+from framework.ops.jit import compiled, fused_multiply_add
+from framework.types import upsample
 
 Rle = Int64[np.ndarray, "_ 3"]
 ROW, START, END = range(3)
@@ -24,26 +28,36 @@ def append(rle: Rle, count: int, row: int, start: int, end: int) -> int:
 
 
 @compiled
-def cells(count: int, length: int) -> tuple[Int64[np.ndarray, " {count}+2"], Float64[np.ndarray, " {length}"]]:
-    """How `count` logits lie on `length` pixels, at positions rounded to float32 like torch's.
+def weighted(a: np.float32, share: np.float32, b: np.float32, other: np.float32, fused: bool) -> np.float32:
+    """``a * share + b * other`` in float32; `fused` rounds the first product and the sum once, as compilers have it."""
+    return fused_multiply_add(a, share, b * other) if fused else a * share + b * other
+
+
+@compiled
+def cells(
+    count: int, length: int, fused: bool
+) -> tuple[Int64[np.ndarray, " {count}+2"], Float32[np.ndarray, " {length}"], Float32[np.ndarray, " {length}"]]:
+    """How `count` logits lie on `length` pixels, in torch's float32 arithmetic.
 
     Cell i lies between logits i - 1 and i; the first and the last one lie between a logit and the border. Returns the
-    first pixel of each cell with the end of the last, and what the logit after each pixel counts for there (0..1).
+    first pixel of each cell with the end of the last, and what the logits before and after each pixel count for there
+    (0..1).
     """
-    scale = np.float32(count) / np.float32(length)
-    edges, weights = np.empty(count + 2, np.int64), np.empty(length, np.float64)
+    scale, half = np.float32(count) / np.float32(length), np.float32(0.5)
+    edges, before, after = np.empty(count + 2, np.int64), np.empty(length, np.float32), np.empty(length, np.float32)
     cell = 0
     for pixel in range(length):
-        position = np.float64(np.float32(scale * (pixel + 0.5) - 0.5))
-        before = int(np.floor(position))
-        while cell <= before + 1:
+        position = weighted(scale, np.float32(pixel) + half, -half, np.float32(1), fused)
+        last = int(np.floor(position))
+        while cell <= last + 1:
             edges[cell] = pixel
             cell += 1
-        weights[pixel] = position - before if before >= 0 else 0.0
+        after[pixel] = max(position, np.float32(0)) - np.float32(max(last, 0))
+        before[pixel] = np.float32(1) - after[pixel]
     while cell < count + 2:
         edges[cell] = length
         cell += 1
-    return edges, weights
+    return edges, before, after
 
 
 @compiled
@@ -61,20 +75,40 @@ def positive_corners(logits: Float32[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h
     return counts
 
 
-@compiled
 def upsampled_mask(logits: Float32[np.ndarray, "h w"], height: int, width: int) -> Rle:
     """Where finite logits are above 0 on [height width] pixels: bilinear, corners not aligned.
 
-    Interpolated values are in float64, so only pixels within float32 rounding of 0 may differ from torch's.
+    To the pixel what ``framework.types.upsample(logits, size) > 0`` is on the CPU, ties near 0 included.
+    """
+    return positive_spans(logits, height, width, torch_is_fused())
+
+
+@cache
+def torch_is_fused() -> bool:
+    """Whether torch's kernels on this CPU multiply and add with one rounding, which its build decides.
+
+    With one, ``.75 v - round(.75 v)`` is what rounding takes off; with two it is 0.
+    """
+    third = np.float32(1 / 3)
+    pair = torch.from_numpy(np.array([[third, np.float32(-4) * (np.float32(0.75) * third)]]))
+    return bool(upsample(pair, (200, 4))[0, 1] != 0)
+
+
+@compiled
+def positive_spans(logits: Float32[np.ndarray, "h w"], height: int, width: int, fused: bool) -> Rle:
+    """See `upsampled_mask`. Torch interpolates across and then down; where the output's sides sum to 128 at most, it
+    weights all four corners at once.
     """
     rows, columns = logits.shape
-    tops, down = cells(rows, height)
-    lefts, across = cells(columns, width)
-    above_zero = positive_corners(logits)
+    tops, up, down = cells(rows, height, fused)
+    lefts, left, right = cells(columns, width, fused)
+    counts = positive_corners(logits)
     rle, count = np.empty((height * ((columns + 1) // 2), 3), np.int64), 0
     some, ends = np.empty(columns + 1, np.int64), np.empty(columns + 1, np.int64)
+    above, below = np.empty(width, np.float32), np.empty(width, np.float32)
+    small = height + width <= 128
     for cell in range(rows + 1):
-        line, parts, before = above_zero[cell], 0, np.uint8(0)
+        line, parts, before = counts[cell], 0, np.uint8(0)
         if tops[cell] == tops[cell + 1] or line.sum() == 0:
             continue
         # A cell whose corners agree is all alike, so its first pixel will do, and none if it continues the one before.
@@ -84,20 +118,38 @@ def upsampled_mask(logits: Float32[np.ndarray, "h w"], height: int, width: int) 
                 some[parts], ends[parts] = column, lefts[column + 1] if before & 3 else lefts[column] + 1
                 parts += 1
         upper, lower = logits[max(cell - 1, 0)], logits[min(cell, rows - 1)]
+        for part in range(parts if not small else 0):
+            one, two = max(some[part] - 1, 0), min(some[part], columns - 1)
+            for column in range(lefts[some[part]], ends[part]):
+                above[column] = weighted(upper[one], left[column], upper[two], right[column], fused)
+                below[column] = weighted(lower[one], left[column], lower[two], right[column], fused)
         for row in range(tops[cell], tops[cell + 1]):
             inside, start = False, 0
             for part in range(parts):
-                left, right = max(some[part] - 1, 0), min(some[part], columns - 1)
-                first = upper[left] * (1 - down[row]) + lower[left] * down[row]
-                last = upper[right] * (1 - down[row]) + lower[right] * down[row]
+                one, two = max(some[part] - 1, 0), min(some[part], columns - 1)
                 for column in range(lefts[some[part]], ends[part]):
-                    if (first * (1 - across[column]) + last * across[column] > 0) != inside:
+                    if small:
+                        value = weighted(upper[one], up[row] * left[column], upper[two], up[row] * right[column], fused)
+                        value = weighted(lower[one], down[row] * left[column], value, np.float32(1), fused)
+                        value = weighted(lower[two], down[row] * right[column], value, np.float32(1), fused)
+                    else:
+                        value = weighted(above[column], up[row], below[column], down[row], fused)
+                    if (value > 0) != inside:
                         if inside:
                             count = append(rle, count, row, start, column)
                         inside, start = not inside, column
             if inside:
                 count = append(rle, count, row, start, width)
     return rle[:count]
+
+
+@compiled
+def dense(rle: Rle, height: int, width: int) -> UInt8[np.ndarray, "{height} {width}"]:
+    """0/1 mask of the frame."""
+    mask = np.zeros((height, width), np.uint8)
+    for index in range(len(rle)):
+        mask[rle[index, ROW], rle[index, START] : rle[index, END]] = 1
+    return mask
 
 
 @compiled

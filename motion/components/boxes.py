@@ -5,7 +5,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from framework.ops.rle import bounding_box, upsampled_mask
+from framework.ops.rle import bounding_box, dense, upsampled_mask
 from framework.types import Size
 
 Corners = tuple[float, float, float, float]
@@ -16,8 +16,8 @@ EMPTY_BOX: Corners = (0.0, 0.0, 0.0, 0.0)
 
 
 def foreground(logits: Float[Tensor, "M h w"], size: Size) -> list[UInt8[np.ndarray, "H W"]]:
-    """0/1 mask of every hypothesis at `size`, bilinear like `framework.types.upsample`."""
-    return [_mask(mask, size) for mask in logits.detach().float().cpu().numpy()]
+    """0/1 mask of every hypothesis at `size`: where `framework.types.upsample` is above 0."""
+    return [dense(upsampled_mask(mask, *size), *size) for mask in logits.detach().float().cpu().numpy()]
 
 
 def boxes(logits: Float[Tensor, "M h w"], size: Size) -> tuple[Corners | None, ...]:
@@ -40,10 +40,6 @@ def box_iou(a: Corners, b: Corners | None) -> float:
     shared = max(width, 0.0) * max(height, 0.0)
     union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared
     return shared / union if union > 0 else 0.0
-
-
-def _mask(logits: Float[np.ndarray, "h w"], size: Size) -> UInt8[np.ndarray, "H W"]:
-    return (cv2.resize(logits, size[::-1], interpolation=cv2.INTER_LINEAR) > 0).view(np.uint8)
 
 
 def _box(logits: Float[np.ndarray, "h w"], size: Size) -> Corners | None:

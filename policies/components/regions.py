@@ -67,7 +67,7 @@ class Region:
 
 
 def foreground(logits: Float[np.ndarray, "h w"], size: Size) -> Region | None:
-    """What ``framework.types.upsample(logits, size) > 0`` says, up to rounding; None if nothing."""
+    """What ``framework.types.upsample(logits, size) > 0`` says on the CPU, to the pixel; None if nothing."""
     found = upsampled_mask(logits, *size)
     return Region(found, size) if len(found) else None
 

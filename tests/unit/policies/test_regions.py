@@ -4,9 +4,8 @@ from math import sqrt
 
 import cv2
 import numpy as np
-import pytest
 import torch
-from hypothesis import assume, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.spatial import KDTree
 
@@ -28,26 +27,17 @@ SCALES = [(4, 4), (2, 8), (45 / 16, 5), (3.7, 1.3), (1, 1), (0.8, 2), (0.5, 0.5)
 @example(seed=0, grid=(64, 64), size=(97, 131))
 @example(seed=0, grid=(256, 256), size=(90, 161))
 def test_regions_are_what_upsampling_says(seed, grid, size):
-    """Up to pixels whose value is rounding noise around zero."""
     random = np.random.default_rng(seed)
     logits = torch.from_numpy(random.integers(-12, 9, grid) / 2 - random.integers(0, 5)).float()
     values = upsample(logits[None], size)[0].numpy()
     region = foreground(logits.numpy(), size)
     found = drawn(region, size)
-    assert ((found == (values > 0)) | (np.abs(values) < 1e-5)).all()
+    assert (found == (values > 0)).all()
     assert (region is None) == (not found.any())
     if region is not None:
         assert region.corners == around(found) and region.area == found.sum()
         other = random.random(size) < 0.5
         assert region.shared(other) == (found & other).sum()
-
-
-@pytest.mark.parametrize("scale", [1, 2, 4, 8])
-def test_regions_of_whole_logits_are_exact(scale):
-    """Zeros between equal and opposite logits are background, as they are for torch."""
-    logits, size = np.random.default_rng(0).integers(-2, 3, (40, 30)).astype(np.float32), (40 * scale, 30 * scale)
-    values = upsample(torch.from_numpy(logits)[None], size)[0].numpy()
-    assert (values == 0).any() and (drawn(foreground(logits, size), size) == (values > 0)).all()
 
 
 def drawn(region, size):
@@ -156,8 +146,6 @@ def test_distractors_are_judged_as_at_full_size(seed, coarse, scale, quantum, ra
     logits = np.stack(list(smooth(np.random.default_rng(seed), coarse, quantum)))
     logits[1:] += np.float32(raised)
     values = upsample(torch.from_numpy(logits), (round(scale[0] * coarse), round(scale[1] * coarse))).numpy()
-    exact = quantum > 0 and all(part in (1, 2, 4, 8, 0.5) for part in scale)  # torch does not round
-    assume(exact or (np.abs(values) > 1e-5).all())
     check_both_tests(logits, values > 0)
 
 
@@ -175,7 +163,6 @@ def test_distractors_all_around_are_judged_as_at_full_size(seed, reach, noise, c
     logits += noise * np.stack([cv2.GaussianBlur(random.standard_normal(x.shape), (0, 0), 1.5) for _ in logits])
     logits = logits.astype(np.float32)
     values = upsample(torch.from_numpy(logits), (4 * coarse, 4 * coarse)).numpy()
-    assume((np.abs(values) > 1e-5).all())
     check_both_tests(logits, values > 0)
 
 
