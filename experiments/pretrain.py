@@ -8,7 +8,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from framework.config.checks import build, check, limit_threads
 from framework.config.cli import command
-from framework.learning.checkpoints import claim
+from framework.learning.checkpoints import claim, fit
 from framework.learning.limits import check_limits
 from framework.learning.progress import without_advice
 from framework.networks.micro import load
@@ -26,7 +26,7 @@ def pretrain(config: DictConfig) -> None:
     if config.initial is not None:
         load(module.network, Path(config.initial))
     last = claim(Path(config.folder), OmegaConf.to_yaml(config, resolve=True))
-    trainer.fit(module, data, ckpt_path=last and str(last), weights_only=True)
+    fit(trainer, module, data, last)
 
 
 @command("pretrain")

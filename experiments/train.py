@@ -10,7 +10,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from framework.config.checks import build, check, limit_threads, positive
 from framework.config.cli import command
 from framework.errors import InputError
-from framework.learning.checkpoints import claim, write_best
+from framework.learning.checkpoints import claim, fit, write_best
 from framework.learning.limits import check_limits, check_trained
 from framework.learning.progress import without_advice
 
@@ -28,7 +28,7 @@ def train(config: DictConfig) -> None:
     trainer = build(config.trainer, MisconfigurationException)
     check_limits(trainer)
     last = claim(Path(config.folder), OmegaConf.to_yaml(config, resolve=True))
-    trainer.fit(module, data, ckpt_path=last and str(last), weights_only=True)
+    fit(trainer, module, data, last)
     check_trained(trainer)
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):

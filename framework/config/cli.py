@@ -49,8 +49,6 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
                         raise
                     failures.append(error)
                 except SystemExit as end:
-                    if isinstance(end.__context__, KeyboardInterrupt):  # how Lightning ends
-                        raise KeyboardInterrupt from None
                     if HydraConfig.get().mode == RunMode.MULTIRUN:
                         raise _JobError(end.code) from None
                     raise

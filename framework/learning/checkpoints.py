@@ -1,14 +1,18 @@
 """The folder of one training: its configuration, its last state and its best weights."""
 
 import io
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from framework.errors import InputError
+from framework.learning.supervised.rounds import Rounds
 from framework.storage.files import write_atomic
 
 CONFIGURATION, LAST = "training.yaml", "last.ckpt"
@@ -52,6 +56,35 @@ def claim(folder: Path, configuration: str) -> Path | None:
     except Exception as error:
         raise InputError(f"{last} is damaged: remove it to begin again") from error
     return last
+
+
+def fit(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule, last: Path | None) -> None:
+    """Trains, from the state `last` on if there is one.
+
+    Raises:
+        KeyboardInterrupt: by Ctrl-C; its text says what is kept and where the same command goes on.
+        SystemExit: 143 by SIGTERM, as a cluster sends before it takes a machine away; says the same on stderr.
+    """
+    try:
+        trainer.fit(module, data, ckpt_path=last and str(last), weights_only=True)
+    except SIGTERMException:
+        print(_interruption(trainer, data), file=sys.stderr)
+        raise SystemExit(143) from None
+    except SystemExit as end:
+        if not isinstance(end.__context__, KeyboardInterrupt):  # how Lightning ends
+            raise
+        raise KeyboardInterrupt(_interruption(trainer, data)) from None
+
+
+def _interruption(trainer: pl.Trainer, data: pl.LightningDataModule) -> str:
+    """What is kept of a training that was interrupted, and where it goes on."""
+    folder = Path(trainer.default_root_dir)
+    at = f"interrupted at step {trainer.global_step}: "
+    recorded = f"; recorded videos are kept in {data.cache}" if isinstance(data, Rounds) else ""
+    if not (folder / LAST).exists():
+        return f"{at}no state was saved in {folder} yet, the same command begins again{recorded}"
+    kept = torch.load(folder / LAST, map_location="cpu", weights_only=True)["global_step"]
+    return f"{at}{folder / LAST} keeps step {kept}, the same command goes on from there{recorded}"
 
 
 def write_best(module: Learner, best: str, path: Path) -> None:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pytorch_lightning as pl
@@ -39,6 +40,9 @@ class Rounds(pl.LightningDataModule, ABC, Generic[R]):
         self.held_out_records: list[R] = []
         self.folders: list[str] = []
         """Where the records of each round are: a resumed run learns from the same ones."""
+
+    cache: Path
+    """Folder that keeps records, those of unfinished rounds too."""
 
     @abstractmethod
     def records(self, round: int, videos: range, folder: str | None) -> CachedRecords[R]:
