@@ -167,7 +167,8 @@ def test_training_repeats_and_goes_on_bit_for_bit(config, capsys):
     """A training that breaks off in its fourth step and is started again ends as one that ran through."""
     whole, cut = config("whole"), config("cut")
     train(whole)
-    told = [line for line in capsys.readouterr().out.splitlines() if line]
+    printed = capsys.readouterr().out.splitlines()
+    told = [line for line in printed if line and not line.startswith("steps: ")]  # progress, on a slow machine
     assert [line.split("  val/J ")[0] for line in told[:2]] == ["step 2", "step 4"]
     assert told[2].startswith("weights") and len(told) == 3
     with power_cut(ReadGateTraining, at=3):
