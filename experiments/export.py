@@ -9,6 +9,7 @@ from framework.benchmarks.formats import FORMATS, export, problems
 from framework.config.checks import build, check
 from framework.config.cli import command
 from framework.errors import unknown
+from framework.report.progress import WorkProgress
 
 
 def write(config: DictConfig) -> None:
@@ -24,7 +25,10 @@ def write(config: DictConfig) -> None:
         if found:
             raise SystemExit(1)
         return
-    print(export(FORMATS[config.format], folder, data, Path(config.output), config.name, empty))
+    with WorkProgress("sequences", len(data), description="export") as progress:
+        output = Path(config.output)
+        path = export(FORMATS[config.format], folder, data, output, config.name, empty, progress.advance)
+    print(path)
 
 
 @command("export")

@@ -94,8 +94,18 @@ def mismatch(video: VideoSequence, record: SequenceRecord) -> str | None:
     return f"object {extra[0]} is not in the data" if extra else None
 
 
-def export(format: Format, folder: RunFolder, data: DataSet, output: Path, name: str, empty: Empty = "zeros") -> Path:
+def export(
+    format: Format,
+    folder: RunFolder,
+    data: DataSet,
+    output: Path,
+    name: str,
+    empty: Empty = "zeros",
+    listener: Callable[[], None] = lambda: None,
+) -> Path:
     """Writes `<output>/<name>` or, for an archive, `<output>/<name>.zip`; returns that path.
+
+    The listener hears of every sequence that is written.
 
     Raises InputError, and writes nothing, when results are incomplete, when the format cannot hold them, or when the
     output is there already.
@@ -114,6 +124,7 @@ def export(format: Format, folder: RunFolder, data: DataSet, output: Path, name:
         for index, sequence in enumerate(names):
             for path, content in format.files(ExportInput(data.sequence(index), folder.load(sequence), empty)):
                 write(path, content)
+            listener()
     return target
 
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import textwrap
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,16 +15,12 @@ import pytest
 import torch
 
 from framework.errors import InputError
-from framework.evaluation import results
 from framework.evaluation.evaluate import evaluate, run_identity, status
 from framework.evaluation.protocol import EvaluationProtocol
-from framework.evaluation.records import from_json, to_json
 from framework.evaluation.results import RunFolder, RunProgress
 from framework.evaluation.sequence import ProgressListener
 from framework.metrics.tracking import box_iou, mask_box
 from framework.storage import identity
-from framework.storage.files import write_atomic
-from framework.storage.mask_rle import decode_mask, encode_mask
 from framework.tracker import Tracker
 from framework.types import MemoryUse, Prompt, Read, Track
 from tests.fakes.squares import First, Latest, Peeking, Square, SquareNetwork, Squares
@@ -187,31 +182,6 @@ def test_two_processes_share_one_folder_and_a_killed_one_is_replaced(tmp_path):
     assert not list((tmp_path / "other").rglob("*.lock"))
 
 
-def folder_at(path):
-    return RunFolder.open(path, "data", "0" * 16, {"x": 1}, {})
-
-
-def test_a_lock_keeps_others_out_until_its_owner_is_gone(tmp_path, monkeypatch):
-    folder = folder_at(tmp_path)
-    lock = folder.claim("video")
-    assert lock is not None and folder.claim("video") is None
-    # Another host's lock counts until its heartbeat is too old.
-    lock.path.write_text(json.dumps({"host": "elsewhere", "pid": 1, "token": "theirs"}))
-    assert folder.claim("video") is None
-    old = time.time() - results.STALE_AFTER - 1
-    os.utime(lock.path, (old, old))
-    taken = folder.claim("video")
-    assert taken is not None
-    lock.release()  # its lock was taken over: nothing to remove
-    assert folder.claim("video") is None
-    monkeypatch.setattr(results, "HEARTBEAT", 0.0)
-    os.utime(taken.path, (old, old))
-    taken.beat()
-    assert folder.claim("video") is None
-    taken.release()
-    assert not taken.path.exists()
-
-
 def test_a_failure_is_recorded_and_the_others_go_on(tmp_path):
     videos = Squares((Square("good", 6, 0), Square("bad", 6, 0, broken_at=3), Square("fine", 6, 1)))
     counts = Counts()
@@ -237,22 +207,6 @@ def test_status_tells_done_running_failed_and_missing(tmp_path):
     assert found["first"].running == () and found["first"].missing == ("busy", "later")
     lock.release()
     assert status(TWO, videos, tmp_path, PROTOCOL)["latest"].missing == ("busy", "later")
-
-
-@pytest.mark.parametrize("left", [0, 1, 100, -1])
-def test_a_torn_result_is_missing_and_made_again(tmp_path, left):
-    """What a power cut or a copy that was broken off leaves of a file."""
-    whole = table(evaluate(TWO, Squares(), tmp_path))
-    run = RunFolder.at(tmp_path, "squares-v1", evaluate(TWO, Squares(), tmp_path).runs[0].folder.hash)
-    result = run.path / "alpha.json.gz"
-    content = result.read_bytes()
-    result.write_bytes(content[:left])
-    found = status(TWO, Squares(), tmp_path, PROTOCOL)
-    assert found["latest"] == RunProgress(("beta", "gamma"), (), {}, ("alpha",))
-    assert found["first"].done == ("alpha", "beta", "gamma")
-    counts = Counts()
-    assert table(evaluate(TWO, Squares(), tmp_path, listener=counts)) == whole and counts.tracked == ["alpha"]
-    assert run.load("alpha").sequence == "alpha"
 
 
 def test_a_policy_that_breaks_does_not_take_the_others_down(tmp_path):
@@ -342,39 +296,6 @@ def test_the_hash_changes_when_anything_that_decides_changes(monkeypatch):
     assert described() not in hashes
 
 
-def test_weights_and_settings_of_a_module_are_identity():
-    one, two = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
-    assert identity.describe(one) != identity.describe(two)
-    two.load_state_dict(one.state_dict())
-    assert identity.describe(one) == identity.describe(two)
-    with torch.no_grad():
-        two.bias[1] += 1e-6
-    assert identity.describe(one) != identity.describe(two)
-    relu, leaky = torch.nn.LeakyReLU(0.1), torch.nn.LeakyReLU(0.2)
-    assert identity.describe(relu) != identity.describe(leaky)
-
-
-def test_code_identity_follows_a_policy_and_its_siblings(tmp_path, monkeypatch):
-    package = tmp_path / "mypolicies"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "base.py").write_text("WIDTH = 1\n")
-    (package / "mine.py").write_text("from mypolicies.base import WIDTH\nclass Mine: ...\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    from mypolicies.mine import Mine
-
-    before = identity.code_digest(Mine())
-    assert before != identity.code_digest() and before == identity.code_digest(Mine())
-    (package / "base.py").write_text("WIDTH = 2\n")
-    identity._source.cache_clear()
-    assert identity.code_digest(Mine()) != before
-    (package / "other.py").write_text("HEIGHT = 2\n")
-    identity._source.cache_clear()
-    assert identity.code_digest("framework.evaluation.evaluate", Mine()) == identity.code_digest(
-        Mine(), "framework.tracker", "framework.evaluation.evaluate"
-    )
-
-
 def test_code_identity_is_the_engine_without_what_only_shows_or_trains():
     modules: set[str] = set()
     for name in ("framework.evaluation.evaluate", "framework.networks.micro"):
@@ -393,50 +314,6 @@ def test_code_identity_is_the_engine_without_what_only_shows_or_trains():
         "framework.report.wandb_log",
     )
     assert not [name for name in modules if name.startswith(shown)]
-
-
-def test_results_of_another_configuration_are_refused(tmp_path):
-    run = evaluate(TWO, Squares(), tmp_path).runs[0]
-    other = run.folder.path / "alpha.json.gz"
-    plain = json.loads(gzip.decompress(other.read_bytes()))
-    other.write_bytes(gzip.compress(json.dumps({**plain, "run": "f" * 16}).encode()))
-    with pytest.raises(InputError, match=r"alpha\.json\.gz is another configuration's result: remove it or"):
-        evaluate(TWO, Squares(), tmp_path)
-    with pytest.raises(InputError, match=r"alpha\.json\.gz is another configuration's result"):
-        status(TWO, Squares(), tmp_path, PROTOCOL)
-    other.write_bytes(gzip.compress(b'{"format": 0}'))
-    with pytest.raises(InputError, match=r"alpha\.json\.gz is damaged or of another version: remove it"):
-        evaluate(TWO, Squares(), tmp_path)
-    other.unlink()
-    about = run.folder.path / "run.json"
-    about.write_text(about.read_text().replace('"count": 2', '"count": 3'))
-    with pytest.raises(InputError, match="holds another configuration's results"):
-        evaluate(TWO, Squares(), tmp_path)
-
-
-def test_an_output_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"cannot write results to .*: make room or choose another output="):
-        evaluate(TWO, Squares(), tmp_path / "file")
-
-    def full(descriptor):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    folder = RunFolder(tmp_path, "0" * 16)
-    with pytest.raises(OSError, match="No space"):
-        write_atomic(folder.path / "x", b"half")
-    with pytest.raises(InputError, match="No space left on device"):
-        evaluate(TWO, Squares(), tmp_path / "full")
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "file"]
-
-
-def test_records_and_masks_survive_the_file(tmp_path):
-    record = evaluate(TWO, Squares(), tmp_path).runs[0].folder.load("beta")
-    assert from_json(json.loads(json.dumps(to_json(record)))) == record
-    mask = np.random.default_rng(0).random((9, 13)) > 0.5
-    assert np.array_equal(decode_mask(encode_mask(mask), (9, 13)), mask)
-    assert mask_box(np.zeros((4, 4), dtype=bool)) is None
 
 
 @dataclass(frozen=True)
@@ -474,20 +351,6 @@ def test_boxes_are_scored_where_the_truth_is_boxes(tmp_path, prompt):
     assert record.iou[1] == 1.0 == record.iou[4]
 
 
-def test_an_estimated_mask_is_what_the_network_makes_of_the_box():
-    video, protocol = Square("alpha", 8, 0), EvaluationProtocol(prompt="estimated")
-    features = NETWORK.encode(video.frame(0), 0, 8)
-    ragged = video.mask(0)
-    ragged[7, 1] = False
-    started = protocol.start(Prompt(mask=ragged), NETWORK, features)
-    assert started.box is None and np.array_equal(started.mask, video.mask(0))
-    assert protocol.start(Prompt(points=((1.0, 7.0),), labels=(1,)), NETWORK, features).points
-    boxed = EvaluationProtocol(prompt="box").start(Prompt(mask=ragged), NETWORK, features)
-    assert boxed.box == mask_box(ragged)
-    nothing = Prompt(box=(3.0, 3.0, 3.0, 3.0))
-    assert protocol.start(nothing, NETWORK, features) is nothing
-
-
 def test_secret_truth_is_kept_for_the_server(tmp_path):
     data = Squares(videos=(SecretSquare("secret", 6, 0),))
     for _ in range(2):
@@ -498,10 +361,3 @@ def test_secret_truth_is_kept_for_the_server(tmp_path):
     (path,) = tmp_path.rglob("secret.json.gz")
     record = RunFolder(path.parent, path.parent.name).load("secret")
     assert record.scores() is None and len(record.objects[1].mask) == 6
-
-
-def test_overlap_of_boxes():
-    box = (0.0, 0.0, 4.0, 4.0)
-    assert box_iou(None, None) == 1.0 and box_iou(box, None) == box_iou(None, box) == 0.0
-    assert box_iou(box, box) == 1.0 and box_iou(box, (2.0, 0.0, 6.0, 4.0)) == pytest.approx(1 / 3)
-    assert box_iou(box, (4.0, 0.0, 8.0, 4.0)) == 0.0 == box_iou((1.0, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 1.0))

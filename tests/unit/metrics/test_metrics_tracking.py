@@ -5,6 +5,7 @@ import pytest
 
 from framework.errors import InputError
 from framework.metrics.tracking import (
+    box_iou,
     losses_and_redetections,
     mask_iou,
     mean_scores,
@@ -71,3 +72,10 @@ def test_mean_over_videos_skips_missing_scores():
     assert math.isnan(mean_scores([always]).absent_accuracy)
     with pytest.raises(InputError):
         mean_scores([])
+
+
+def test_overlap_of_boxes():
+    box = (0.0, 0.0, 4.0, 4.0)
+    assert box_iou(None, None) == 1.0 and box_iou(box, None) == box_iou(None, box) == 0.0
+    assert box_iou(box, box) == 1.0 and box_iou(box, (2.0, 0.0, 6.0, 4.0)) == pytest.approx(1 / 3)
+    assert box_iou(box, (4.0, 0.0, 8.0, 4.0)) == 0.0 == box_iou((1.0, 1.0, 1.0, 1.0), (1.0, 1.0, 1.0, 1.0))

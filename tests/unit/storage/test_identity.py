@@ -134,3 +134,36 @@ def test_versions_are_those_in_use():
         "sam2": "1.1.0",
         "torch": torch.__version__,
     }
+
+
+def test_weights_and_settings_of_a_module_are_identity():
+    one, two = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    assert identity.describe(one) != identity.describe(two)
+    two.load_state_dict(one.state_dict())
+    assert identity.describe(one) == identity.describe(two)
+    with torch.no_grad():
+        two.bias[1] += 1e-6
+    assert identity.describe(one) != identity.describe(two)
+    relu, leaky = torch.nn.LeakyReLU(0.1), torch.nn.LeakyReLU(0.2)
+    assert identity.describe(relu) != identity.describe(leaky)
+
+
+def test_code_identity_follows_a_policy_and_its_siblings(tmp_path, monkeypatch):
+    package = tmp_path / "mypolicies"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "base.py").write_text("WIDTH = 1\n")
+    (package / "mine.py").write_text("from mypolicies.base import WIDTH\nclass Mine: ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from mypolicies.mine import Mine
+
+    before = identity.code_digest(Mine())
+    assert before != identity.code_digest() and before == identity.code_digest(Mine())
+    (package / "base.py").write_text("WIDTH = 2\n")
+    identity._source.cache_clear()
+    assert identity.code_digest(Mine()) != before
+    (package / "other.py").write_text("HEIGHT = 2\n")
+    identity._source.cache_clear()
+    assert identity.code_digest("framework.evaluation.evaluate", Mine()) == identity.code_digest(
+        Mine(), "framework.tracker", "framework.evaluation.evaluate"
+    )
