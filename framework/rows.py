@@ -197,22 +197,24 @@ class Observation:
     mask: int
     motion: float | None
     """Agreement with the motion model."""
+    as_shown: bool
+    """Prompts and corrections are remembered as shown, tracked masks as predicted."""
     binarised: bool
-    """Prompts and corrections are remembered as shown and binarised; tracked masks raw, as probabilities."""
+    """Of a mask that is remembered as shown: as 0 and 1, or else as probabilities, like those that are tracked."""
     prompted: bool
     """What the policy is told."""
 
     def identity(self) -> Hashable:
         """Equal for observations with the same memory."""
-        return (self.host if self.binarised else self.host.prediction), self.mask, self.binarised
+        return (self.host if self.as_shown else self.host.prediction), self.mask, self.as_shown, self.binarised
 
     def shown_identity(self) -> Hashable:
         """Equal for observations with the same memory that are also shown alike."""
-        return self.host, self.mask, self.binarised
+        return self.host, self.mask, self.as_shown, self.binarised
 
     def logits(self) -> Float[Tensor, "h w"]:
         """The mask the memory is made from."""
-        return (self.host.shown if self.binarised else self.host.prediction.candidates.logits[0])[self.mask]
+        return (self.host.shown if self.as_shown else self.host.prediction.candidates.logits[0])[self.mask]
 
     def scores(self) -> Scores:
         seen = self.host.candidates

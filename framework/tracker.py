@@ -36,9 +36,9 @@ class Tracker:
 
     `presence_threshold` is an object-score logit; `fill_hole_area` counts cells of the mask-logit grid (the published
     predictors fill holes of up to 8); `exclusive` forbids objects to overlap in the output; with `anchor_corrections`
-    a corrected frame becomes a conditioning memory.
-
-    Raises InputError for a policy that reads more temporal slots than the network has.
+    a corrected frame becomes a conditioning memory; without `binarise_prompts` prompts and corrections are remembered
+    as probabilities, like what is tracked (``binarize_mask_from_pts_for_mem_enc=false``, as published numbers were made
+    where no post-processing was on).
     """
 
     network: Network
@@ -49,6 +49,7 @@ class Tracker:
     fill_hole_area: int = 0
     exclusive: bool = False
     anchor_corrections: bool = False
+    binarise_prompts: bool = True
 
     def __post_init__(self) -> None:
         slots, known = self.policy.slots, self.network.slots
@@ -283,14 +284,19 @@ def _select_branches(group: Sequence[tuple[_Row, HostPrediction]], features: Fea
     picks = tracker.selector.select(totals, [host.candidates for _, host in group], [cue for _, cue in scored])
     for pick in picks:
         row, host = group[pick.row]
-        observation = Observation(host, pick.mask, pick.motion, binarised=False, prompted=False)
+        observation = Observation(host, pick.mask, pick.motion, as_shown=False, binarised=False, prompted=False)
         yield _Choice(row, observation, pick.total, scored[pick.row][0])
 
 
 def _take(row: _Row, host: HostPrediction) -> _Choice:
     """The one mask of a prompt."""
-    observation = Observation(host, mask=0, motion=None, binarised=True, prompted=True)
+    observation = _prompted(row, host, prompted=True)
     return _Choice(row, observation, row.branch.total, row.branch.motion)
+
+
+def _prompted(row: _Row, host: HostPrediction, prompted: bool) -> Observation:
+    """The one mask of a prompt or correction."""
+    return Observation(host, 0, None, as_shown=True, binarised=row.tracker.binarise_prompts, prompted=prompted)
 
 
 # ----------------------------------------------------------------------------------------------------------- correct
@@ -314,8 +320,7 @@ def _correct(
         for index, host in zip(at, hosts, strict=True):
             row = choices[index].row
             prompted = row.request.prompt is not None or row.tracker.anchor_corrections
-            observation = Observation(host, mask=0, motion=None, binarised=True, prompted=prompted)
-            corrected[index] = replace(corrected[index], observation=observation)
+            corrected[index] = replace(corrected[index], observation=_prompted(row, host, prompted))
     return corrected, work
 
 

@@ -93,6 +93,13 @@ class Sam2Network:
     resize: Resize = "bicubic"
     rows_at_once: int | None = None
 
+    def __post_init__(self) -> None:
+        if getattr(self.model, "non_overlap_masks_for_mem_enc", False):
+            raise InputError(
+                "the network's configuration has non_overlap_masks_for_mem_enc=true, by which the objects and trackers "
+                "of a batch would change one another's memories: set it to false"
+            )
+
     def _batches(self, rows: int) -> list[slice]:
         """All rows in order, in parts of at most `rows_at_once`."""
         size = self.rows_at_once or rows

@@ -8,6 +8,7 @@ constructors' own random weights.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,9 +69,9 @@ def tell_upstream(predictor, state, index: int, key: int, prompt: Prompt) -> Non
     )
 
 
-def upstream_logits(built: SAM2Base, video: Path, prompts: Prompts) -> Logits:
+def upstream_logits(built: SAM2Base, video: Path, prompts: Prompts, **options: object) -> Logits:
     """(frame, object) -> video-resolution logits. Prompts join when their frame is reached, corrections after it."""
-    predictor = upstream_predictor(built)
+    predictor = upstream_predictor(built, **options)
     state = predictor.init_state(str(video))
     corrects = {index: any(in_turn(each)[0].refine for each in given.values()) for index, given in prompts.items()}
     found: Logits = {}
@@ -98,10 +99,11 @@ def engine_logits(
     prompts: Prompts,
     memory_dtype: torch.dtype,
     autocast: torch.dtype | None = None,
+    **options: Any,
 ) -> Logits:
     images = (np.asarray(Image.open(path)) for path in sorted(video.glob("*.jpg")))
     frames = [Frame(image, prompts.get(index, {})) for index, image in enumerate(images)]
-    tracker = Tracker(Sam2Network(built, memory_dtype, autocast), Sam2())
+    tracker = Tracker(Sam2Network(built, memory_dtype, autocast), Sam2(), **options)
     return {
         (result["sam2"].frame, key): upsample(track.logits, SIZE)
         for result in lockstep({"sam2": tracker}, frames, LENGTH)
@@ -135,6 +137,17 @@ def test_strong_weights(backbone: str, prompts: Prompts, video: Path, monkeypatc
         theirs = upstream_logits(built, video, prompts)
     assert min(float(logits.std()) for logits in theirs.values()) > 0.5
     compare(theirs, ours)
+
+
+def test_prompts_remembered_as_probabilities(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built = fill(model("sam2.1_hiera_t", 128))
+    with torch.inference_mode():
+        ours = engine_logits(built, video, IN_TURN, torch.float32, binarise_prompts=False)
+        binarised = engine_logits(built, video, IN_TURN, torch.float32)
+        monkeypatch.setattr(torch, "bfloat16", torch.float32)
+        theirs = upstream_logits(built, video, IN_TURN, binarize_mask_from_pts_for_mem_enc=False)
+    compare(theirs, ours)
+    assert max(float((binarised[at] - theirs[at]).abs().max()) for at in theirs) > 0.1
 
 
 def test_bfloat16_memories(video: Path) -> None:
