@@ -1,5 +1,7 @@
-"""Options of the whole suite: `--hypothesis-profile=long` draws a hundred times as many examples."""
+"""Options of the test run."""
 
-from hypothesis import settings
+import pytest
 
-settings.register_profile("long", max_examples=100 * settings().max_examples, deadline=None)
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--scenarios", type=int, default=100, help="random scenarios of each comparison (slow tests)")
