@@ -109,12 +109,12 @@ def main() -> None:
     sys.path.append(str(Path.cwd()))  # for plug-ins of the user's own, after everything that is installed
     try:
         own_packages()
-        run = _entry_point(name)
+        entry = _entry_point(name)
     except KeyboardInterrupt:
         _refuse("interrupted", 130)
     except ImportError as error:
         _refuse(str(error))
-    run()
+    entry()
 
 
 def _help() -> str:
@@ -137,7 +137,7 @@ def _entry_point(name: str) -> Callable[[], None]:
     try:
         return importlib.import_module(f"experiments.{name}").main
     except ModuleNotFoundError as error:
-        line = how_to_install(error, name)
+        line = how_to_install(error.name, name)
         if line is None:
             raise
         raise ImportError(line) from error

@@ -40,7 +40,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
             failures: list[Exception] = []
 
             @functools.wraps(task)
-            def run(config: DictConfig) -> None:
+            def job(config: DictConfig) -> None:
                 try:
                     task(config)
                 except Exception as error:
@@ -58,7 +58,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
             try:
                 _check_arguments()
                 GlobalHydra.instance().clear()  # importing sam2 leaves it initialised
-                hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)(run)()
+                hydra.main(version_base="1.3", config_path="pkg://conf", config_name=config_name)(job)()
                 if failures:
                     raise failures[0]
             except KeyboardInterrupt as stop:

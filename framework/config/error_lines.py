@@ -43,11 +43,11 @@ def explain(error: BaseException) -> str | None:
         case HydraException():
             line = str(error)
         case ModuleNotFoundError():
-            line = how_to_install(error)
+            line = how_to_install(error.name)
         case yaml.YAMLError():
             line = f"a configuration file is not valid YAML: {error}"
         case ValueError() | TypeError() if _raised_by_hydra(error):
-            line = f"a configuration file cannot be read: {error}"
+            line = f"the configuration is refused: {error}"
         case OSError():
             reason = error.strerror or str(error) or type(error).__name__
             line = f"{error.filename}: {reason}" if error.filename else reason
@@ -126,7 +126,7 @@ def located(target: Any) -> Callable[..., Any]:
     try:
         found = _locate(target)
     except (ImportError, ValueError) as error:
-        if line := renamed_target(target) or _hidden(target):
+        if line := renamed_target(target) or how_to_install(target) or _hidden(target):
             raise InputError(line) from error
         raise InputError(f"_target_={target}: {str(error).splitlines()[-1]} ({fix})") from error
     if not callable(found):

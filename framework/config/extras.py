@@ -1,5 +1,7 @@
 """What is installed only when asked for, and how to ask: the extras of the distribution."""
 
+from importlib.util import find_spec
+
 EXTRAS = {
     "av": "video",
     "hydra_plugins": "launchers",
@@ -16,13 +18,23 @@ COMMANDS = {"track": "video", "train": "train", "pretrain": "train"}
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")
 
 
-def how_to_install(error: ModuleNotFoundError, command: str | None = None) -> str | None:
-    """`rich is not installed: pip install 'engram-tracking[report]'`; None for a module that no extra brings."""
-    module = (error.name or "").partition(".")[0]
-    if module not in EXTRAS:
+def how_to_install(name: str | None, command: str | None = None) -> str | None:
+    """`rich is not installed: pip install 'engram-tracking[report]'`, by what could not be imported for a command.
+
+    None for a module that no extra brings, and for one that is installed.
+    """
+    module = (name or "").partition(".")[0]
+    if module not in EXTRAS or _installed(module):
         return None
     extra = COMMANDS.get(command or "", EXTRAS[module])
     return f"{module} is not installed: pip install {extra_of(extra)}"
+
+
+def _installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ValueError:
+        return False
 
 
 def extra_of(extra: str) -> str:

@@ -15,6 +15,7 @@ Device, git commit and the versions of `LIBRARIES` are recorded beside results b
 import ast
 import hashlib
 import importlib.util
+import inspect
 import json
 import math
 import secrets
@@ -58,6 +59,8 @@ def describe(value: Any) -> Any:
         return [describe(item) for item in value]
     if isinstance(value, set | frozenset):
         return sorted(map(str, value))
+    if isinstance(value, np.generic):
+        return describe(value.item())
     if isinstance(value, torch.dtype | torch.device | Path):
         return str(value)
     if isinstance(value, Enum):
@@ -66,8 +69,7 @@ def describe(value: Any) -> Any:
         return {"function": describe(value.func), "arguments": describe([*value.args, value.keywords])}
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
-    plain = {name: describe(item) for name, item in vars(value).items() if not name.startswith("_")}
-    return {"class": _class_name(value)} | plain
+    return {"class": _class_name(value)} | {name: describe(item) for name, item in _attributes(value).items()}
 
 
 def run_hash(identity: Mapping[str, Any]) -> str:
@@ -113,6 +115,18 @@ def commit() -> str | None:
         return None
 
 
+def _attributes(value: object) -> dict[str, Any]:
+    """Of a plain object: the public ones, and those that keep an argument of its constructor under a private name.
+
+    Raises TypeError for a value that has none, which would be the same as any other of its class.
+    """
+    try:
+        taken = tuple(inspect.signature(type(value)).parameters)
+    except ValueError:
+        taken = ()
+    return {name: item for name, item in vars(value).items() if not name.startswith("_") or name.lstrip("_") in taken}
+
+
 def _class_name(value: object) -> str:
     return f"{type(value).__module__}.{type(value).__qualname__}"
 
@@ -123,6 +137,8 @@ def _describe_module(module: nn.Module) -> dict[str, Any]:
         for key, value in vars(part).items():
             if not key.startswith("_") and isinstance(value, bool | int | float | str | tuple | list | torch.dtype):
                 settings[f"{name}.{key}" if name else key] = str(value)
+            elif not key.startswith("_") and (isinstance(value, Enum) or is_dataclass(value)):
+                settings[f"{name}.{key}" if name else key] = json.dumps(describe(value), sort_keys=True)
     settings_text = json.dumps(settings, sort_keys=True)
     return {
         "class": _class_name(module),
@@ -167,8 +183,8 @@ def _modules_in(value: Any) -> Iterator[str]:
         yield from _modules_in(type(value))
         if is_dataclass(value):
             yield from _modules_in([getattr(value, field.name) for field in fields(value)])
-        else:
-            yield from _modules_in([item for name, item in getattr(value, "__dict__", {}).items() if name[0] != "_"])
+        elif hasattr(value, "__dict__"):
+            yield from _modules_in(list(_attributes(value).values()))
 
 
 def _follow(module: str, found: set[str]) -> None:

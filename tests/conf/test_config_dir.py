@@ -16,7 +16,7 @@ BAD = {
     "a tag of Python": (b"a: !!python/name:os.system\n", "is not valid YAML: could not determine a constructor"),
     "another encoding": (b"a: \xff\n", "mine.yaml is not text in UTF-8: 'utf-8' codec can't decode byte 0xff"),
     "defaults that are none": (b"defaults: 3\n", "Invalid defaults list in 'data/mine', defaults must be a list"),
-    "a default that is none": (b"defaults: [3]\n", "cannot be read: Unsupported type in defaults : int"),
+    "a default that is none": (b"defaults: [3]\n", "the configuration is refused: Unsupported type in defaults : int"),
     "a default that is missing": (b"defaults: [nowhere]\n", "In 'data/mine': Could not load 'data/nowhere'."),
     "nothing to interpolate": (DATA + b"seed: ${nowhere}\n", "data.seed: Interpolation key 'nowhere' not found"),
     "a target that is a list": (b"_target_: [a]\n", "_target_=['a'] is no name: give module.Name"),

@@ -128,6 +128,36 @@ def test_options_that_are_choices_or_functions_with_arguments_count():
     assert identity.describe(two) != identity.describe(three) and identity.describe(two) == identity.describe(two)
 
 
+class Private:
+    """Keeps what it is given under private names, and a cache."""
+
+    def __init__(self, width):
+        self._width, self._cache = width, {}
+
+
+class Part(torch.nn.Module):
+    """A module with a part that is none."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.part = part
+
+
+def test_options_under_private_names_and_parts_of_modules_count():
+    one, two, used = Private(1), Private(2), Private(1)
+    used._cache["a"] = 3
+    assert identity.describe(one) != identity.describe(two) and identity.describe(one) == identity.describe(used)
+    assert identity.describe(Part(Sam2(4))) != identity.describe(Part(Sam2(5)))
+    assert identity.describe(Part(Sam2(4))) == identity.describe(Part(Sam2(4)))
+    assert identity.describe(Part(Colour.RED)) != identity.describe(Part(Colour.BLUE))
+
+
+def test_a_value_without_attributes_is_a_number_or_refused():
+    assert identity.describe(np.int64(3)) == identity.describe(3) != identity.describe(np.int64(4))
+    with pytest.raises(TypeError):
+        identity.describe(object())
+
+
 def test_versions_are_those_in_use():
     assert identity.versions() == {
         "numpy": np.__version__,
