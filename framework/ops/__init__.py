@@ -1,1 +1,1 @@
-"""What plug-ins may import beside the types: run lengths, compiling, tokens, weights."""
+"""What plug-ins may import beside the types: run lengths, compiling, memos, tokens, weights."""
