@@ -15,6 +15,7 @@ from policies.components.recorder import Recorder
 from policies.features.frame import FEATURES
 from policies.learned_write_gate import LearnedWriteGate
 from policies.skip_absent import SkipAbsent
+from tests.power import StopAfter
 
 INPUTS = 5
 
@@ -64,16 +65,6 @@ def test_damaged_rollouts_are_made_again(tmp_path):
     for path in tmp_path.rglob("*.npz"):
         path.write_bytes(path.read_bytes()[:-40])
     assert np.array_equal(videos[0].features, first.features) and len(list(tmp_path.rglob("*"))) == 3
-
-
-class StopAfter(pl.Callback):
-    """Ends a run early, as if it had been killed between two epochs."""
-
-    def __init__(self, epochs: int) -> None:
-        self.epochs = epochs
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
 
 
 def train(folder, epochs: int, resume: bool = False) -> tuple[dict, pl.Trainer]:
