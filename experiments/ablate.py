@@ -16,7 +16,7 @@ from framework.storage.files import safe_name
 
 def compare(config: DictConfig) -> None:
     """Tracks what is not on disk yet, prints the table and writes the report. Interrupt it at will."""
-    check(config, threads=int | None, output=str)
+    check(config, threads=int | None, output=str, keep_going=bool)
     limit_threads(config.threads)
     console, output, (chosen, table) = Console(), Path(config.output), requested(config)
     data, protocol, reporter, logger = (build(config[part]) for part in ("data", "protocol", "report", "logger"))
@@ -27,7 +27,7 @@ def compare(config: DictConfig) -> None:
     network = protocol.network(build(config.backbone))
     trackers = {variant.name: variant.tracker(network) for variant in chosen}
     with torch.inference_mode(), SequenceProgress(console) as progress:
-        comparison = evaluate(trackers, data, output, protocol, progress)
+        comparison = evaluate(trackers, data, output, protocol, progress, config.keep_going)
     published = None if table is None else table.compare(comparison, data, protocol.empty)
     report = reporter.report(comparison, data, OmegaConf.to_yaml(config, resolve=True), published)
     report.show(console)

@@ -11,11 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from framework.defaults import Greedy, NoMotion
-from framework.errors import InputError
+from framework.errors import InputError, calling
 from framework.interfaces import MemoryPolicy, MotionModel, Network, Selector
 from framework.rows import Correction, HostPrediction, Observation, RowRequest, memorise, predict_rows, to_host
 from framework.state import Branch, Given, State, remember
 from framework.types import (
+    ANCHOR,
     Entry,
     Features,
     Frame,
@@ -23,6 +24,7 @@ from framework.types import (
     MemoryUse,
     Outcome,
     Prompt,
+    Read,
     Result,
     Track,
     Work,
@@ -165,7 +167,8 @@ def absorb(
     after = {name: (dict(state.objects), dict(state.given)) for name, state in states.items()}
     for choice, entry in zip(choices, memorised.entries, strict=True):
         row, outcome = choice.row, choice.outcome(entry, features, frame)
-        memory = row.tracker.policy.write(row.branch.memory, entry, outcome)
+        with calling(row.tracker.policy, "write", features.query.frame, row.key):
+            memory = row.tracker.policy.write(row.branch.memory, entry, outcome)
         objects, given = after[row.name]
         objects[row.key] = (replace(row.branch, memory=memory),)
         given[features.query.frame, row.key] = Given(choice.track(entry, memory), outcome)
@@ -195,10 +198,18 @@ def _rows(name: str, tracker: Tracker, state: State, features: Features, frame: 
     tracked = {key for key in state.objects.keys() - given if key not in first or first[key].refine}
     for key in (key for key in state.objects if key in tracked):
         for branch in state.objects[key]:
-            read = policy.read(branch.memory, query)
+            with calling(policy, "read", query.frame, key):
+                read = policy.read(branch.memory, query)
+                _check_slots(read, tracker.network.slots)
             yield _Row(name, tracker, key, branch, RowRequest(read, tracker.presence_threshold, policy.measures))
     for key in (key for key in first if key not in tracked):
         yield _prompt_row(name, tracker, state, key, first[key], query.frame)
+
+
+def _check_slots(read: Read, known: int) -> None:
+    for entry, slot in read.spatial:
+        if not ANCHOR <= slot < known:
+            raise ValueError(f"the memory of frame {entry.frame} is read at slot {slot}; 0..{known - 1} or ANCHOR")
 
 
 def _prompt_row(name: str, tracker: Tracker, state: State, key: int, prompt: Prompt, frame: int) -> _Row:
@@ -279,9 +290,12 @@ def _select_branches(group: Sequence[tuple[_Row, HostPrediction]], features: Fea
         yield _take(first, host)
         return
     tracker = first.tracker
-    scored = [tracker.motion.score(row.branch.motion, features, host.candidates) for row, host in group]
+    at, key = features.query.frame, first.key
+    with calling(tracker.motion, "score", at, key):
+        scored = [tracker.motion.score(row.branch.motion, features, host.candidates) for row, host in group]
     totals = [row.branch.total for row, _ in group]
-    picks = tracker.selector.select(totals, [host.candidates for _, host in group], [cue for _, cue in scored])
+    with calling(tracker.selector, "select", at, key):
+        picks = tracker.selector.select(totals, [host.candidates for _, host in group], [cue for _, cue in scored])
     for pick in picks:
         row, host = group[pick.row]
         observation = Observation(host, pick.mask, pick.motion, as_shown=False, binarised=False, prompted=False)
@@ -348,8 +362,10 @@ class _Written:
 def _write(choice: _Choice, entry: Entry, features: Features, frame: Frame) -> _Written:
     row, tracker = choice.row, choice.row.tracker
     outcome = choice.outcome(entry, features, frame)
-    memory = tracker.policy.write(row.branch.memory, entry, outcome)
-    motion = tracker.motion.update(choice.motion, features, outcome)
+    with calling(tracker.policy, "write", features.query.frame, row.key):
+        memory = tracker.policy.write(row.branch.memory, entry, outcome)
+    with calling(tracker.motion, "update", features.query.frame, row.key):
+        motion = tracker.motion.update(choice.motion, features, outcome)
     branch = Branch(memory, motion, choice.total, row.branch.past)
     return _Written(row.name, row.key, branch, choice.track(entry, memory))
 

@@ -195,6 +195,13 @@ class Read:
         for name, weights in (("gain", self.gain), ("bias", self.bias)):
             if weights is not None and len(weights) != items:
                 raise ValueError(f"a read of {items} memories and pointers has a {name} for {len(weights)}")
+        for name, part in (("spatial", self.spatial), ("pointers", self.pointers)):
+            if len({id(entry) for entry, _ in part}) < len(part):
+                frames = [entry.frame for entry, _ in part]
+                raise ValueError(f"a read has an entry twice in {name}, which are of frames {frames}: give each once")
+        for entry, _ in self.spatial:
+            if entry.features is None:
+                raise ValueError(f"the entry of frame {entry.frame} was kept for its pointer only: it has no memory")
 
     def biased(self, bias: Float[Tensor, " items"]) -> "Read":
         """With `bias` on top of its own."""

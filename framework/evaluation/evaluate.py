@@ -2,12 +2,13 @@
 
 import time
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from framework.data.sequence import DataSet, VideoSequence
-from framework.errors import InputError
+from framework.errors import InputError, PlugInFault, reason
 from framework.evaluation.comparison import Comparison, Run, TrackedRun, VideoScores
 from framework.evaluation.protocol import EvaluationProtocol
 from framework.evaluation.records import SequenceRecord
@@ -45,16 +46,17 @@ def evaluate(
     output: Path,
     protocol: EvaluationProtocol = EvaluationProtocol(),
     listener: ProgressListener | None = None,
+    keep_going: bool = False,
 ) -> Comparison:
     """Tracks whatever is not on disk yet, waits for what other processes are tracking, and reads the scores.
 
     A sequence that fails is recorded with its reason and the others go on; it is tried again in the next run.
     Raises InputError when the output cannot be written, holds something else, or when no sequence could be tracked, by
-    all or by the first tracker, which is the baseline.
+    all or by the first tracker, which is the baseline; also, unless told to `keep_going`, when a plug-in fails on the
+    first sequence that is tracked with it.
     """
     listener = listener or ProgressListener()
     names = [data.sequence(index).name for index in range(len(data))]  # before anything is written
-    began = time.time()
     notes = {"commit": identity.commit(), **identity.versions()}
     folders: dict[str, RunFolder] = {}
     distinct: dict[str, Tracker] = {}
@@ -67,9 +69,11 @@ def evaluate(
     by_run = {folder.hash: folder for folder in folders.values()}
 
     todo = [i for i, name in enumerate(names) if not all(folder.finished(name) for folder in by_run.values())]
+    variant = {folder.hash: name for name, folder in reversed(folders.items())}
+    failures = _Failures(variant, by_run, names, keep_going)
     listener.begin(len(names), len(names) - len(todo))
     while todo:
-        left = [i for i in todo if not _attempt(distinct, by_run, data.sequence(i), protocol, listener, began)]
+        left = [i for i in todo if not _attempt(distinct, by_run, data.sequence(i), protocol, listener, failures)]
         if len(left) == len(todo):
             listener.waiting(len(left))
             time.sleep(POLL)
@@ -93,44 +97,71 @@ def evaluate(
     return comparison
 
 
+@dataclass(frozen=True)
+class _Failures:
+    """What could not be tracked since this evaluation began."""
+
+    variants: Mapping[str, str]
+    """Run hash -> name."""
+    folders: Mapping[str, RunFolder]
+    sequences: Sequence[str]
+    keep_going: bool
+    since: float = field(default_factory=time.time)
+
+    def reason(self, run: str, sequence: str) -> str | None:
+        return self.folders[run].failure(sequence, self.since)
+
+    def record(self, run: str, sequence: str, error: Exception) -> str:
+        """Writes it down; returns one line. Raises InputError for a plug-in that has not tracked a sequence yet."""
+        folder, why = self.folders[run], reason(error)
+        folder.fail(sequence, why, "".join(traceback.format_exception(error)))
+        told = f"{why}; the trace is in {folder.trace(sequence)}"
+        first = PlugInFault.of(error) and not any(folder.finished(name) for name in self.sequences)
+        if first and not self.keep_going:
+            raise InputError(f"{self.variants[run]} fails on {sequence}: {told}; keep_going=true goes on") from error
+        return f"{self.variants[run]}: {told}" if len(self.variants) > 1 else told
+
+
 def _attempt(
     trackers: Mapping[str, Tracker],
     folders: Mapping[str, RunFolder],
     video: VideoSequence,
     protocol: EvaluationProtocol,
     listener: ProgressListener,
-    since: float,
+    failures: _Failures,
 ) -> bool:
     """Tracks a sequence where it is unfinished; says whether it is done with, that is finished or failed."""
-    missing = {run: f for run, f in folders.items() if not f.finished(video.name)}
-    reasons = [reason for folder in missing.values() if (reason := folder.failure(video.name, since))]
-    if not missing or len(reasons) == len(missing):
+    missing = [run for run, folder in folders.items() if not folder.finished(video.name)]
+    reasons = [why for run in missing if (why := failures.reason(run, video.name))]
+    if len(reasons) == len(missing):
         listener.sequence(video.name, reasons[0] if reasons else None)
         return True
-    open_ = [folder for folder in missing.values() if not folder.failure(video.name, since)]
+    open_ = [folders[run] for run in missing if not failures.reason(run, video.name)]
     with claims(open_, video.name) as locks:
         if not locks:
             return False
-        failed: dict[str, Exception] = {}
-        records: dict[str, SequenceRecord] = {}
-        try:
-            records = track({run: trackers[run] for run in locks}, video, protocol, listener, locks.values())
-        except Exception as error:
-            failed = dict.fromkeys(locks, error)
-            if len(locks) > 1:  # find out which tracker it was
-                failed = {}
-                for run in locks:
-                    try:
-                        records |= track({run: trackers[run]}, video, protocol, listener, locks.values())
-                    except Exception as own:
-                        failed[run] = own
-        for run, record in records.items():
-            folders[run].save(record)
-        for run, failure in failed.items():
-            reason = f"{type(failure).__name__}: {failure}" if not isinstance(failure, InputError) else str(failure)
-            folders[run].fail(video.name, " ".join(reason.split()), "".join(traceback.format_exception(failure)))
-    listener.sequence(video.name, str(next(iter(failed.values()))) if failed else None)
+        told: list[str] = []
+        groups = [list(locks)]
+        while groups:
+            runs = groups.pop(0)
+            try:
+                records = track({run: trackers[run] for run in runs}, video, protocol, listener, locks.values())
+            except Exception as error:
+                failed = [run for run in runs if len(runs) == 1 or _is_its_fault(trackers[run], error)]
+                told += [failures.record(run, video.name, error) for run in failed]
+                rest = [run for run in runs if run not in failed]
+                groups += [rest] if failed and rest else [[run] for run in rest]  # alone, to find out which it was
+            else:
+                for run, record in records.items():
+                    folders[run].save(record)
+    listener.sequence(video.name, "; ".join(told) or None)
     return True
+
+
+def _is_its_fault(tracker: Tracker, error: Exception) -> bool:
+    fault = PlugInFault.of(error)
+    parts = tracker.policy, tracker.motion, tracker.selector
+    return fault is not None and any(fault.plug_in is part for part in parts)
 
 
 def _read(

@@ -2,7 +2,7 @@
 
     <output>/<data set>/<run hash>/run.json             what decides the results, and notes
     <output>/<data set>/<run hash>/<sequence>.json.gz   `SequenceRecord`, columns of equal length per object
-    <output>/<data set>/<run hash>/<sequence>.failed.json   why the last attempt failed
+    <output>/<data set>/<run hash>/<sequence>.failed.txt    why the last attempt failed, then the trace
     <output>/<data set>/<run hash>/<sequence>.lock      a process is at work on it
 
 A file appears whole or not at all, so a run may be killed at any moment and started again. A lock is made with O_EXCL
@@ -147,8 +147,9 @@ class RunFolder:
     def _result(self, sequence: str) -> Path:
         return self.path / f"{safe_name(sequence)}.json.gz"
 
-    def _failed(self, sequence: str) -> Path:
-        return self.path / f"{safe_name(sequence)}.failed.json"
+    def trace(self, sequence: str) -> Path:
+        """Where a failure is told: its reason on the first line, then the trace."""
+        return self.path / f"{safe_name(sequence)}.failed.txt"
 
     def finished(self, sequence: str) -> bool:
         """Whether there is a whole result; one that a crash or a copy left torn or empty is tracked again.
@@ -171,7 +172,7 @@ class RunFolder:
         text = json.dumps(to_json(record), separators=(",", ":"), allow_nan=False)
         try:
             write_atomic(self._result(record.sequence), gzip.compress(text.encode(), mtime=0))
-            self._failed(record.sequence).unlink(missing_ok=True)
+            self.trace(record.sequence).unlink(missing_ok=True)
         except OSError as error:
             raise _unwritable(self.path, error) from error
 
@@ -188,16 +189,15 @@ class RunFolder:
 
     def fail(self, sequence: str, reason: str, trace: str) -> None:
         """Records why a sequence could not be tracked; the next run tries it again."""
-        text = json.dumps({"reason": reason, "trace": trace}, indent=1)
-        write_atomic(self._failed(sequence), text.encode())
+        write_atomic(self.trace(sequence), f"{reason}\n\n{trace}".encode())
 
     def failure(self, sequence: str, since: float = 0.0) -> str | None:
         """The reason of a failure recorded after `since` (seconds of the epoch); None when there is none."""
         try:
-            if self._failed(sequence).stat().st_mtime < since:
+            if self.trace(sequence).stat().st_mtime < since:
                 return None
-            return str(json.loads(self._failed(sequence).read_text())["reason"])
-        except (OSError, ValueError, KeyError):
+            return self.trace(sequence).read_text().partition("\n")[0]
+        except (OSError, ValueError):
             return None
 
     def running(self, sequence: str) -> bool:

@@ -22,6 +22,7 @@ class SquareNetwork(FakeNetwork):
     """A network that needs no weights. `reach`: cells a square may move between what is remembered and now."""
 
     reach: int = 2
+    slots: int = 16
 
     def encode(self, image, frame, length):
         brightness = torch.from_numpy(image[..., 0].astype(np.float32)) / 255

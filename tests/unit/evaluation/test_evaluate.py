@@ -23,6 +23,7 @@ from framework.metrics.tracking import box_iou, mask_box
 from framework.storage import identity
 from framework.tracker import Tracker
 from framework.types import MemoryUse, Prompt, Read, Track
+from tests.fakes import squares
 from tests.fakes.squares import First, Latest, Peeking, Square, SquareNetwork, Squares
 
 NETWORK = SquareNetwork()
@@ -33,6 +34,16 @@ def trackers(**policies):
 
 
 TWO = trackers(latest=Latest(), first=First())
+
+
+FILE, LINE = (
+    squares.__file__,
+    1
+    + next(
+        number for number, line in enumerate(Path(squares.__file__).read_text().splitlines()) if "the policy" in line
+    ),
+)
+BROKE = f"RuntimeError: the policy broke (Latest.read, {os.path.relpath(FILE)}:{LINE}, frame {{frame}}, object 1)"
 
 
 def table(comparison):
@@ -188,11 +199,14 @@ def test_a_failure_is_recorded_and_the_others_go_on(tmp_path):
     comparison = evaluate(TWO, videos, tmp_path, listener=counts)
     assert comparison.sequences == ["good", "fine"]
     assert comparison.failures == {"bad": "OSError: frame 3 cannot be read"}
-    assert counts.failures == {"bad": "frame 3 cannot be read"}
-    trace = json.loads((comparison.runs[0].folder.path / "bad.failed.json").read_text())["trace"]
-    assert "cannot be read" in trace and not list(tmp_path.rglob("*.lock"))
+    traces = {run.name: run.folder.path / "bad.failed.txt" for run in comparison.runs}
+    told = [f"{name}: OSError: frame 3 cannot be read; the trace is in {path}" for name, path in traces.items()]
+    assert counts.failures == {"bad": "; ".join(told)}
+    first, *trace = traces["latest"].read_text().splitlines()
+    assert first == "OSError: frame 3 cannot be read" == trace[-1] and "squares.py" in "".join(trace)
+    assert not list(tmp_path.rglob("*.lock"))
     healed = replace(videos, videos=(*videos.videos[:1], Square("bad", 6, 0), *videos.videos[2:]))
-    assert not evaluate(TWO, healed, tmp_path).failures and not list(tmp_path.rglob("*.failed.json"))
+    assert not evaluate(TWO, healed, tmp_path).failures and not list(tmp_path.rglob("*.failed.txt"))
 
 
 def test_status_tells_done_running_failed_and_missing(tmp_path):
@@ -211,21 +225,41 @@ def test_status_tells_done_running_failed_and_missing(tmp_path):
 
 def test_a_policy_that_breaks_does_not_take_the_others_down(tmp_path):
     broken = trackers(latest=Latest(), broken=Latest(fails_on=7))
-    comparison = evaluate(broken, Squares(), tmp_path)
+    counts = Counts()
+    comparison = evaluate(broken, Squares(), tmp_path, listener=counts, keep_going=True)
+    assert counts.tracked == ["alpha", "alpha", "beta", "beta", "gamma"]  # again without it, not with it
     assert list(comparison.runs[0].videos) == ["alpha", "beta", "gamma"]
     assert list(comparison.runs[1].videos) == comparison.sequences == ["gamma"]
-    assert comparison.runs[1].failures["alpha"] == "RuntimeError: the policy broke"
+    assert comparison.runs[1].failures["alpha"] == BROKE.format(frame=7)
     with pytest.raises(InputError, match=r"no sequence of squares-v1 could be tracked.*the policy broke"):
-        evaluate(trackers(broken=Latest(fails_on=1)), Squares(), tmp_path)
+        evaluate(trackers(broken=Latest(fails_on=1)), Squares(), tmp_path, keep_going=True)
+
+
+def test_a_policy_that_breaks_on_its_first_sequence_ends_the_evaluation(tmp_path):
+    """In one line: which variant, what, where in the user's file, on which frame of which object, and the trace."""
+    counts = Counts()
+    with pytest.raises(InputError) as refused:
+        evaluate(trackers(latest=Latest(), broken=Latest(fails_on=7)), Squares(), tmp_path, listener=counts)
+    (trace,) = tmp_path.rglob("*.failed.txt")
+    told = f"broken fails on alpha: {BROKE.format(frame=7)}; the trace is in {trace}; keep_going=true goes on"
+    assert str(refused.value) == told and counts.tracked == ["alpha"]
+    assert trace.read_text().startswith(BROKE.format(frame=7) + "\n\nTraceback (most recent call last):\n")
+
+
+def test_a_policy_that_has_tracked_a_sequence_does_not_end_the_evaluation(tmp_path):
+    broken = trackers(latest=Latest(), broken=Latest(fails_on=7))
+    gamma = replace(Squares(), videos=Squares().videos[2:])
+    assert not evaluate(broken, gamma, tmp_path).failures
+    assert set(evaluate(broken, Squares(), tmp_path).runs[1].failures) == {"alpha", "beta"}
 
 
 def test_a_variant_without_a_result_is_left_out_of_the_comparison(tmp_path):
     broken, latest = Latest(fails_on=1), Latest()
-    comparison = evaluate(trackers(latest=latest, broken=broken), Squares(), tmp_path)
+    comparison = evaluate(trackers(latest=latest, broken=broken), Squares(), tmp_path, keep_going=True)
     assert [run.name for run in comparison.runs] == ["latest"] and len(comparison.sequences) == 3
-    assert comparison.lost == {"broken": "RuntimeError: the policy broke"} and not comparison.failures
+    assert comparison.lost == {"broken": BROKE.format(frame=1)} and not comparison.failures
     with pytest.raises(InputError, match=r"^broken, with which the others are compared, failed on every sequence: "):
-        evaluate(trackers(broken=broken, latest=latest), Squares(), tmp_path)
+        evaluate(trackers(broken=broken, latest=latest), Squares(), tmp_path, keep_going=True)
 
 
 def test_truth_reaches_privileged_policies_only(tmp_path):
