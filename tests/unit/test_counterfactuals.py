@@ -86,7 +86,9 @@ def test_arms_that_read_the_same_are_computed_once(branch_point, monkeypatch):
             asked.append(len(conditioned)) or decode(self, features, conditioned, threshold)
         ),
     )
-    arms = [branched(state, 1, Bank(state.objects[1][0].memory.anchors)) for _ in range(4)]
+    for key in (1, 2):
+        state = branched(state, key, Bank(state.objects[key][0].memory.anchors))
+    arms = [branched(state, 1, state.objects[1][0].memory) for _ in range(4)]
     found = counterfactuals(first, arms, features, truths, DISCOUNT)
     assert len(set(found)) == 1 and asked == [2] * AFTER  # one row per object
 
