@@ -7,7 +7,7 @@ comma := ,
 PIP_LINKS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
 export UV_FIND_LINKS ?= $(subst $(empty) $(empty),$(comma),$(strip $(PIP_LINKS)))
 
-.PHONY: demo test test-slow lint docs install clean
+.PHONY: demo test test-slow mutants lint docs install clean
 install: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -25,6 +25,14 @@ test: .venv/.ready
 test-slow: .venv/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2
 
+.venv/.mutants: .venv/.ready
+	$(BIN)/python -m uv pip install -q --python $(BIN)/python -e ".[mutants]" -c constraints.txt
+	touch $@
+
+# All mutants take hours; a sample: make mutants SAMPLE=400 SEED=0
+mutants: .venv/.mutants
+	OMP_NUM_THREADS=1 $(BIN)/python tests/mutants.py $(if $(SAMPLE),--sample $(SAMPLE)) --seed $(or $(SEED),0)
+
 lint: .venv/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -39,4 +47,4 @@ docs: .venv/.docs
 	$(BIN)/zensical build --clean --strict
 
 clean:
-	rm -rf .venv outputs multirun site
+	rm -rf .venv mutants outputs multirun site

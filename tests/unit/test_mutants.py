@@ -1,0 +1,29 @@
+"""The report of mutation testing: shares by package, intervals, survivors; by hand."""
+
+import pytest
+
+from tests.mutants import report, wilson
+
+VERDICTS = {
+    "policies.sam2.x_a__mutmut_1": "killed",
+    "policies.sam2.x_a__mutmut_2": "survived",
+    "framework.types.x_b__mutmut_1": "timeout",
+    "framework.learning.pretraining.clips.x_c__mutmut_1": "no tests",
+}
+
+
+def test_shares_are_by_package_and_survivors_are_named():
+    untested, survivor, *shares = report(VERDICTS, sampled=False).splitlines()
+    assert survivor == "survived: policies.sam2.x_a__mutmut_2"
+    assert untested == "no tests: framework.learning.pretraining.clips.x_c__mutmut_1"
+    assert [" ".join(line.split()) for line in shares] == [
+        "framework.learning.pretraining 0 of 1 killed 0.0 %",
+        "framework 1 of 1 killed 100.0 %",
+        "policies 1 of 2 killed 50.0 %",
+        "all 2 of 4 killed 50.0 %",
+    ]
+
+
+def test_a_sample_has_its_interval():
+    assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # .7167 -+ 1.96 sqrt(.0256) / 1.3842
+    assert report(VERDICTS, sampled=True).splitlines()[-1].endswith("[15.0, 85.0]")
