@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
 from framework.benchmarks.papers import requested
-from framework.config.checks import build, check, limit_threads
+from framework.config.checks import build, limit_threads
 from framework.config.cli import command
 from framework.evaluation.evaluate import evaluate
 from framework.report.sequence_progress import SequenceProgress
@@ -16,7 +16,6 @@ from framework.storage.files import safe_name
 
 def compare(config: DictConfig) -> None:
     """Tracks what is not on disk yet, prints the table and writes the report. Interrupt it at will."""
-    check(config, threads=int | None, output=str, keep_going=bool)
     limit_threads(config.threads)
     console, output, (chosen, table) = Console(), Path(config.output), requested(config)
     data, protocol, reporter, logger = (build(config[part]) for part in ("data", "protocol", "report", "logger"))
@@ -40,7 +39,7 @@ def compare(config: DictConfig) -> None:
         raise SystemExit(1)
 
 
-@command("ablate")
+@command("ablate", output=str, keep_going=bool, threads=int | None)
 def main(config: DictConfig) -> None:
     compare(config)
 

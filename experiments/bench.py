@@ -6,7 +6,7 @@ import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
-from framework.config.checks import build, check, limit_threads, positive
+from framework.config.checks import build, limit_threads, positive
 from framework.config.cli import command
 from framework.config.variants import variants
 from framework.profiling.components import components, locksteps
@@ -22,10 +22,9 @@ def show(title: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
         console.print(part)
 
 
-@command("bench")
+@command("bench", frames=int, repeats=int, threads=int | None)
 def main(config: DictConfig) -> None:
     """Prints the cost of each component, the gain of lockstep over separate runs, and the cost of a decision."""
-    check(config, frames=int, repeats=int, threads=int | None)
     positive(frames=config.frames, repeats=config.repeats)
     limit_threads(config.threads)
     network = build(config.backbone)

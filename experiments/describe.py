@@ -7,16 +7,15 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from framework.config.checks import build, check, positive
+from framework.config.checks import build, positive
 from framework.config.cli import command
 from framework.data.describe import census, contact_sheet
 from framework.errors import InputError
 
 
-@command("describe")
+@command("describe", videos=int, every=int, rows=int, output=str)
 def main(config: DictConfig) -> None:
     """Prints one line per attribute and writes a picture."""
-    check(config, videos=int, every=int, rows=int, output=str)
     positive(videos=config.videos, every=config.every, rows=config.rows)
     path = Path(config.output)
     if not cv2.haveImageWriter(path.name):

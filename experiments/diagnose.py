@@ -5,16 +5,15 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
-from framework.config.checks import build, check, limit_threads, positive
+from framework.config.checks import build, limit_threads, positive
 from framework.config.cli import command
 from framework.config.variants import variants
 from framework.profiling.backbone import diagnose
 
 
-@command("diagnose")
+@command("diagnose", videos=int, threads=int | None)
 def main(config: DictConfig) -> None:
     """Prints one line per finding."""
-    check(config, videos=int, threads=int | None)
     positive(videos=config.videos)
     limit_threads(config.threads)
     data = build(config.data)

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from framework.benchmarks.export import open_run
 from framework.benchmarks.formats import FORMATS, export, problems
-from framework.config.checks import build, check
+from framework.config.checks import build
 from framework.config.cli import command
 from framework.errors import unknown
 from framework.report.progress import WorkProgress
@@ -14,7 +14,6 @@ from framework.report.progress import WorkProgress
 
 def write(config: DictConfig) -> None:
     """Prints the path of the export; with only_check, one line per problem."""
-    check(config, run=str, format=str, name=str, output=str, only_check=bool)
     if config.format not in FORMATS:
         raise unknown("format", config.format, FORMATS)
     data = build(config.data)
@@ -31,7 +30,7 @@ def write(config: DictConfig) -> None:
     print(path)
 
 
-@command("export")
+@command("export", run=str, format=str, name=str, output=str, only_check=bool)
 def main(config: DictConfig) -> None:
     write(config)
 

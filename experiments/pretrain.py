@@ -6,7 +6,7 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from framework.config.checks import build, check, limit_threads
+from framework.config.checks import build, limit_threads
 from framework.config.cli import command
 from framework.learning.checkpoints import claim, fit
 from framework.learning.limits import check_limits
@@ -16,7 +16,6 @@ from framework.networks.micro import load
 
 def pretrain(config: DictConfig) -> None:
     """Goes on from the folder's last checkpoint when there is one."""
-    check(config, minutes=float, seed=int, threads=int | None, folder=str, weights=str, initial=str | None)
     limit_threads(config.threads)
     without_advice()
     pl.seed_everything(config.seed, verbose=False)
@@ -29,7 +28,16 @@ def pretrain(config: DictConfig) -> None:
     fit(trainer, module, data, last)
 
 
-@command("pretrain")
+@command(
+    "pretrain",
+    minutes=float,
+    seed=int,
+    title=str,
+    threads=int | None,
+    folder=str,
+    weights=str,
+    initial=str | None,
+)
 def main(config: DictConfig) -> None:
     pretrain(config)
 

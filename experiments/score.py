@@ -6,14 +6,13 @@ from omegaconf import DictConfig
 
 from framework.benchmarks.export import open_run
 from framework.benchmarks.scores import EVALUATORS, predictions
-from framework.config.checks import build, check
+from framework.config.checks import build
 from framework.config.cli import command
 from framework.errors import unknown
 
 
 def score(config: DictConfig) -> None:
     """Prints one line per measure."""
-    check(config, run=str, evaluator=str)
     if config.evaluator not in EVALUATORS:
         raise unknown("evaluator", config.evaluator, EVALUATORS)
     data = build(config.data)
@@ -23,7 +22,7 @@ def score(config: DictConfig) -> None:
         print(f"{name:12} {'-' if value is None else f'{value:.3f}'}")
 
 
-@command("score")
+@command("score", run=str, evaluator=str)
 def main(config: DictConfig) -> None:
     score(config)
 

@@ -7,15 +7,14 @@ from rich.console import Console
 from rich.table import Table
 
 from framework.benchmarks.papers import requested
-from framework.config.checks import build, check
+from framework.config.checks import build
 from framework.config.cli import command
 from framework.evaluation.evaluate import status
 
 
-@command("ablate")
+@command("ablate", output=str)
 def main(config: DictConfig) -> None:
     """Prints what is done, running, failed (with the reason) and missing, by variant; changes nothing."""
-    check(config, output=str)
     console, data, protocol = Console(), build(config.data), build(config.protocol)
     chosen, _ = requested(config)
     network = protocol.network(build(config.backbone))

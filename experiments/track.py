@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from omegaconf import DictConfig
 
-from framework.config.checks import build, check, limit_threads
+from framework.config.checks import build, limit_threads
 from framework.config.cli import command
 from framework.config.variants import variants
 from framework.data.prompts import schedule
@@ -17,12 +17,12 @@ from framework.inference.writers import OUTPUTS, open_writers
 from framework.report.progress import WorkProgress
 from framework.storage import identity
 
+LIMITS = dict.fromkeys(("frames", "loop", "threads"), int | None)
 
-@command("track")
+
+@command("track", source=str | int, prompts=str | None, output=str | None, outputs=list[str], overwrite=bool, **LIMITS)
 def main(config: DictConfig) -> None:
     """Prints where the results are."""
-    check(config, source=str | int, frames=int | None, loop=int | None, outputs=list[str])
-    check(config, output=str | None, overwrite=bool, threads=int | None)
     for name in config.outputs:
         if name not in OUTPUTS:
             raise unknown("output", name, OUTPUTS)

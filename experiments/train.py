@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from framework.config.checks import build, check, limit_threads, positive
+from framework.config.checks import build, limit_threads, positive
 from framework.config.cli import command
 from framework.errors import InputError
 from framework.learning.checkpoints import claim, fit, write_best
@@ -17,7 +17,6 @@ from framework.learning.progress import without_advice
 
 def train(config: DictConfig) -> None:
     """Goes on from the folder's last validation when there was one; writes the weights that were best at any."""
-    check(config, seed=int, steps=int, threads=int | None, folder=str, weights=str)
     positive(steps=config.steps)
     if config.seed < 0:
         raise InputError(f"seed={config.seed} must be 0 or more")
@@ -39,7 +38,7 @@ def train(config: DictConfig) -> None:
     print(f"weights {config.weights}  {checkpoint.monitor} {score}")
 
 
-@command("train")
+@command("train", seed=int, title=str, steps=int, threads=int | None, folder=str, weights=str)
 def main(config: DictConfig) -> None:
     train(config)
 

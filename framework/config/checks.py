@@ -12,7 +12,7 @@ import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 
-from framework.config.error_lines import SETTINGS, explain, located, parameters
+from framework.config.error_lines import SETTINGS, annotations, explain, located, parameters
 from framework.errors import InputError, unknown
 
 
@@ -85,10 +85,7 @@ def _check_node(node: Any, path: str) -> None:
             raise InputError(f"{path}._args_={node['_args_']}: {error}") from error
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
         return
-    try:
-        hints = typing.get_type_hints(target.__init__ if inspect.isclass(target) else target)
-    except (NameError, TypeError):
-        hints = {}
+    hints = annotations(node["_target_"])
     for key, value in node.items():
         if key in SETTINGS:
             continue

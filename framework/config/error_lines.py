@@ -2,8 +2,10 @@
 
 import errno
 import inspect
+import shlex
 import sys
 import traceback
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from framework.config.extras import LAUNCHERS, extra_of, how_to_install
+from framework.config.quoting import quoted
 from framework.config.renamed import renamed_choice, renamed_option, renamed_target
 from framework.errors import InputError, unknown
 
@@ -70,7 +73,7 @@ def _explain_choice(missing: str, options: Sequence[str]) -> str:
 def _explain_option(error: BaseException) -> str:
     """Errors of the command line and of the configuration as such."""
     if isinstance(error, OverrideParseException):
-        return f"cannot read the option {error.override!r}: write key=value, quoting values that hold , = : or spaces"
+        return _explain_unreadable(str(error.override))
     if isinstance(error, MissingMandatoryValue):
         key = error.full_key or _after(str(error), "Missing mandatory value:")
         return f"{key} is missing: give {key}=..."
@@ -91,6 +94,13 @@ def _explain_option(error: BaseException) -> str:
     if isinstance(cause, OmegaConfBaseException):
         return f"{cause.full_key or 'configuration'}: {str(cause).splitlines()[0]}"
     return str(error)
+
+
+def _explain_unreadable(override: str) -> str:
+    """An option that Hydra's grammar cannot read, with what is to be typed if its value is meant as text."""
+    line = f"cannot read the option {override!r}: write key=value"
+    name, equals, value = override.partition("=")
+    return f"{line}, and as text {shlex.quote(f'{name}={quoted(value)}')}" if name and equals else line
 
 
 def _raised_by_hydra(error: BaseException) -> bool:
@@ -116,6 +126,18 @@ def parameters(target: Any) -> Mapping[str, inspect.Parameter]:
         return inspect.signature(located(target)).parameters
     except ValueError:
         return {"options": inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD)}
+
+
+def annotations(target: Any) -> Mapping[str, Any]:
+    """What the constructor that a configuration names says of its parameters; nothing where that cannot be told.
+
+    Raises InputError.
+    """
+    named = located(target)
+    try:
+        return typing.get_type_hints(named.__init__ if inspect.isclass(named) else named)
+    except (NameError, TypeError):
+        return {}
 
 
 def located(target: Any) -> Callable[..., Any]:

@@ -3,6 +3,7 @@
 Options may be swept as on Hydra's command line: `random policy.seed=range(64)` stands for 64 variants.
 """
 
+import functools
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from omegaconf import DictConfig, ListConfig
 from framework.config.checks import build
 from framework.config.error_lines import explain
 from framework.config.renamed import renamed_choice
+from framework.config.texts import as_written, by_constructors
 from framework.errors import InputError, unknown
 from framework.interfaces import MemoryPolicy, Network
 from framework.tracker import Tracker
@@ -78,6 +80,7 @@ def expand_sweep(text: str) -> list[str]:
     """The variants that a text with swept options stands for; what cannot be read is left for `variant` to refuse."""
     try:
         name, *own = shlex.split(text)
+        own = as_written(own, by_constructors({}, [_choice(name), *own], _composed), sweep=True)
         options = OverridesParser.create().parse_overrides(own)
     except (ValueError, HydraException):
         return [text]
@@ -113,15 +116,24 @@ def variant(text: str, shared: Sequence[str]) -> Variant:
     for override in own:
         if "=" not in override or _key(override).partition(".")[0] not in OWN:
             raise InputError(f"variant '{text}': {override} is not an option of {', '.join(OWN)} (group.option=value)")
-    choice = f"method={name}" if name in methods else f"policy={name}"
     try:
-        config = compose(HydraConfig.get().job.config_name, overrides=[*shared, choice, *own])
+        given = [*shared, _choice(name), *own]
+        composed = functools.cache(_composed)
+        return Variant(text, composed(*as_written(given, by_constructors({}, given, composed), sweep=False)))
     except Exception as error:
         line = explain(error)
         if line is None:
             raise
         raise InputError(f"variant '{text}': {line}") from error
-    return Variant(text, config)
+
+
+def _choice(name: str) -> str:
+    methods = GlobalHydra.instance().config_loader().get_group_options("method")
+    return f"method={name}" if name in methods else f"policy={name}"
+
+
+def _composed(*overrides: str) -> DictConfig:
+    return compose(HydraConfig.get().job.config_name, overrides=list(overrides))
 
 
 def _key(override: str) -> str:

@@ -88,8 +88,9 @@ def schedule(placed: Iterable[Placed], size: Size, length: int | None) -> Schedu
     """Prompts by frame, checked against the video (`length` None: not known).
 
     Raises InputError for a mask of another size or without a pixel, a box outside the image or without area, a point
-    outside, a frame past the end, an object id that does not fit a mask image (1 to 255), an object started twice on a
-    frame, and a removal of what is not tracked. Points for an object that a frame names already follow in turn.
+    outside, points of which none is inside an object that starts, a frame past the end, an object id that does not fit
+    a mask image (1 to 255), an object started twice on a frame, and a removal of what is not tracked. Points for an
+    object that a frame names already follow in turn.
     """
     prompts: dict[int, dict[int, Prompt | tuple[Prompt, ...]]] = {}
     removed: dict[int, set[int]] = {}
@@ -110,6 +111,8 @@ def schedule(placed: Iterable[Placed], size: Size, length: int | None) -> Schedu
         _check(item.origin, item.prompt, size)
         # A correction needs something to correct.
         prompt = item.prompt if item.object in tracked else replace(item.prompt, refine=False)
+        if prompt.mask is None and prompt.box is None and 1 not in prompt.labels and not prompt.refine:
+            raise InputError(f"{item.origin} has no point inside the object: give one with the label 1")
         before = prompts.setdefault(item.frame, {}).get(item.object)
         if before is not None and (prompt.mask is not None or prompt.box is not None or not prompt.refine):
             raise InputError(
@@ -184,8 +187,6 @@ def _place(item: Any, origin: str, folder: Path) -> list[Placed]:
         raise InputError(f"{origin}: labels={labels} must be one per point, 1 inside and 0 outside the object")
     if not pairs and box is None:
         raise InputError(f"{origin} has no points; give at least one [x,y]")
-    if box is None and 1 not in labels and not item.get("refine"):
-        raise InputError(f"{origin} has no point inside the object: give one with the label 1")
     refine = bool(item.get("refine", True))
     prompt = Prompt(None, box, pairs, tuple(int(label) for label in labels), refine)  # type: ignore[arg-type]
     return [Placed(origin, key, frame, prompt)]

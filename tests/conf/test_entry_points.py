@@ -26,7 +26,7 @@ BAD = {
         "LaSOT: no testing_set.txt: get the data from",
     ),
     "results in a file": ("evaluate", ["output=file", *LITTLE], "cannot write results to file/"),
-    "results in a list": ("status", ["output=[1]", *LITTLE], "output=[1] is of a wrong type: give text"),
+    "results nowhere": ("status", ["output=null", *LITTLE], "output=None is of a wrong type: give text"),
     "progress of nothing": ("status", ["output=nowhere", "variants=[sma2]"], "unknown variant 'sma2'"),
     "examine nothing": ("diagnose", ["videos=0", *LITTLE], "videos=0 must be 1 or more"),
     "measure no frame": ("bench", ["frames=0", *LITTLE], "frames=0 must be 1 or more"),

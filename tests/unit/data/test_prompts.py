@@ -114,6 +114,15 @@ def test_prompt_file(tmp_path: Path) -> None:
     assert refined == {0: False, 4: False, 6: True, 7: False, 9: False}
 
 
+def test_a_point_outside_the_object_corrects_what_is_tracked(tmp_path: Path) -> None:
+    outside = {"points": [[40, 9]], "labels": [0]}
+    (tmp_path / "p.json").write_text(json.dumps([{"box": [1, 2, 30, 40]}, outside, {"frame": 4, **outside}]))
+    plan = schedule(read_prompts(file=str(tmp_path / "p.json")), SIZE, 10)
+    box, *corrections = (*plan.prompts[0][1], plan.prompts[4][1])
+    assert (box.box, box.refine) == ((1.0, 2.0, 30.0, 40.0), False)
+    assert [(c.points, c.labels, c.refine) for c in corrections] == [(((40.0, 9.0),), (0,), True)] * 2
+
+
 def test_mask_with_an_object_id_of_its_own(tmp_path: Path) -> None:
     save_mask(tmp_path / "m.png", painted(left=255))
     (tmp_path / "p.json").write_text(json.dumps([{"object": 4, "mask": "m.png"}]))
@@ -163,6 +172,11 @@ FILES: list[tuple[Any, str]] = [
     ([{"box": [1, 2, 3, 4]}, {"box": [1, 2, 3, 5]}], "object 1 is named twice on frame 0"),
     ([{"box": [1, 2, 3, 4]}, {"points": [[1, 2]], "refine": False}], "object 1 is named twice on frame 0"),
     ([{"box": [1, 2, 3, 4]}, {"frame": 99, "points": [[1, 2]]}], "prompt 2 is for frame 99"),
+    ([{"points": [[1, 2]], "labels": [0], "refine": True}], "prompt 1 has no point inside the object"),
+    (
+        [{"box": [1, 2, 3, 4]}, {"frame": 3, "points": [[1, 2]], "labels": [0], "refine": False}],
+        "prompt 2 has no point inside the object",
+    ),
 ]
 
 
