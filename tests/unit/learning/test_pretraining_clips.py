@@ -17,6 +17,7 @@ from framework.learning.pretraining.datamodule import ProceduralClips
 from framework.learning.pretraining.module import Pretraining
 from framework.networks.micro import micro
 from tests.fakes.cutouts import write_folders
+from tests.fakes.draws import ScriptedDraws
 
 
 def test_clips_are_the_same_for_the_same_step():
@@ -41,28 +42,6 @@ def test_a_curriculum_that_cannot_be_is_refused():
         Curriculum(sequence_videos=257)
 
 
-class Scripted(np.random.Generator):
-    """Draws what it is told to, in turn, and keeps what it was asked."""
-
-    def __init__(self, *draws):
-        super().__init__(np.random.PCG64(0))
-        self.draws, self.asked = list(draws), []
-
-    def _next(self, name, *asked):
-        self.asked.append((name, *asked))
-        return self.draws.pop(0)
-
-    def random(self):
-        return self._next("random")
-
-    def integers(self, *bounds):
-        found = self._next("integers", *bounds)
-        return np.array(found) if isinstance(found, list) else found
-
-    def choice(self, options):
-        return self._next("choice", *(int(option) for option in options))
-
-
 def test_memories_become_harder_until_sequences_come():
     assert [Curriculum().difficulty(progress) for progress in (0.0, 0.3, 0.6, 0.9)] == [0.0, 0.5, 1.0, 1.0]
     assert Curriculum(sequential_from=0.0).difficulty(0.0) == 1.0
@@ -70,22 +49,22 @@ def test_memories_become_harder_until_sequences_come():
 
 def test_gaps_grow_with_the_difficulty():
     """Longest 2 + 14 (.5 / .6) .6^2 = 6.2 frames; half a difficulty is a quarter of clips with one stale memory."""
-    rng = Scripted(0.6, [0, 5, 2, 1], 0.2499, 2, 30)
+    rng = ScriptedDraws(0.6, [0, 5, 2, 1], 0.2499, 2, 30)
     assert Curriculum().gaps(rng, 0.3, 5, sequential=False).tolist() == [1, 6, 33, 2]
     assert rng.asked == [("random",), ("integers", 0, 6, 4), ("random",), ("integers", 4), ("integers", 5, 45)]
-    rng = Scripted(1.0, [0, 0], 0.0)
+    rng = ScriptedDraws(1.0, [0, 0], 0.0)
     assert Curriculum().gaps(rng, 0.0, 3, sequential=False).tolist() == [1, 1]
     assert rng.asked[1] == ("integers", 0, 2, 2)
-    rng = Scripted(1.0, [15, 0], 0.5)
+    rng = ScriptedDraws(1.0, [15, 0], 0.5)
     assert Curriculum().gaps(rng, 0.9, 3, sequential=False).tolist() == [16, 1]
     assert rng.asked[1] == ("integers", 0, 16, 2)
 
 
 def test_gaps_of_a_sequence_are_equal_but_for_a_stale_one():
-    rng = Scripted(3, 0.4)
+    rng = ScriptedDraws(3, 0.4)
     assert Curriculum().gaps(rng, 0.3, 4, sequential=True).tolist() == [3, 3, 3]
     assert rng.asked == [("choice", 1, 1, 2, 3), ("random",)]
-    assert Curriculum().gaps(Scripted(2, 0.39, 0, 5), 0.3, 4, sequential=True).tolist() == [7, 2, 2]
+    assert Curriculum().gaps(ScriptedDraws(2, 0.39, 0, 5), 0.3, 4, sequential=True).tolist() == [7, 2, 2]
 
 
 def test_steps_of_a_curriculum():
@@ -110,20 +89,20 @@ def stream(**options):
 def test_objects_hide_here_and_there():
     """One of two objects at a time, so with twice the probability; never on the prompted frame."""
     tracked = np.array([1, 4])
-    rng = Scripted(0.29, 4, 0.3, 0.0, 1)
+    rng = ScriptedDraws(0.29, 4, 0.3, 0.0, 1)
     assert stream()._hidden(rng, tracked, 4, sequential=False) == [set(), {4}, set(), {1}]
     assert rng.asked == [("random",), ("choice", 1, 4), ("random",), ("random",), ("choice", 1, 4)]
 
 
 def test_an_object_of_a_sequence_hides_for_a_while():
     """20 frames, 6 learned, away for 5: from 20 - 6 + 1 - 2 = 13 on."""
-    rng = Scripted(4, 5, 1, 0.59)
+    rng = ScriptedDraws(4, 5, 1, 0.59)
     found = stream()._hidden(rng, np.array([1, 4]), 20, sequential=True)
     assert [index for index, gone in enumerate(found) if gone] == [13, 14, 15, 16, 17]
     assert {frozenset(gone) for gone in found} == {frozenset(), frozenset({4})}
     assert rng.asked == [("choice", 1, 4), ("integers", 2, 12), ("integers", -4, 4), ("random",)]
-    assert not any(stream()._hidden(Scripted(4, 5, 1, 0.6), np.array([1, 4]), 20, sequential=True))
-    early = stream()._hidden(Scripted(1, 11, -4, 0.0), np.array([1, 4]), 10, sequential=True)
+    assert not any(stream()._hidden(ScriptedDraws(4, 5, 1, 0.6), np.array([1, 4]), 20, sequential=True))
+    early = stream()._hidden(ScriptedDraws(1, 11, -4, 0.0), np.array([1, 4]), 10, sequential=True)
     assert [index for index, gone in enumerate(early) if gone] == list(range(1, 10))  # the prompt is never hidden
 
 
@@ -135,7 +114,7 @@ def other_of(sequence, t):
 def test_a_clip_shows_its_frames_and_ends_with_the_video():
     sequence = Procedural("train", "calm", length=120, size=64).sequence(0)
     assert 1 in ClipStream._trackable(sequence, 5)
-    rng = Scripted(5, *other_of(sequence, 5), 1.0, 1.0)
+    rng = ScriptedDraws(5, *other_of(sequence, 5), 1.0, 1.0)
     images, owners, tracked, times = stream()._clip(rng, sequence, np.array([2, 200]), sequential=False)
     assert times.tolist() == [5, 7, 119] and tracked[0] == 1
     for index, t in enumerate(times):
@@ -146,7 +125,7 @@ def test_a_clip_shows_its_frames_and_ends_with_the_video():
 @pytest.mark.parametrize(("length", "gaps", "starts"), [(120, [2, 90], 28), (120, [60, 60], 1), (120, [90, 90], 1)])
 def test_a_clip_starts_so_early_that_its_gaps_fit(length, gaps, starts):
     sequence = Procedural("train", "calm", length=length, size=64).sequence(0)
-    rng = Scripted(0, *other_of(sequence, 0), 1.0, 1.0)
+    rng = ScriptedDraws(0, *other_of(sequence, 0), 1.0, 1.0)
     stream()._clip(rng, sequence, np.array(gaps), sequential=False)
     assert rng.asked[0] == ("integers", 0, starts)
 
