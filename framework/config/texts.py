@@ -73,7 +73,7 @@ def by_constructors(own: Mapping[str, Any], overrides: Sequence[str], compose: C
 def _as_written(override: str, annotate: Annotate, sweep: bool) -> str:
     name, equals, value = override.partition("=")
     key = name.lstrip("+")
-    if not equals or not key or key[0] == "~" or "@" in key or _read(value) == value:
+    if not equals or not key or key[0] == "~" or "@" in key or _is_plain(value):
         return override
     annotation = annotate(key)
     if not _takes(annotation, str) and not _takes(annotation, list):
@@ -102,7 +102,7 @@ def _written(value: str, annotation: Any) -> str:
     if not text:
         return value
     read = _read(value)
-    if read is None or isinstance(read, QuotedString) or read == value:
+    if read is None or isinstance(read, QuotedString) or _is_plain(value):
         return value
     if isinstance(read, int | float) and _takes(annotation, type(read)) and str(read).lower() == value:
         return value
@@ -130,6 +130,11 @@ def _parsed(value: str) -> Override | None:
         return OverridesParser.create().parse_override(f"key={value}")
     except HydraException:
         return None
+
+
+def _is_plain(value: str) -> bool:
+    """Whether Hydra reads the text itself, alone and among others, where a backslash escapes what comes next."""
+    return "\\" not in value and _read(value) == value
 
 
 def _read(value: str) -> Any:

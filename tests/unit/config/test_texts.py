@@ -64,8 +64,11 @@ def means_something_else(text):
 @example("1_2")
 @example("clip (1).mp4")
 @example(" a,b ")
+@example("a\\")
 def test_a_plain_text_arrives(text):
     assert jobs(f"output={text}") == [{"output": text}]
+    if "," not in text:
+        assert jobs(f"output={text}", sweep=True) == [{"output": text.strip()}]
     assert jobs(f"+output={text}") == [{"output": text}]
     (job,) = jobs(f"source={text}")
     assert str(job["source"]) == text
@@ -73,6 +76,7 @@ def test_a_plain_text_arrives(text):
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(TEXT.filter(lambda text: not {*"'\"[](),"} & {*text} and text.strip() == text), min_size=2))
+@example(["0", "\\"])
 @example(["1_2", "0x1", "1e3", "2024.01.15"])
 def test_plain_texts_of_a_list_and_of_a_sweep_arrive(texts):
     texts = [text for text in texts if not means_something_else(text)]
