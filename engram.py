@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from framework.interfaces import MotionModel as MotionModel
     from framework.interfaces import Selector as Selector
     from framework.networks.by_name import network as network
+    from framework.testing.contract import check_contract as check_contract
+    from framework.testing.contract import clauses_of as clauses_of
     from framework.tracker import Tracker as Tracker
     from framework.tracker import lockstep as lockstep
     from framework.types import Candidates as Candidates
@@ -51,6 +53,8 @@ PUBLIC = {
     "Result": "framework.types",
     "Selector": "framework.interfaces",
     "Tracker": "framework.tracker",
+    "check_contract": "framework.testing.contract",
+    "clauses_of": "framework.testing.contract",
     "lockstep": "framework.tracker",
     "network": "framework.networks.by_name",
 }
@@ -66,6 +70,8 @@ COMMANDS = {
     "train": "train a learned policy or motion model",
     "pretrain": "train the embedded network",
     "describe": "what a data set holds, and a sheet of pictures",
+    "check": "a policy, motion model or selector of your own against its contract",
+    "new": "the files of a new policy or motion model, and a test",
     "diagnose": "box prompts, confidence and alternatives of a network",
     "bench": "cost of a network, of lockstep and of decisions",
 }

@@ -230,8 +230,8 @@ class Outcome:
     """Share of each image token's attention that each item of `read` received; only for policies that measure it."""
     shown: Float[Tensor, "h w"] | None = None
     """Chosen logits after hole filling; None when nothing was filled."""
-    embedding: Float[Tensor, "C y x"] | None = None
-    """Image features of the frame before any memory: what the object looks like."""
+    embedding: Float[Tensor, "C y x"] = field(kw_only=True)
+    """Image features of the frame before any memory, as in `Query`: what the object looks like."""
 
     @property
     def logits(self) -> Float[Tensor, "h w"]:

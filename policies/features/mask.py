@@ -133,12 +133,13 @@ def _probability(logits: Float[np.ndarray, "*n h w"]) -> Float[np.ndarray, "*n h
 
 
 def _scene(
-    logits: Float[np.ndarray, "M h w"], embedding: Float[Tensor, "C y x"] | None
+    logits: Float[np.ndarray, "M h w"], embedding: Float[Tensor, "C y x"]
 ) -> tuple[Float[np.ndarray, "C height width"], Float[np.ndarray, "M height width"]]:
-    """Image features as in training (`framework/ops/tokens.py`), and how much of each token a mask covers; all zeros
-    without an embedding. Cover is sampled, 4 x 4 cells a token.
+    """Image features as in training (`framework/ops/tokens.py`), and how much of each token a mask covers.
+
+    Cover is sampled, 4 x 4 cells a token.
     """
-    tokens = np.zeros((1, 1, 1), np.float32) if embedding is None else coarse_tokens(embedding)
+    tokens = coarse_tokens(embedding)
     height, width = tokens.shape[1:]
     step = max(logits.shape[-1] // (4 * width), 1)
     return tokens, averaged(_probability(logits[:, ::step, ::step]), height, width)

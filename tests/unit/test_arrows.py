@@ -54,6 +54,7 @@ MAY = {
     "networks": ("errors", "types"),
     "data": ("errors", "metrics", "types"),
     "evaluation": (*LOOP, "counterfactuals", "data", "errors", "metrics", "networks", "ops", "storage", "types"),
+    "testing": (*LOOP, "errors", "types"),
     "config": ("errors", "interfaces", "tracker"),
     "benchmarks": ("config", "data", "errors", "evaluation", "metrics", "storage", "types"),
     "report": ("benchmarks", "data", "errors", "evaluation", "metrics", "storage", "types"),

@@ -61,7 +61,7 @@ def features(frame, image=None, tokens=None):
 def outcome(frame, found, choice=0):
     area = int((found.logits[0, choice] > 0).sum())
     scores = Scores(float(found.iou[0, choice]), 5.0, None, area, prompted=frame == 0)
-    return Outcome(frame, found, choice, None, scores, (GRID, GRID))
+    return Outcome(frame, found, choice, None, scores, (GRID, GRID), embedding=torch.zeros(1, 1, 1))
 
 
 def seen(*boxes, image=None):

@@ -49,7 +49,15 @@ def step(model, state, masks, iou, choice=None):
     choice = int(np.argmax(fused)) if choice is None else choice
     motion = None if cue is None else cue.remembered(choice)
     scores = Scores(iou[choice], 1.0, motion, 1, len(masks) == 1)
-    return model.update(state, features(), Outcome(0, candidates, choice, None, scores, (SIDE, SIDE))), cue, choice
+    return (
+        model.update(
+            state,
+            features(),
+            Outcome(0, candidates, choice, None, scores, (SIDE, SIDE), embedding=torch.zeros(1, 1, 1)),
+        ),
+        cue,
+        choice,
+    )
 
 
 def test_boxes():
@@ -156,7 +164,15 @@ def test_velocity_is_smoothed_by_its_inertia():
     model = ConstantVelocity(inertia=0.25)
     there = (16.0, 6.0, 20.0, 10.0)
     state = VelocityState((0.0, 0.0, 4.0, 4.0), (4.0, 0.0, 4.0, 0.0), age=2, boxes=(None, there))
-    seen = Outcome(2, two_masks(), 1, None, Scores(0.9, 1.0, None, 16, prompted=False), (SIDE, SIDE))
+    seen = Outcome(
+        2,
+        two_masks(),
+        1,
+        None,
+        Scores(0.9, 1.0, None, 16, prompted=False),
+        (SIDE, SIDE),
+        embedding=torch.zeros(1, 1, 1),
+    )
     state = model.update(state, features(), seen)
     assert state == VelocityState(there, (7.0, 2.25, 7.0, 2.25))
     assert replace(state, age=2).predict() == (30.0, 10.5, 34.0, 14.5)

@@ -15,7 +15,7 @@ GIVEN = Candidates(torch.ones(1, 1, 2, 2), torch.ones(1, 1), torch.zeros(1, 1, 1
 def write(policy, state, frame, prompted):
     scores = Scores(0.9, 1.0, None, 4, prompted)
     entry = Entry(frame, torch.zeros(1), frame, scores)
-    return policy.write(state, entry, Outcome(frame, GIVEN, 0, None, scores, (8, 8)))
+    return policy.write(state, entry, Outcome(frame, GIVEN, 0, None, scores, (8, 8), embedding=torch.zeros(1, 1, 1)))
 
 
 def selected(prompts: Sequence[int], now: int, limit: int | None) -> list[int]:

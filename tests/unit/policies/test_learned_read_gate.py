@@ -13,6 +13,7 @@ from framework.errors import InputError
 from framework.networks.build import facade
 from framework.networks.micro import MicroSize, micro
 from framework.storage.identity import describe
+from framework.testing.synthetic import Video, live
 from framework.tracker import Tracker, lockstep
 from framework.types import Frame, Query
 from policies.components.read_gate import WEIGHTS, ReadGate, load
@@ -25,7 +26,6 @@ from policies.sam2 import Sam2
 from policies.sam2long import Sam2Long
 from policies.skip_absent import SkipAbsent
 from policies.spread import Spread
-from tests.fakes.synthetic import Video, live
 
 SIZE, FRAMES = 64, 14
 ALL = -1e9

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from framework.storage.identity import describe
+from framework.testing.synthetic import Video, live
 from framework.types import Candidates, Entry, Outcome, Read, Scores
 from policies.components.recorder import Recorder
 from policies.components.set_classifier import SetClassifier
@@ -14,12 +15,13 @@ from policies.features.frame import FEATURES, HISTORY, History
 from policies.learned_write_gate import LearnedWriteGate
 from policies.oracle_gate import OracleGate
 from policies.skip_absent import SkipAbsent
-from tests.fakes.synthetic import Video, live
 
 GRID = 16
 
+BLANK = torch.zeros(1, 1, 1)
 
-def seen(frame: int, masks, iou=(0.9, 0.4, 0.3), presence=5.0, choice=0, embedding=None, prompted=False):
+
+def seen(frame: int, masks, iou=(0.9, 0.4, 0.3), presence=5.0, choice=0, embedding=BLANK, prompted=False):
     """A frame whose hypotheses are these boxes (x0, y0, x1, y1) on a 16 x 16 grid."""
     logits = torch.full((1, len(masks), GRID, GRID), -8.0)
     for index, box in enumerate(masks):

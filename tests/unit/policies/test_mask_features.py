@@ -10,11 +10,13 @@ from policies.features.mask import MaskAppearance, measure
 
 
 def frame(seed: int, grid: tuple[int, int], masks: int = 3, tokens: int | None = 4, empty: tuple[int, ...] = ()):
-    """Random smooth hypotheses; `tokens` cells along each axis make one of the embedding, None leaves it out."""
+    """Random smooth hypotheses; `tokens` cells along each axis make one of the embedding, None says nothing in one."""
     made = torch.Generator().manual_seed(seed)
     logits = 40 * F.avg_pool2d(torch.randn(masks, *grid, generator=made), 5, 1, 2)
     logits[list(empty)] = ABSENT_LOGIT
-    embedding = tokens and 1 + torch.randn(7, grid[0] // tokens, grid[1] // tokens, generator=made)
+    embedding = torch.zeros(1, 1, 1)
+    if tokens:
+        embedding = 1 + torch.randn(7, grid[0] // tokens, grid[1] // tokens, generator=made)
     choice = seed % masks
     pointers = torch.randn(1, masks, 5, generator=made)
     candidates = Candidates(logits[None], torch.rand(1, masks, generator=made), pointers, torch.ones(1))
@@ -34,8 +36,7 @@ def plainly(entry: Entry, outcome: Outcome, known) -> dict[str, float]:
     masks, probability = logits > 0, logits.sigmoid()
     others = [index for index in range(len(masks)) if index != choice]
     own, size = masks[choice], max(int(masks[choice].sum()), 1)
-    embedding = torch.zeros(1, 1, 1) if outcome.embedding is None else outcome.embedding
-    embedding = F.avg_pool2d(embedding, max(embedding.shape[-1] // 16, 1))
+    embedding = F.avg_pool2d(outcome.embedding, max(outcome.embedding.shape[-1] // 16, 1))
     centred = (embedding - embedding.mean((-2, -1), keepdim=True)).flatten(1)
     step = max(logits.shape[-1] // (4 * embedding.shape[-1]), 1)
     cover = F.adaptive_avg_pool2d(probability[:, ::step, ::step], embedding.shape[-2:]).flatten(1)
@@ -96,11 +97,11 @@ def plainly(entry: Entry, outcome: Outcome, known) -> dict[str, float]:
 def test_numbers_are_those_of_plain_formulas(what):
     entry, outcome, known = frame(**what)
     expected = plainly(entry, outcome, known)
-    given = None if outcome.embedding is None else outcome.embedding.clone()
+    given = outcome.embedding.clone()
     numbers, now = measure(entry, outcome, known)
-    assert given is None or torch.equal(given, outcome.embedding)
+    assert torch.equal(given, outcome.embedding)
     assert {name: getattr(numbers, name) for name in expected} == pytest.approx(expected, abs=2e-5)
-    looked = outcome.embedding is not None and entry.scores.area > 0
+    looked = outcome.embedding.any() and entry.scores.area > 0
     assert (now.look**2).sum() == pytest.approx(float(looked), abs=1e-5)
 
 

@@ -47,7 +47,7 @@ def test_the_gate_opens_where_the_shown_mask_is_right(seed):
     logits = torch.nn.functional.avg_pool2d(torch.randn(1, 1, 32, 24, generator=made), 9, 1, 4)
     candidates = Candidates(logits, torch.ones(1, 1), torch.ones(1, 1, 4), torch.ones(1))
     scores = Scores(1.0, 1.0, None, int((logits > 0).sum()), False)
-    outcome = Outcome(1, candidates, 0, None, scores, (72, 100))
+    outcome = Outcome(1, candidates, 0, None, scores, (72, 100), embedding=torch.zeros(1, 1, 1))
     shown, entry = outcome.mask(), Entry(1, torch.ones(4), None, scores)
     for truth in (shown, shown.roll(seed, 0), shown & (torch.rand(shown.shape, generator=made) > 0.3), ~shown):
         iou = int((shown & truth).sum()) / int((shown | truth).sum())

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from framework.testing.synthetic import Video, live
 from framework.types import Query
 from policies.learned_write_gate import LearnedWriteGate
 from policies.oracle_gate import OracleGate
@@ -10,7 +11,6 @@ from policies.prompt_bias import PromptBias
 from policies.rmem import RMem
 from policies.sam2 import Sam2
 from policies.skip_absent import SkipAbsent
-from tests.fakes.synthetic import Video, live
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,9 @@ def live(policy, script, frames, state=None, start=0):
         read = policy.read(state, replace(QUERY, frame=t)) if t else Read()
         shares = torch.linspace(1, 2, len(read.spatial) + len(read.pointers)) if policy.measures and t else None
         attention = None if shares is None else shares[:, None, None]
-        outcome = Outcome(t, candidates, 0, None, scores, SIZE, read=read, attention=attention)
+        outcome = Outcome(
+            t, candidates, 0, None, scores, SIZE, read=read, attention=attention, embedding=torch.zeros(1, 1, 1)
+        )
         encoder = FrameEncoder(lambda t=t: f"again {t}", lambda mask: (torch.zeros(4), "mask"))
         state = policy.write(state, Entry(t, torch.zeros(4), t, scores, encoder), outcome)
     return state
@@ -147,7 +149,7 @@ def prompted(policy, *frames):
     state, scores = policy.init(), Scores(1.0, 10.0, None, 64, True)
     given = Candidates(PLAIN[0][None, None], torch.ones(1, 1), torch.zeros(1, 1, 4), torch.tensor([10.0]))
     for t in frames:
-        outcome = Outcome(t, given, 0, None, scores, SIZE)
+        outcome = Outcome(t, given, 0, None, scores, SIZE, embedding=torch.zeros(1, 1, 1))
         state = policy.write(state, Entry(t, torch.zeros(4), t, scores), outcome)
     return state
 
@@ -162,7 +164,7 @@ def test_dam_measures_the_mask_as_it_is_shown():
     candidates = Candidates(masks, torch.tensor([[0.95, 0.5, 0.4]]), torch.zeros(1, 3, 4), torch.tensor([5.0]))
     policy, entry = Dam4Sam(), Entry(1, torch.zeros(4), 1, scores)
     for filled, expected in ((shown, shown), (None, holed)):
-        outcome = Outcome(1, candidates, 0, None, scores, SIZE, shown=filled)
+        outcome = Outcome(1, candidates, 0, None, scores, SIZE, shown=filled, embedding=torch.zeros(1, 1, 1))
         sizes = policy.write(prompted(policy, 0), entry, outcome).sizes
         assert sizes == (int((upsample(expected[None], SIZE) > 0).sum()),)
     assert (candidates.logits[0, 0] == holed).all()

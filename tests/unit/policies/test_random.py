@@ -17,7 +17,11 @@ def held(policy: Random, frames: int) -> list[int]:
     state = policy.init()
     for t in range(frames):
         scores = Scores(1.0, 1.0, None, 1, prompted=t == 0)
-        state = policy.write(state, Entry(t, torch.zeros(4), t, scores), Outcome(t, GIVEN, 0, None, scores, (2, 2)))
+        state = policy.write(
+            state,
+            Entry(t, torch.zeros(4), t, scores),
+            Outcome(t, GIVEN, 0, None, scores, (2, 2), embedding=torch.zeros(1, 1, 1)),
+        )
     return [entry.frame for entry in state.bank.recent]
 
 

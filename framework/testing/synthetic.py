@@ -6,7 +6,10 @@ from functools import cache
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
+from framework.errors import calling
 from framework.interfaces import MemoryPolicy
 from framework.tracker import Tracker, lockstep
 from framework.types import (
@@ -15,7 +18,9 @@ from framework.types import (
     Features,
     Frame,
     FrameEncoder,
+    Image,
     MemoryUse,
+    Opaque,
     Outcome,
     Prompt,
     Query,
@@ -23,7 +28,6 @@ from framework.types import (
     Scores,
     Track,
 )
-from tests.fakes.scripted import Script, ScriptedNetwork
 
 GRID, NETWORK, VIDEO = 16, (64, 64), (30, 40)
 WIDTH = 8
@@ -57,22 +61,23 @@ class Video:
         logits = masks + random.normal(0, 0.5, masks.shape).astype(np.float32)
         if self.absent(frame):
             logits[:] = -1024.0
-        iou = np.float32([0.92, 0.5, 0.6]) + random.uniform(-0.05, 0.05, 3).astype(np.float32)
+        iou = np.array([0.92, 0.5, 0.6], np.float32) + random.uniform(-0.05, 0.05, 3).astype(np.float32)
         if self.absent(frame) or frame % 17 == 0:
             iou -= 0.4
-        presence = np.float32([-6.0 if self.absent(frame) else 6.0 + random.normal()])
+        presence = np.array([-6.0 if self.absent(frame) else 6.0 + random.normal()], np.float32)
         pointers = torch.from_numpy(random.normal(size=(1, len(masks), WIDTH)).astype(np.float32))
         prompted = torch.ones(1, 1) if frame == 0 else torch.from_numpy(iou)[None]
         return Candidates(torch.from_numpy(logits)[None], prompted, pointers, torch.from_numpy(presence))
 
     def features(self, frame: int) -> Features:
-        query = Query(frame, _embedding(), None)
+        """Of a stream."""
+        query = Query(frame, _embedding(self.seed, frame % 50), None)
         return Features(query, _image(self.seed, frame % 50), None, VIDEO)
 
 
 @cache
-def _embedding() -> torch.Tensor:
-    return torch.zeros(WIDTH, 4, 4)
+def _embedding(seed: int, frame: int) -> torch.Tensor:
+    return torch.from_numpy(np.random.default_rng((seed, frame, 1)).normal(size=(WIDTH, 4, 4)).astype(np.float32))
 
 
 @cache
@@ -93,7 +98,8 @@ def outcome(
     shares = torch.arange(1, items + 1).float() / max(items * (items + 1) / 2, 1)
     attention = shares[:, None, None].expand(-1, 4, 4) if items else None
     box = (4.0, 4.0, 8.0, 8.0) if area else None
-    return Outcome(frame, candidates, choice, box, scores, VIDEO, truth, read or Read(), attention)
+    embedding = video.features(frame).query.embedding
+    return Outcome(frame, candidates, choice, box, scores, VIDEO, truth, read or Read(), attention, embedding=embedding)
 
 
 @dataclass(frozen=True)
@@ -109,15 +115,19 @@ def live(policy: MemoryPolicy, video: Video, state: object = None, start: int = 
     """Reads and writes frame after frame, as the tracker would."""
     state = policy.init() if state is None else state
     for frame in range(start, video.length):
-        read = Read() if frame == 0 else policy.read(state, Query(frame, _embedding(), None))
+        with calling(policy, "read", frame, 1):
+            read = Read() if frame == 0 else policy.read(state, video.features(frame).query)
         seen = outcome(video, frame, read if policy.measures and frame else None)
-        encoder = FrameEncoder(
-            lambda frame=frame: ("again", frame), lambda _, frame=frame: (torch.zeros(WIDTH), ("shown", frame))
-        )
+        encoder = _encoder(frame)
         entry = Entry(frame, seen.candidates.pointers[0, 0], ("memory", frame), seen.scores, encoder)
-        state = policy.write(state, entry, seen)
+        with calling(policy, "write", frame, 1):
+            state = policy.write(state, entry, seen)
         encoder.end()
         yield Step(frame, read, state)
+
+
+def _encoder(frame: int) -> FrameEncoder:
+    return FrameEncoder(lambda: ("again", frame), lambda mask: (torch.zeros(WIDTH), ("shown", frame)))
 
 
 # ---------------------------------------------------------------------------------------------------- whole trackers
@@ -125,18 +135,43 @@ def live(policy: MemoryPolicy, video: Video, state: object = None, start: int = 
 FRAMES = 24
 
 
-def scripted() -> ScriptedNetwork:
-    """A network that sees a target, now and then something else, and is not always sure."""
-    random = np.random.default_rng(0)
-    logits = np.full((FRAMES, 1, 3, GRID, GRID), -6.0, dtype=np.float32)
-    logits[..., 5:11, 4:10] = 6.0
-    logits[:, :, 2, 12:, 12:] = 6.0
-    script = Script(
-        logits + random.normal(0, 0.5, logits.shape).astype(np.float32),
-        random.uniform(0.3, 1, (FRAMES, 1, 3)).astype(np.float32),
-        random.normal(2, 2, (FRAMES, 1)).astype(np.float32),
-    )
-    return ScriptedNetwork(script, NETWORK, VIDEO)
+@dataclass(frozen=True)
+class SyntheticNetwork:
+    """Says of every row what `Video.observe` does, and takes a mask prompt at its word."""
+
+    video: Video = Video(0, FRAMES, lost=14, found=18)
+    slots: int = 6
+
+    def encode(self, image: Image, frame: int, length: int | None) -> Features:
+        return self.video.features(frame)
+
+    def condition(self, features: Features, reads: Sequence[Read]) -> Tensor:
+        return torch.zeros(len(reads), WIDTH, 4, 4)
+
+    def measure(self, features: Features, reads: Sequence[Read]) -> tuple[Tensor, Tensor]:
+        items = len(reads[0].spatial) + len(reads[0].pointers)
+        return self.condition(features, reads), torch.full((len(reads), items, 4, 4), 1 / max(items, 1))
+
+    def decode(self, features: Features, conditioned: Tensor, presence_threshold: Tensor) -> Candidates:
+        one, rows = self.video.observe(max(features.query.frame, 1)), len(conditioned)
+        return Candidates(
+            *(part.repeat(rows, *[1] * (part.dim() - 1)) for part in (one.logits, one.iou, one.pointers, one.presence))
+        )
+
+    def prompt(
+        self,
+        features: Features,
+        prompts: Sequence[Prompt],
+        conditioned: Tensor | None = None,
+        previous: Tensor | None = None,
+    ) -> Candidates:
+        masks = torch.stack([torch.from_numpy(np.asarray(prompt.mask, np.float32)) for prompt in prompts])
+        logits = 16 * F.interpolate(masks[:, None], (GRID, GRID), mode="bilinear") - 8
+        pointers = torch.full((len(prompts), 1, WIDTH), float(features.query.frame))
+        return Candidates(logits, torch.ones(len(prompts), 1), pointers, torch.full((len(prompts),), 8.0))
+
+    def memorise(self, features: Features, logits: Tensor, presence: Tensor, prompted: Tensor) -> list[Opaque]:
+        return [("memory", features.query.frame)] * len(logits)
 
 
 def tracked(tracker: Tracker, objects: set[int], *others: Tracker) -> list[Mapping[int, Track]]:
