@@ -100,6 +100,7 @@ def test_features_are_what_the_masks_say():
     assert same["pointer_prompt"] == 1.0 and other["pointer_prompt"] == 0.0
     assert other["jump"] == 4.0 and other["mask_last"] == 0.0 and other["agreed"] == 0.0
     assert [row["second"] for row in compared(target, HERE, THERE, None)] == [0.0, 1.0, 0.0]
+    assert same["presence"] == pytest.approx(np.tanh(1.0)) and same["away"] == 0.0
 
 
 def plain(logits, embedding):

@@ -86,6 +86,35 @@ def test_an_absent_object_leaves_its_numbers_blank():
     assert {found[name] for name in ("area_typical", "area_prompt", "jump", "surprise", "look_prompt")} == {0.0}
 
 
+def test_areas_are_compared_with_those_of_the_last_masks():
+    """The first is the prompt's, 16 cells; of an even number the median is half way."""
+    history, found = History().observe(*seen(0, [(4, 4, 8, 8)], prompted=True)), []
+    for t, box in enumerate([(4, 4, 12, 12), (4, 4, 8, 12), (4, 4, 8, 8), None, (4, 4, 6, 6)], start=1):
+        history = history.observe(*seen(t, [box]))
+        found.append(features(history)["area_typical"])
+    medians = [(16 + 64) / 2, 32, (16 + 32) / 2, None, 16]
+    areas = [64, 32, 16, 0, 4]
+    expected = [median and math.log(area / median) for area, median in zip(areas, medians, strict=True)]
+    assert found == pytest.approx([0.0 if value is None else value for value in expected])
+    assert history.areas == (16, 64, 32, 16, 4)
+
+
+def test_ratios_of_areas_are_cut_off():
+    """256 cells beside 1, then 1 cell beside 256."""
+    small, large = (7, 7, 8, 8), (0, 0, 16, 16)
+    for prompt, box, sign in ((small, large, 1), (large, small, -1)):
+        history = History().observe(*seen(0, [prompt], prompted=True)).observe(*seen(1, [prompt]))
+        found = features(history.observe(*seen(2, [prompt])).observe(*seen(3, [box])))
+        assert found["area_prompt"] == 3.0 * sign and found["area_typical"] == 2.0 * sign
+
+
+@pytest.mark.parametrize("box", [(0, 4, 8, 8), (4, 0, 8, 8), (4, 4, 16, 8), (4, 4, 8, 16)])
+def test_each_border_counts(box):
+    history = History().observe(*seen(0, [(4, 4, 8, 8)], prompted=True))
+    assert features(history.observe(*seen(1, [box])))["border"] == 1.0
+    assert features(history.observe(*seen(1, [(1, 1, 15, 15)])))["border"] == 0.0
+
+
 def test_padding_does_not_count_nor_the_order_of_what_came_before():
     torch.manual_seed(0)
     classifier, rows = SetClassifier(5), torch.randn(4, 5)
