@@ -9,9 +9,10 @@ with its 95 % interval where it is of a sample, and every survivor; `mutmut show
 
 import argparse
 import random
+import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import sqrt
 
 PACKAGES = ("framework.learning.pretraining", "framework", "policies", "motion")
@@ -19,6 +20,8 @@ PACKAGES = ("framework.learning.pretraining", "framework", "policies", "motion")
 
 FOUND = {"killed", "timeout", "segfault"}
 """Verdicts of a mutant that the tests do not pass with."""
+
+STRICT = re.compile(r",\s*(strict=\w+)?\s*\)")
 
 
 def generated(children: int) -> list[str]:
@@ -33,14 +36,27 @@ def generated(children: int) -> list[str]:
     return sorted(name for _, name, _ in mutants)
 
 
-def verdicts(names: Sequence[str]) -> dict[str, str]:
-    """What is known of each of `names`."""
+def verdicts(names: Collection[str]) -> dict[str, str]:
+    """What is known of each of `names` that can be judged."""
     from mutmut import __main__ as tool
+    from mutmut.mutation.diff_apply import get_diff_for_mutant
     from mutmut.stats import status_by_exit_code
 
     mutants, _ = tool.collect_source_file_mutation_data(mutant_names=())
-    known = {name: status_by_exit_code[code] for _, name, code in mutants}
-    return {name: known[name] for name in names}
+    return {
+        name: status_by_exit_code[code]
+        for file, name, code in mutants
+        if name in names and not drops_a_safeguard(get_diff_for_mutant(name, path=file.path))
+    }
+
+
+def drops_a_safeguard(diff: str) -> bool:
+    """Whether a change is of nothing but ``strict=True``, on which no result depends."""
+    before, after = (
+        [STRICT.sub(")", line[1:]) for line in diff.splitlines() if line.startswith(sign) and line[:3] != 3 * sign]
+        for sign in "-+"
+    )
+    return before == after
 
 
 def wilson(found: int, count: int, z: float = 1.96) -> tuple[float, float]:
@@ -80,7 +96,7 @@ def main(arguments: Sequence[str]) -> None:
     sampled = options.sample is not None and options.sample < len(names)
     chosen = sorted(random.Random(options.seed).sample(names, options.sample)) if sampled else names
     tool._run(chosen if sampled else [], options.children)
-    print(report(verdicts(chosen), sampled))
+    print(report(verdicts(set(chosen)), sampled))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.mutants import report, wilson
+from tests.mutants import drops_a_safeguard, report, wilson
 
 VERDICTS = {
     "policies.sam2.x_a__mutmut_1": "killed",
@@ -27,3 +27,10 @@ def test_shares_are_by_package_and_survivors_are_named():
 def test_a_sample_has_its_interval():
     assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # .7167 -+ 1.96 sqrt(.0256) / 1.3842
     assert report(VERDICTS, sampled=True).splitlines()[-1].endswith("[15.0, 85.0]")
+
+
+@pytest.mark.parametrize("changed", ["zip(a, b, strict=False)", "zip(a, b, strict=None)", "zip(a, b, )"])
+def test_what_only_lets_go_of_a_safeguard_is_not_judged(changed):
+    diff = f"--- x.py\n+++ x.py\n@@ -1 +1 @@\n def f():\n-    return zip(a, b, strict=True)\n+    return {changed}"
+    assert drops_a_safeguard(diff)
+    assert not drops_a_safeguard(diff.replace(changed, "zip(a, None, strict=True)"))
