@@ -9,6 +9,7 @@ from rich.console import Console
 from framework.benchmarks.papers import requested
 from framework.config.checks import build, limit_threads
 from framework.config.cli import command
+from framework.data.excerpt import excerpt
 from framework.evaluation.evaluate import evaluate
 from framework.report.sequence_progress import SequenceProgress
 from framework.storage.files import safe_name
@@ -19,6 +20,7 @@ def compare(config: DictConfig) -> None:
     limit_threads(config.threads)
     console, output, (chosen, table) = Console(), Path(config.output), requested(config)
     data, protocol, reporter, logger = (build(config[part]) for part in ("data", "protocol", "report", "logger"))
+    data = excerpt(data, **config.excerpt)
     reporter.check([variant.name for variant in chosen], data)
     logger.check()
     if table is not None:
@@ -39,7 +41,7 @@ def compare(config: DictConfig) -> None:
         raise SystemExit(1)
 
 
-@command("ablate", output=str, keep_going=bool, threads=int | None)
+@command("ablate", output=str, keep_going=bool, full_traces=bool, profile=bool, threads=int | None)
 def main(config: DictConfig) -> None:
     compare(config)
 

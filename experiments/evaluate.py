@@ -6,7 +6,7 @@ from experiments.ablate import compare
 from framework.config.cli import command
 
 
-@command("evaluate", output=str, keep_going=bool, threads=int | None)
+@command("evaluate", output=str, keep_going=bool, full_traces=bool, profile=bool, threads=int | None)
 def main(config: DictConfig) -> None:
     compare(config)
 

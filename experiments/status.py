@@ -9,13 +9,14 @@ from rich.table import Table
 from framework.benchmarks.papers import requested
 from framework.config.checks import build
 from framework.config.cli import command
+from framework.data.excerpt import excerpt
 from framework.evaluation.evaluate import status
 
 
 @command("ablate", output=str)
 def main(config: DictConfig) -> None:
     """Prints what is done, running, failed (with the reason) and missing, by variant; changes nothing."""
-    console, data, protocol = Console(), build(config.data), build(config.protocol)
+    console, protocol, data = Console(), build(config.protocol), excerpt(build(config.data), **config.excerpt)
     chosen, _ = requested(config)
     network = protocol.network(build(config.backbone))
     trackers = {variant.name: variant.tracker(network) for variant in chosen}

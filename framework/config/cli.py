@@ -14,7 +14,10 @@ import sys
 import traceback
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from cProfile import Profile
 from pathlib import Path
+from pstats import Stats
 from typing import Any, NoReturn, cast
 
 import hydra
@@ -51,12 +54,18 @@ def command(config_name: str, **options: Any) -> Callable[[Callable[[DictConfig]
         @functools.wraps(task)
         def main() -> None:
             failures: list[Exception] = []
+            traced = TRACE in os.environ
 
             @functools.wraps(task)
             def job(config: DictConfig) -> None:
+                nonlocal traced
+                traced = traced or config.get("full_traces") is True
                 try:
                     check(config, **options)
-                    task(config)
+                    with Profile() if config.get("profile") else nullcontext() as profile:
+                        task(config)
+                    if profile is not None:
+                        Stats(profile).sort_stats("cumulative").print_stats(40)
                 except Exception as error:
                     # Hydra adds a line of its own, which a sweep needs (it names the job) and a single run does not.
                     if HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -81,8 +90,7 @@ def command(config_name: str, **options: Any) -> Callable[[Callable[[DictConfig]
                 print(str(stop) or "interrupted", file=sys.stderr)
                 raise SystemExit(130) from None
             except Exception as error:
-                traced = before is not None and not isinstance(error, _JobError)
-                if traced or (code := _explained(error)) is None:
+                if (traced and not isinstance(error, _JobError)) or (code := _explained(error)) is None:
                     raise
                 raise SystemExit(code) from None
             finally:
