@@ -118,6 +118,15 @@ def test_objects_come_and_go() -> None:
     assert results[13].tracks[1].memory.spatial == ((12, -1),)
 
 
+def test_a_step_forgets_what_is_removed() -> None:
+    tracker = Tracker(scripted(), Sam2())
+    first, second = (tracker.network.encode(IMAGE, index, None) for index in range(2))
+    state, _ = tracker.step(tracker.init(), first, {1: PROMPT, 2: square(12)})
+    assert sorted(tracker.step(state, second)[1].tracks) == [1, 2]
+    after, result = tracker.step(state, second, removed=frozenset({1}))
+    assert sorted(result.tracks) == sorted(after.objects) == [2]
+
+
 @pytest.mark.parametrize("refine", [False, True])
 def test_an_object_removed_and_prompted_on_one_frame_starts_afresh(refine: bool) -> None:
     frames = video({0: {1: PROMPT}, 9: {1: replace(square(20), refine=refine)}})

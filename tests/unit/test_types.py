@@ -36,6 +36,11 @@ def test_any_other_mask_is_refused(mask: np.ndarray, message: str) -> None:
         Prompt(mask=mask)
 
 
+def test_points_may_be_inside_and_outside_at_once() -> None:
+    both = Prompt(points=((1.0, 1.0), (5.0, 3.0)), labels=(1, 0))
+    assert both.labels == (1, 0) and Prompt(points=((1.0, 1.0),), labels=(0,)).labels == (0,)
+
+
 def test_a_prompt_is_one_thing_with_a_label_for_each_point() -> None:
     with pytest.raises(ValueError, match="a prompt is a mask, or a box and/or points"):
         Prompt(mask=CORNER, box=(0.0, 0.0, 2.0, 2.0))
