@@ -72,7 +72,8 @@ def _is_stale(lock: Path, owner: Mapping[str, Any]) -> bool:
         except PermissionError:
             pass
     try:
-        return time.time() - lock.stat().st_mtime > STALE_AFTER
+        # A heartbeat of the future is of a clock that was set back since: it would keep others out until then.
+        return abs(time.time() - lock.stat().st_mtime) > STALE_AFTER
     except FileNotFoundError:
         return False
 
@@ -234,8 +235,12 @@ class RunFolder:
                 continue
             except OSError as error:
                 raise _unwritable(self.path, error) from error
-            with os.fdopen(handle, "wb") as file:
-                file.write(note)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(note)
+            except OSError as error:
+                path.unlink(missing_ok=True)  # one without an owner would be waited for
+                raise _unwritable(self.path, error) from error
             lock = Lock(path, token)
             if self.finished(sequence):  # by the process whose lock has just gone
                 lock.release()

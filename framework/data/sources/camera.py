@@ -1,5 +1,6 @@
 """Sources without an end: a camera, or a stream from the network. Each is opened once and read once."""
 
+import time
 from collections.abc import Iterator
 
 import av
@@ -10,6 +11,8 @@ from jaxtyping import UInt8
 from framework.data.sources.video import open_container, upright, videos
 from framework.errors import InputError
 from framework.types import Size
+
+PATIENCE = 30.0  # seconds that a stream may say nothing
 
 
 class Camera:
@@ -43,14 +46,16 @@ class Camera:
 
 
 class LiveStream:
-    """A stream by URL (rtsp, http, udp ...). Raises InputError when nothing answers."""
+    """A stream by URL (rtsp, http, udp ...). Raises InputError when nothing answers or nothing comes for `PATIENCE`."""
 
     length = None
 
     def __init__(self, url: str) -> None:
         self.name = "".join(c if c.isalnum() else "-" for c in url.partition("://")[2]).strip("-") or "stream"
         self._url = url
-        self._container = open_container(url)
+        called = time.monotonic()
+        self._container = open_container(url, PATIENCE)
+        self._silent = time.monotonic() - called >= PATIENCE  # what came before that is still to be read
         stream = videos(self._container)[0]
         self.rate = float(stream.average_rate or 30)
         self._decoded = enumerate(self._container.decode(stream))
@@ -71,12 +76,14 @@ class LiveStream:
             self._container.close()
 
     def _read(self) -> UInt8[np.ndarray, "Hv Wv 3"] | None:
+        called = time.monotonic()
         try:
             index, frame = next(self._decoded, (0, None))
         except (av.FFmpegError, OSError) as error:
-            raise InputError(
-                f"{self._url}: the stream broke off ({error.strerror}); what came before it is kept"
-            ) from error
+            silent = self._silent or time.monotonic() - called >= PATIENCE
+            why = f"nothing came for {PATIENCE:g} s" if silent else error.strerror
+            raise InputError(f"{self._url}: the stream broke off ({why}); what came before it is kept") from error
+        self._silent = self._silent or time.monotonic() - called >= PATIENCE
         image = None if frame is None else upright(frame)
         if image is not None and index and image.shape[:2] != self.size:
             raise InputError(f"{self._url}: the stream changed its frame size at frame {index}; one size is needed")

@@ -38,11 +38,16 @@ def upright(frame: av.VideoFrame) -> Pixels:
     return np.ascontiguousarray(pixels[:: -1 if rows < 0 else 1, :: -1 if columns < 0 else 1])
 
 
-def open_container(path: Path | str, **options: str) -> InputContainer:
-    """A container with a video stream. Raises InputError when there is none."""
+def open_container(path: Path | str, patience: float | None = None, **options: str) -> InputContainer:
+    """A container with a video stream. Raises InputError when there is none.
+
+    A read that waits longer than `patience` seconds ends in av.error.ExitError.
+    """
     where = str(path.absolute()) if isinstance(path, Path) else path  # a relative name may look like a URL
     try:
-        container = av.open(where, options=options)
+        container = av.open(where, options=options, timeout=patience)
+    except av.error.ExitError as error:
+        raise InputError(f"{path}: nothing came for {patience:g} s; is anyone sending?") from error
     except (av.FFmpegError, OSError) as error:
         reason = "no such file" if isinstance(error, FileNotFoundError) else error.strerror or "unreadable"
         raise InputError(f"{path}: cannot be opened as a video ({reason}); is it a complete video?") from error

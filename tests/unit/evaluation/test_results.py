@@ -1,6 +1,8 @@
 """Results on disk: whole or missing, claimed by one process, of one configuration."""
 
+import errno
 import gzip
+import io
 import json
 import os
 import time
@@ -100,6 +102,29 @@ def test_an_output_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="No space left on device"):
         evaluate(TWO, Squares(), tmp_path / "full")
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "file"]
+
+
+@pytest.mark.parametrize(("late", "free"), [(-86400, True), (-300, False), (300, False), (86400, True)])
+def test_a_heartbeat_by_another_clock(late, free, tmp_path):
+    folder = RunFolder.open(tmp_path, "squares", "a", {}, {})
+    lock = folder.path / "video.lock"
+    lock.write_text(json.dumps({"host": "elsewhere", "pid": 1, "token": "x"}))
+    os.utime(lock, (time.time() + late,) * 2)
+    assert (folder.claim("video") is not None) == free
+
+
+def test_a_full_disk_leaves_no_lock_without_an_owner(tmp_path, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, content):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    folder = RunFolder.open(tmp_path, "squares", "a", {}, {})
+    with monkeypatch.context() as patch:
+        patch.setattr(results.os, "fdopen", lambda handle, flags: os.close(handle) or Full())
+        with pytest.raises(InputError, match=r"No space left on device\): make room or choose another output="):
+            folder.claim("video")
+    assert [path.name for path in folder.path.iterdir()] == ["run.json"]
+    assert folder.claim("video") is not None
 
 
 def test_records_and_masks_survive_the_file(tmp_path):

@@ -1,0 +1,57 @@
+"""Streams from the network, sent by a server on the loopback."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from framework.data.sources import camera
+from framework.data.sources.source import open_source
+from framework.errors import InputError
+from tests.fakes.colour import write_video
+
+FRAMES = 400
+
+
+def transport_stream(folder: Path) -> bytes:
+    """A clip as a broadcast sends it."""
+    return write_video(folder / "clip.ts", FRAMES, codec="mpeg2video", faststart=False).read_bytes()
+
+
+@contextmanager
+def server(content: bytes) -> Iterator[str]:
+    """The URL of a server that answers with the content and says nothing more while the connection lasts."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        connections: list[socket.socket] = []
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listening.accept()
+                    connections.append(connection)
+                    connection.recv(4096)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + content)
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/clip.ts"
+        for connection in connections:
+            connection.close()
+        listening.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize("frames", [FRAMES, 0])
+def test_a_stream_that_stalls_ends_in_one_line(frames: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera, "PATIENCE", 2.0)
+    read = 0
+    content = transport_stream(tmp_path) if frames else b""
+    with server(content) as url, pytest.raises(InputError, match=r"clip\.ts: .*nothing came for 2 s"):
+        for _ in open_source(url).frames():
+            read += 1
+    assert read > frames * 0.9 or read == frames == 0
