@@ -20,6 +20,7 @@ PACKAGES = ("framework.learning.pretraining", "framework", "policies", "motion")
 
 FOUND = {"killed", "timeout", "segfault"}
 """Verdicts of a mutant that the tests do not pass with."""
+NOT_YET = "not checked"
 
 STRICT = re.compile(r",\s*(strict=\w+)?\s*\)")
 
@@ -75,13 +76,18 @@ def share(name: str, counts: Counter[str], sampled: bool) -> str:
 
 
 def report(verdict: Mapping[str, str], sampled: bool) -> str:
-    """The shares, then the survivors by name."""
+    """The survivors by name, then the shares of what was judged; an interrupted run has judged the quickest."""
+    judged = {name: each for name, each in verdict.items() if each != NOT_YET}
     by_package: dict[str, Counter[str]] = {package: Counter() for package in PACKAGES}
-    for name, each in verdict.items():
+    for name, each in judged.items():
         by_package[next(package for package in PACKAGES if name.startswith(f"{package}."))][each] += 1
-    lines = [f"{each}: {name}" for name, each in sorted(verdict.items()) if each not in FOUND]
+    lines = [f"{each}: {name}" for name, each in sorted(judged.items()) if each not in FOUND]
     lines += [share(package, counts, sampled) for package, counts in by_package.items() if counts]
-    return "\n".join([*lines, share("all", sum(by_package.values(), Counter()), sampled)])
+    if judged:
+        lines.append(share("all", sum(by_package.values(), Counter()), sampled))
+    if len(judged) < len(verdict):
+        lines.append(f"{len(verdict) - len(judged)} are not judged yet: the shares are of the others, the quickest")
+    return "\n".join(lines)
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -24,6 +24,13 @@ def test_shares_are_by_package_and_survivors_are_named():
     ]
 
 
+def test_an_interrupted_run_says_what_is_not_judged():
+    lines = report({**VERDICTS, "motion.kalman.x_d__mutmut_1": "not checked"}, sampled=False).splitlines()
+    assert lines[:-1] == report(VERDICTS, sampled=False).splitlines()
+    assert lines[-1] == "1 are not judged yet: the shares are of the others, the quickest"
+    assert report({"motion.kalman.x_d__mutmut_1": "not checked"}, sampled=False).startswith("1 are not judged yet")
+
+
 def test_a_sample_has_its_interval():
     assert wilson(8, 10) == pytest.approx((0.4902, 0.9433), abs=1e-4)  # .7167 -+ 1.96 sqrt(.0256) / 1.3842
     assert report(VERDICTS, sampled=True).splitlines()[-1].endswith("[15.0, 85.0]")
