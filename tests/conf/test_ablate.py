@@ -62,7 +62,7 @@ def test_a_sweep_goes_on_after_a_job_with_a_failed_sequence(tmp_path, capsys, mo
         return write(policy, state, entry, outcome)
 
     monkeypatch.setattr(no_memory.NoMemory, "write", failing)
-    options = ("-m", f"output={tmp_path}", "variants=[sam2,no_memory],[keep_first]", *QUICK)
+    options = ("-m", f"output={tmp_path}", "variants=[sam2,no_memory],[keep_first]", "keep_going=true", *QUICK)
     assert call(ablate.main, *options) == 1
     shown = capsys.readouterr().out
     assert "no_memory failed on every sequence: RuntimeError: out of luck" in " ".join(shown.split())
@@ -71,7 +71,10 @@ def test_a_sweep_goes_on_after_a_job_with_a_failed_sequence(tmp_path, capsys, mo
 
 def test_a_baseline_that_fails_everywhere_is_not_replaced_by_another(tmp_path, capfd, monkeypatch):
     monkeypatch.delattr(no_memory.NoMemory, "read")
-    assert call(ablate.main, f"output={tmp_path}", "variants=[no_memory,sam2]", *QUICK) == 2
+    options = (f"output={tmp_path}", "variants=[no_memory,sam2]", *QUICK)
+    assert call(ablate.main, *options) == 2
+    assert capfd.readouterr().err.splitlines()[-1].startswith("no_memory fails on distractors-val-0000: ")
+    assert call(ablate.main, "keep_going=true", *options) == 2
     line = capfd.readouterr().err.splitlines()[-1]
     assert line.startswith("no_memory, with which the others are compared, failed on every sequence: ")
 
