@@ -4,11 +4,12 @@ from omegaconf import DictConfig
 
 from experiments.ablate import compare
 from framework.config.cli import command
+from framework.report.sweep import Compared, conclude
 
 
-@command("evaluate", output=str, keep_going=bool, full_traces=bool, profile=bool, threads=int | None)
-def main(config: DictConfig) -> None:
-    compare(config)
+@command("evaluate", conclude, output=str, keep_going=bool, full_traces=bool, profile=bool, threads=int | None)
+def main(config: DictConfig) -> Compared:
+    return compare(config)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def main(config: DictConfig) -> None:
     }
     code = {"the code": identity.code_digest(stream.__module__, tracker), "torch": torch.__version__}
     key = {"the source": holds, **code} if (holds := contents(config.source)) else None
-    output = Path(config.output or f"outputs/track/{source.name}-{variant.name}")
+    output = Path(config.output or f"outputs/track/{source.name}-{variant.file_name}")
     with (
         torch.inference_mode(),
         TrackFolder(output, configuration, config.outputs, source.size, key, config.overwrite) as folder,

@@ -1,4 +1,4 @@
-"""The one exception a user causes and can fix, and where a plug-in raised any other."""
+"""What a user causes and can fix, where a plug-in raised anything else, and the end of work that failed in part."""
 
 import difflib
 import inspect
@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 
 class InputError(Exception):
@@ -13,6 +14,14 @@ class InputError(Exception):
 
     The message is one line that names the thing and the fix. Entry points print it and exit with code 2.
     """
+
+
+class PartlyFailed(SystemExit):
+    """Some of a command's work failed, and was named; what did not is its result. Exit code 1."""
+
+    def __init__(self, result: Any, reason: str) -> None:
+        super().__init__(1)
+        self.result, self.reason = result, reason
 
 
 def unknown(kind: str, name: object, valid: Iterable[object]) -> InputError:

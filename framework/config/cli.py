@@ -16,6 +16,7 @@ from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from cProfile import Profile
+from dataclasses import replace
 from pathlib import Path
 from pstats import Stats
 from typing import Any, NoReturn, cast
@@ -26,13 +27,13 @@ from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobStatus
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from framework.config.checks import check
 from framework.config.error_lines import explain
+from framework.config.sweep import Sweep, SweepJob, swept_options
 from framework.config.texts import as_written, by_constructors
 from framework.errors import InputError
 
@@ -40,106 +41,117 @@ TRACE = "HYDRA_FULL_ERROR"
 CONF = "pkg://conf"
 
 
-class _JobError(Exception):
-    """A job of a sweep came to an end with this exit code; Hydra goes on with the others."""
+Conclusion = Callable[[Sequence[SweepJob]], None]
 
 
-def command(config_name: str, **options: Any) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+def command(
+    config_name: str, conclude: Conclusion | None = None, /, **options: Any
+) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """`@hydra.main` on `conf/<config_name>.yaml`, with one line and exit code 2 for what a user can fix.
 
-    `options` are the plain options with their annotations, as `framework.config.checks.check` takes them.
+    A sweep runs all its jobs, names those that failed one by one, and ends with the highest exit code of any.
+
+    Args:
+        conclude: what is made of the jobs of a sweep, in their order, by what the command returned for each.
+        options: the plain options with their annotations, as `framework.config.checks.check` takes them.
     """
 
-    def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
+    def decorate(task: Callable[[DictConfig], Any]) -> Callable[[], None]:
         @functools.wraps(task)
         def main() -> None:
             failures: list[Exception] = []
             traced = TRACE in os.environ
 
+            def checked(config: DictConfig) -> Any:
+                check(config, **options)
+                with Profile() if config.get("profile") else nullcontext() as profile:
+                    result = task(config)
+                if profile is not None:
+                    Stats(profile).sort_stats("cumulative").print_stats(40)
+                return result
+
             @functools.wraps(task)
             def job(config: DictConfig) -> None:
                 nonlocal traced
                 traced = traced or config.get("full_traces") is True
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    sweep.run(checked, config, traced)
+                    return
                 try:
-                    check(config, **options)
-                    with Profile() if config.get("profile") else nullcontext() as profile:
-                        task(config)
-                    if profile is not None:
-                        Stats(profile).sort_stats("cumulative").print_stats(40)
-                except Exception as error:
-                    # Hydra adds a line of its own, which a sweep needs (it names the job) and a single run does not.
-                    if HydraConfig.get().mode == RunMode.MULTIRUN:
-                        raise
+                    checked(config)
+                except Exception as error:  # Hydra would add a line of its own
                     failures.append(error)
                 except SystemExit as end:
                     if isinstance(end.__context__, KeyboardInterrupt):  # how Lightning ends
                         raise KeyboardInterrupt from None
-                    if HydraConfig.get().mode == RunMode.MULTIRUN:
-                        raise _JobError(end.code) from None
                     raise
 
             before, arguments = os.environ.get(TRACE), sys.argv
             os.environ[TRACE] = "1"  # makes Hydra raise instead of printing and exiting
+            sweep = Sweep(())
             try:
                 sys.argv = _arguments(config_name, options)
+                sweep = replace(sweep, swept=swept_options(sys.argv[1:]))
                 GlobalHydra.instance().clear()  # importing sam2 leaves it initialised
-                hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(job)()
+                try:
+                    hydra.main(version_base="1.3", config_path=CONF, config_name=config_name)(job)()
+                except Exception as error:  # of a launcher, whose jobs may have done much all the same
+                    failures.append(error)
+                code = _concluded(sweep.jobs(), conclude)
                 if failures:
                     raise failures[0]
             except KeyboardInterrupt as stop:
                 print(str(stop) or "interrupted", file=sys.stderr)
                 raise SystemExit(130) from None
             except Exception as error:
-                if (traced and not isinstance(error, _JobError)) or (code := _explained(error)) is None:
+                if traced or not _explained(error):
                     raise
-                raise SystemExit(code) from None
+                raise SystemExit(2) from None
             finally:
+                sweep.close()
                 sys.argv = arguments
                 os.environ.pop(TRACE)
                 if before is not None:
                     os.environ[TRACE] = before
+            if code:
+                raise SystemExit(code)
 
         return main
 
     return decorate
 
 
-def _explained(error: Exception) -> int | str | None:
-    """The exit code, after a line for every job of a sweep that failed; None where one of them deserves its trace."""
-    code: int | str = 0
-    for later, (overrides, failure) in enumerate(_failures(error)):
-        if later and overrides:
-            print(f"Error executing job with overrides: {overrides}", file=sys.stderr)  # as Hydra names the first
-        if isinstance(failure, _JobError):
-            code = code or failure.args[0] or 0
-        elif line := explain(failure):
-            print(line, file=sys.stderr)
-            code = 2
-        else:
-            return None
-    return code
+def _concluded(jobs: Sequence[SweepJob], conclude: Conclusion | None) -> int:
+    """The exit code, after what the jobs of a sweep come to, and a line for every one that failed."""
+    if conclude is not None and len(jobs) > 1:
+        conclude(jobs)
+    for job in jobs:
+        if job.failure is not None:
+            print(f"job {job.number} ({' '.join(job.options)}): {job.failure}", file=sys.stderr)
+    return max((job.code for job in jobs), default=0)
 
 
-def _failures(error: Exception) -> list[tuple[Sequence[str], Exception]]:
-    """The error and, where it ended a sweep, those of all other jobs: Hydra raises the first and drops the others.
+def _explained(error: Exception) -> bool:
+    """Prints a line, or one for every job of a sweep that cannot be composed; False for what deserves its trace."""
+    lines = list(map(explain, _refused(error)))
+    for line in lines if None not in lines else []:
+        print(line, file=sys.stderr)
+    return None not in lines
 
-    Jobs that cannot be composed, of which Hydra starts none, come without their overrides.
-    """
+
+def _refused(error: Exception) -> list[Exception]:
+    """The error and, where it ended a sweep before its first job, those of all jobs that cannot be composed."""
     for frame, _ in traceback.walk_tb(error.__traceback__):
         if frame.f_code.co_qualname != "BasicSweeper.sweep":
             continue
-        sweeper, batch, results = (frame.f_locals.get(name) for name in ("self", "batch", "results"))
-        failed = [(r.overrides or (), r._return_value) for r in results or () if r.status == JobStatus.FAILED]
-        if failed:
-            return failed
         refused: dict[str | None, Exception] = {}
-        for overrides in batch or ():
+        for overrides in frame.f_locals.get("batch") or ():
             try:
-                cast(Sweeper, sweeper).validate_batch_is_legal([overrides])
+                cast(Sweeper, frame.f_locals["self"]).validate_batch_is_legal([overrides])
             except Exception as failure:
                 refused.setdefault(explain(failure), failure)
-        return [((), failure) for failure in refused.values()] or [((), error)]
-    return [((), error)]
+        return [*refused.values()] or [error]
+    return [error]
 
 
 def _arguments(config_name: str, options: Mapping[str, Any]) -> list[str]:

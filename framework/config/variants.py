@@ -19,13 +19,17 @@ from omegaconf import DictConfig, ListConfig
 from framework.config.checks import build
 from framework.config.error_lines import explain
 from framework.config.renamed import renamed_choice
+from framework.config.sweep import SWEPT
 from framework.config.texts import as_written, by_constructors
 from framework.errors import InputError, unknown
 from framework.interfaces import MemoryPolicy, Network
+from framework.storage.files import safe_name
 from framework.tracker import Tracker
 
 OWN = ("policy", "motion", "selector", "tracker", "method")
 """Groups in which variants may differ; network, data and protocol are shared."""
+DECIDING = (*OWN, "backbone", "data", "protocol")
+"""Groups that decide results."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,11 @@ class Variant:
     name: str
     config: DictConfig
     """Holds at least policy, motion, selector and tracker."""
+
+    @property
+    def file_name(self) -> str:
+        """The name as that of a file or folder."""
+        return safe_name(self.name)
 
     def tracker(self, network: Network) -> Tracker:
         """Raises InputError for an option of a wrong name, type or value."""
@@ -52,10 +61,7 @@ class Variant:
 def variants(config: DictConfig) -> list[Variant]:
     """The variants a configuration asks for: those it lists, or the one it is. Inside `@command` only."""
     if "variants" not in config:
-        choices, given = HydraConfig.get().runtime.choices, HydraConfig.get().overrides.task
-        method = choices.get("method")
-        changed = [str(option) for option in given if method and _key(option) in ("policy", "motion", "selector")]
-        return [Variant(" ".join([str(method or choices["policy"]), *changed]), config)]
+        return [Variant(_name(), config)]
     listed = [config.variants] if isinstance(config.variants, str) else config.variants
     if not isinstance(listed, list | ListConfig) or not listed or not all(isinstance(item, str) for item in listed):
         raise InputError("variants is a list of names, the baseline first: variants=[sam2,skip_absent]")
@@ -65,6 +71,23 @@ def variants(config: DictConfig) -> list[Variant]:
         raise InputError(f"variant '{twice}' is listed twice: give each variant once")
     shared = shared_options()
     return [variant(str(text), shared) for text in listed]
+
+
+def _name() -> str:
+    """Of the one variant that a configuration is: what it is called, and what differs from its file.
+
+    In a sweep also what the sweep varies of all else that decides results.
+    """
+    choices, given = HydraConfig.get().runtime.choices, HydraConfig.get().overrides.task
+    method = choices.get("method")
+    called = ("policy", "method") if method is None else ("method",)
+    keys = [(str(option), _key(option)) for option in given]
+    changed = [
+        option
+        for option, key in keys
+        if key not in called and (_group(key) in OWN or (_group(key) in DECIDING and key in SWEPT.get()))
+    ]
+    return " ".join([str(method or choices["policy"]), *changed])
 
 
 def shared_options() -> list[str]:
@@ -138,3 +161,7 @@ def _composed(*overrides: str) -> DictConfig:
 
 def _key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
+
+
+def _group(key: str) -> str:
+    return key.partition(".")[0]

@@ -26,19 +26,23 @@ class BestRun(Run):
         return self.chosen[sequence].record(sequence)
 
 
-def check_best_of(best_of: Mapping[str, Sequence[str]], names: Sequence[str]) -> None:
-    """Raises InputError for a best-of row that these variants (the baseline first) do not allow."""
-    for name, patterns in best_of.items():
+def check_rows(option: str, rows: Mapping[str, Sequence[str]], names: Sequence[str]) -> None:
+    """Raises InputError for a row of `best_of` or `means` that these variants (the baseline first) do not allow."""
+    for name, patterns in rows.items():
         if name in names:
-            raise InputError(f"best_of.{name} has the name of a variant: give it another one")
+            raise InputError(f"{option}.{name} has the name of a variant: give it another one")
         if not patterns or isinstance(patterns, str):
-            raise InputError(f"best_of.{name} is a list of variants to choose from: best_of={{{name}:[sam2,random]}}")
+            raise InputError(f"{option}.{name} is a list of variants to choose from: {option}={{{name}:[sam2,random]}}")
         for pattern in patterns:
-            if not (found := _matching([pattern], names)):
-                raise InputError(f"best_of.{name}: no variant is called '{pattern}' (there are {', '.join(names)})")
+            if not (found := matching([pattern], names)):
+                raise InputError(f"{option}.{name}: no variant is called '{pattern}' (there are {', '.join(names)})")
             if pattern not in names and names[0] in found:
                 fold = f"'{pattern}' folds the baseline {names[0]} away"
-                raise InputError(f"best_of.{name}: {fold}: put another one first")
+                raise InputError(f"{option}.{name}: {fold}: put another one first")
+
+
+def matching(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
+    return [name for name in names if any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def with_best_of(comparison: Comparison, best_of: Mapping[str, Sequence[str]], metric: str) -> Comparison:
@@ -50,15 +54,11 @@ def with_best_of(comparison: Comparison, best_of: Mapping[str, Sequence[str]], m
     folded: set[str] = set()
     made: list[Run] = []
     for name, patterns in best_of.items():
-        parts = [run for run in comparison.runs if run.name in _matching(patterns, names)]
-        folded.update(_matching([pattern for pattern in patterns if pattern not in names], names))
+        parts = [run for run in comparison.runs if run.name in matching(patterns, names)]
+        folded.update(matching([pattern for pattern in patterns if pattern not in names], names))
         if parts:
             made.append(_best(name, parts, metric))
     return replace(comparison, runs=(*(run for run in comparison.runs if run.name not in folded), *made))
-
-
-def _matching(patterns: Sequence[str], names: Sequence[str]) -> list[str]:
-    return [name for name in names if any(name == pattern or fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def _best(name: str, parts: Sequence[Run], metric: str) -> BestRun:

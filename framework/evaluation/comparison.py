@@ -1,13 +1,14 @@
 """Variants side by side: what tables, plots and reports are made from."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from framework.errors import InputError
 from framework.evaluation.records import SequenceRecord
 from framework.evaluation.results import RunFolder
 from framework.metrics.tracking import TrackingScores, mean_scores
@@ -26,6 +27,10 @@ class VideoScores:
     """Tracking time per frame and tracker of the lockstep."""
     read: float
     """Spatial memories read per tracked frame and object; NaN where nothing was tracked."""
+    lockstep: str
+    """The lockstep it was tracked in."""
+    sharing: int
+    """Trackers in that lockstep."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +68,21 @@ class Run(ABC):
         """Tracking time per frame, a share of the lockstep's."""
         return float(np.mean([self.videos[name].milliseconds for name in sequences]))
 
+    def sharing(self, sequences: Iterable[str]) -> tuple[int, int]:
+        """Fewest and most trackers that its time was shared by."""
+        counts = [self.videos[name].sharing for name in sequences]
+        return min(counts), max(counts)
+
     def read(self, sequences: Iterable[str]) -> float:
         """Spatial memories read per tracked frame and object; NaN where nothing was tracked."""
         counts = np.array([self.videos[name].read for name in sequences])
         known = counts[~np.isnan(counts)]
         return float(known.mean()) if len(known) else float("nan")
+
+    @property
+    def drawn(self) -> str:
+        """Name of what `record` gives."""
+        return self.name
 
 
 @dataclass(frozen=True)
@@ -80,18 +95,34 @@ class TrackedRun(Run):
         return self.folder.load(sequence)
 
 
+@dataclass(frozen=True, slots=True)
+class Lockstep:
+    """What trackers that ran side by side on one sequence cost together."""
+
+    frames: int
+    work: Work
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Variants on the same sequences; the first one is the baseline."""
 
     data: str
     runs: tuple[Run, ...]
-    frames: int
-    """Video frames of all locksteps the results came from; a frame that was tracked in two counts twice."""
-    work: Work
-    """Of all those locksteps together."""
+    locksteps: Mapping[str, Lockstep]
+    """All that the results came from."""
     lost: Mapping[str, str] = field(default_factory=dict)
     """Variants without a single result, with the reason; they are not in `runs`."""
+
+    @property
+    def frames(self) -> int:
+        """Video frames of all locksteps; a frame that was tracked in two counts twice."""
+        return sum(lockstep.frames for lockstep in self.locksteps.values())
+
+    @property
+    def work(self) -> Work:
+        """Of all locksteps together."""
+        return sum((lockstep.work for lockstep in self.locksteps.values()), Work())
 
     @property
     def sequences(self) -> list[str]:
@@ -100,6 +131,32 @@ class Comparison:
         return [name for name in first.videos if all(name in run.videos for run in others)]
 
     @property
+    def timed_alike(self) -> bool:
+        """Whether all variants were tracked in the same locksteps, or each alone, so that their times compare."""
+        for name in self.sequences:
+            videos = [run.videos[name] for run in self.runs]
+            if len({video.lockstep for video in videos}) > 1 and any(video.sharing > 1 for video in videos):
+                return False
+        return True
+
+    @property
     def failures(self) -> dict[str, str]:
         """Sequence -> reason, over all variants."""
         return {name: reason for run in self.runs for name, reason in run.failures.items()}
+
+
+def merged(comparisons: Sequence[Comparison]) -> Comparison:
+    """One comparison of all runs of several on one data set, in their order; of equal runs the first one stays.
+
+    Raises InputError for comparisons on different data sets.
+    """
+    if len({comparison.data for comparison in comparisons}) != 1:
+        raise InputError("only comparisons on one data set can be put together")
+    runs: dict[str, Run] = {}
+    lost: dict[str, str] = {}
+    for comparison in comparisons:
+        lost.update(comparison.lost)
+        for run in comparison.runs:
+            runs.setdefault(run.hash, run)
+    locksteps = {key: cost for comparison in comparisons for key, cost in comparison.locksteps.items()}
+    return Comparison(comparisons[0].data, tuple(runs.values()), locksteps, lost)

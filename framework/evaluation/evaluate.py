@@ -9,14 +9,12 @@ from typing import Any
 
 from framework.data.sequence import DataSet, VideoSequence
 from framework.errors import InputError, PlugInFault, reason
-from framework.evaluation.comparison import Comparison, Run, TrackedRun, VideoScores
+from framework.evaluation.comparison import Comparison, Lockstep, Run, TrackedRun, VideoScores
 from framework.evaluation.protocol import EvaluationProtocol
-from framework.evaluation.records import SequenceRecord
 from framework.evaluation.results import RunFolder, RunProgress, claims
 from framework.evaluation.sequence import LookAheadTracker, ProgressListener, track
 from framework.storage import identity
 from framework.tracker import Tracker
-from framework.types import Work
 
 POLL = 1.0  # seconds between looks at what other processes are doing
 
@@ -141,7 +139,7 @@ def _attempt(
         if not locks:
             return False
         told: list[str] = []
-        groups = [list(locks)]
+        groups = [[run for run in folders if run in locks]]
         while groups:
             runs = groups.pop(0)
             try:
@@ -172,7 +170,7 @@ def _read(
     names: list[str],
 ) -> Comparison:
     runs: list[Run] = []
-    locksteps: dict[str, SequenceRecord] = {}
+    locksteps: dict[str, Lockstep] = {}
     for name, folder in folders.items():
         videos: dict[str, VideoScores] = {}
         failures: dict[str, str] = {}
@@ -185,11 +183,12 @@ def _read(
             if scores is None:
                 failures[sequence] = "no annotated frame to score"
                 continue
-            locksteps[record.lockstep] = record
+            locksteps[record.lockstep] = Lockstep(record.length, record.work)
             share = 1000 * record.seconds / (record.length * record.sharing)
-            videos[sequence] = VideoScores(scores, record.ranges(), share, record.read())
+            videos[sequence] = VideoScores(
+                scores, record.ranges(), share, record.read(), record.lockstep, record.sharing
+            )
         runs.append(TrackedRun(name, identities[name], videos, failures, name in bounds, folder))
-    work = sum((record.work for record in locksteps.values()), Work())
     lost = {run.name: next(iter(run.failures.values()), "no sequence") for run in runs if not run.videos}
     kept = tuple(run for run in runs if run.videos)
-    return Comparison(data, kept, sum(record.length for record in locksteps.values()), work, lost)
+    return Comparison(data, kept, locksteps, lost)

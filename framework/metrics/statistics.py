@@ -66,6 +66,48 @@ def paired_difference(
         shape = (rows.stop - rows.start, count)
         means[rows] = differences[rng.integers(count, size=shape)].mean(axis=1)
         flipped[rows] = (rng.choice((-1.0, 1.0), size=shape) * differences).mean(axis=1)
+    return _difference(differences, means, flipped, level)
+
+
+def crossed_difference(
+    values: Float[np.ndarray, "runs videos"],
+    baseline: Float[np.ndarray, " videos"],
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Difference:
+    """Of the mean of several runs, such as seeds: the interval resamples runs and videos, each by themselves.
+
+    That is the pigeonhole bootstrap (Owen 2007). Wins, losses and p are those of the mean over runs on every video.
+    Videos on which any value is NaN are left out; with none left every number is NaN.
+    """
+    differences = values - baseline
+    differences = differences[:, ~np.isnan(differences).any(axis=0)]
+    runs, videos = differences.shape
+    if videos == 0:
+        return Difference(math.nan, math.nan, math.nan, 0, 0, 0, math.nan)
+    rng = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    flipped = np.empty(resamples)
+    chunk = max(1, 4_000_000 // (videos + runs))
+    for start in range(0, resamples, chunk):
+        rows = slice(start, min(start + chunk, resamples))
+        count = rows.stop - rows.start
+        weights = rng.multinomial(runs, np.full(runs, 1 / runs), size=count) / runs
+        times = rng.multinomial(videos, np.full(videos, 1 / videos), size=count) / videos
+        means[rows] = ((weights @ differences) * times).sum(axis=1)
+        signs = rng.choice((-1.0, 1.0), size=(count, videos))
+        flipped[rows] = (signs * differences.mean(axis=0)).mean(axis=1)
+    return _difference(differences.mean(axis=0), means, flipped, level)
+
+
+def _difference(
+    differences: Float[np.ndarray, " videos"],
+    means: Float[np.ndarray, " resamples"],
+    flipped: Float[np.ndarray, " resamples"],
+    level: float,
+) -> Difference:
+    """By the differences of every video, their resampled means, and means of differences with random signs."""
     mean = float(differences.mean())
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2]).tolist()
     extreme = int((np.abs(flipped) >= abs(mean) - 1e-12).sum())
@@ -76,7 +118,7 @@ def paired_difference(
         wins=int((differences > TIE).sum()),
         ties=int((np.abs(differences) <= TIE).sum()),
         losses=int((differences < -TIE).sum()),
-        p=(extreme + 1) / (resamples + 1),
+        p=(extreme + 1) / (len(flipped) + 1),
     )
 
 

@@ -16,6 +16,7 @@ from framework.data.procedural.levels import LEVELS
 from framework.data.sequence import DataSet, VideoSequence
 from framework.errors import InputError
 from framework.evaluation.comparison import Comparison, Run
+from framework.evaluation.means import MeanRun
 from framework.metrics.statistics import Difference, paired_difference
 from framework.report import terminal
 from framework.report.table import interval, number
@@ -129,6 +130,8 @@ def _values(
     run: Run, sequences: Sequence[str], holding: Sequence[Mapping[int, frozenset[str]]], names: Sequence[str]
 ) -> Float[np.ndarray, "videos attributes"]:
     """Mean IoU of each video on the frames with each attribute; NaN where it has none."""
+    if isinstance(run, MeanRun):
+        return np.mean([_values(part, sequences, holding, names) for part in run.parts], axis=0)
     table = np.full((len(sequences), len(names)), np.nan)
     for line, (sequence, attributes) in enumerate(zip(sequences, holding, strict=True)):
         pairs = [

@@ -11,8 +11,9 @@ from rich.console import Console
 from framework.benchmarks.papers import Reproduction
 from framework.data.sequence import DataSet
 from framework.errors import InputError
-from framework.evaluation.best_of import check_best_of, with_best_of
+from framework.evaluation.best_of import check_rows, with_best_of
 from framework.evaluation.comparison import Comparison
+from framework.evaluation.means import with_means
 from framework.report import attributes, html, paper, pictures, plots, table
 from framework.report.attributes import AttributeTable
 from framework.report.table import TableLayout, TableRow
@@ -66,6 +67,13 @@ class ComparisonReport:
             for line in lines:
                 console.print(line, style="dim", highlight=False, markup=False)
 
+    def present(self, console: Console, output: Path) -> None:
+        """Prints all tables, writes all files into `<output>/<data set>/reports/<name>` and says where they are."""
+        self.show(console)
+        page, *files = self.write(output / safe_name(self.comparison.data) / "reports" / self.name)
+        tell(console, "report", [page])
+        tell(console, "picture", files[: len(self.pictures)])
+
     def write(self, folder: Path) -> list[Path]:
         """Writes all files, the HTML page first; returns their paths."""
         page = html.page(
@@ -110,6 +118,7 @@ class Reporter:
         seed: of the bootstrap.
         pictures: how many of the sequences on which variants differ most are drawn.
         best_of: rows that are the best of several variants on every sequence (`framework.evaluation.best_of`).
+        means: rows that are the mean of several variants, such as seeds (`framework.evaluation.means`).
         oracle: the row by whose gain over the first one the others' gains are measured.
         columns: what follows the comparison (`framework.report.table.SHORT`).
         attributes: a second table, of accuracy by what makes a frame hard; a list names the attributes, true takes all.
@@ -119,6 +128,7 @@ class Reporter:
     seed: int = 0
     pictures: int = 3
     best_of: Mapping[str, Sequence[str]] | None = None
+    means: Mapping[str, Sequence[str]] | None = None
     oracle: str | None = None
     columns: Sequence[str] = TableLayout().columns
     attributes: bool | Sequence[str] = False
@@ -135,8 +145,11 @@ class Reporter:
     def check(self, variants: Sequence[str], data: DataSet) -> None:
         """Raises InputError, before hours of tracking, for options that fit neither the variants, the baseline first,
         nor the data."""
-        check_best_of(self.best_of or {}, variants)
-        others = [*variants[1:], *(self.best_of or {})]
+        check_rows("best_of", self.best_of or {}, variants)
+        check_rows("means", self.means or {}, variants)
+        if twice := {*(self.best_of or {})} & {*(self.means or {})}:
+            raise InputError(f"means.{min(twice)} has the name of a row of best_of: give it another one")
+        others = [*variants[1:], *(self.best_of or {}), *(self.means or {})]
         if self.oracle is not None and self.oracle not in others:
             raise InputError(
                 f"oracle={self.oracle} is not a row beside the baseline: choose one of {', '.join(others) or 'none'}"
@@ -148,14 +161,15 @@ class Reporter:
         self, comparison: Comparison, data: DataSet, configuration: str, reproduction: Reproduction | None = None
     ) -> ComparisonReport:
         """The report of a comparison; `data` gives the frames to draw on."""
-        comparison = with_best_of(comparison, self.best_of or {}, self.metric)
+        best = with_best_of(comparison, self.best_of or {}, self.metric)
+        comparison = with_means(best, self.means or {}, comparison.runs)
         layout = TableLayout(self.metric, tuple(self.columns), self.oracle)
         rows = tuple(table.rows(comparison, layout, self.seed))
         chosen = pictures.most_different(comparison, self.metric, self.pictures)
         videos = {video.name: video for video in map(data.sequence, range(len(data))) if video.name in chosen}
         grids = {}
         for name in chosen:
-            records = {run.name: run.record(name) for run in comparison.runs}
+            records = {run.drawn: run.record(name) for run in comparison.runs}
             grids[name] = jpeg(pictures.grid(videos[name], records))
         figures = {"Per sequence": plots.differences(comparison, self.metric)} if len(rows) > 1 else {}
         figures["Over the course of the videos"] = plots.over_time(comparison)
@@ -164,6 +178,12 @@ class Reporter:
             wanted = None if isinstance(self.attributes, bool) else self.attributes
             by = attributes.by_attribute(comparison, data, wanted, self.seed)
         return ComparisonReport(comparison, layout, rows, figures, grids, configuration, by, reproduction)
+
+
+def tell(console: Console, kind: str, paths: Sequence[Path]) -> None:
+    """One line for each file that was written."""
+    for path in paths:
+        console.print(f"{kind:8}{path}", highlight=False, soft_wrap=True)
 
 
 def jpeg(picture: pictures.Picture) -> bytes:

@@ -6,12 +6,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
+from jaxtyping import Float
 from rich.table import Table
 from rich.text import Text
 
 from framework.evaluation.best_of import BestRun
-from framework.evaluation.comparison import Comparison
-from framework.metrics.statistics import Difference, GapClosed, gap_closed, holm, paired_difference
+from framework.evaluation.comparison import Comparison, Run
+from framework.evaluation.means import MeanRun
+from framework.metrics.statistics import (
+    Difference,
+    GapClosed,
+    crossed_difference,
+    gap_closed,
+    holm,
+    paired_difference,
+)
 from framework.metrics.tracking import TrackingScores
 from framework.report import terminal
 
@@ -82,6 +92,14 @@ class TableRow:
     """Sees the truth: not a method."""
     read: float
     """Spatial memories read per tracked frame."""
+    sharing: tuple[int, int]
+    """Fewest and most trackers that its time was shared by."""
+    timed_alike: bool
+    """Its time compares with that of the other rows."""
+    runs: int = 1
+    """That it is the mean of."""
+    deviation: float = math.nan
+    """Standard deviation of the metric over those runs; NaN for a single one."""
     gap: GapClosed | None = None
     """Share of the oracle's gain, where one is named whose gain over the first row is clear."""
 
@@ -97,8 +115,7 @@ def rows(comparison: Comparison, layout: TableLayout = TableLayout(), seed: int 
     baseline = comparison.runs[0].values(metric, sequences)
     table = []
     for run in comparison.runs:
-        values = run.values(metric, sequences)
-        difference = None if run is comparison.runs[0] else paired_difference(values, baseline, seed=seed)
+        difference = None if run is comparison.runs[0] else _difference(run, metric, sequences, baseline, seed)
         scores = run.mean(sequences)
         table.append(
             TableRow(
@@ -111,6 +128,10 @@ def rows(comparison: Comparison, layout: TableLayout = TableLayout(), seed: int 
                 failed=len(run.failures),
                 bound=run.bound,
                 read=run.read(sequences),
+                sharing=run.sharing(sequences),
+                timed_alike=comparison.timed_alike,
+                runs=len(run.parts) if isinstance(run, MeanRun) else 1,
+                deviation=run.deviation(metric, sequences) if isinstance(run, MeanRun) else math.nan,
             )
         )
     corrected = holm([row.p for row in table])
@@ -124,6 +145,14 @@ def rows(comparison: Comparison, layout: TableLayout = TableLayout(), seed: int 
         row if row.difference is None or row.variant == layout.oracle else replace(row, gap=gap)
         for row, gap in zip(table, gaps, strict=True)
     ]
+
+
+def _difference(
+    run: Run, metric: str, sequences: Sequence[str], baseline: Float[np.ndarray, " videos"], seed: int
+) -> Difference:
+    if isinstance(run, MeanRun):
+        return crossed_difference(run.parts_values(metric, sequences), baseline, seed=seed)
+    return paired_difference(run.values(metric, sequences), baseline, seed=seed)
 
 
 def _gain(table: Sequence[TableRow], layout: TableLayout) -> bool:
@@ -154,13 +183,20 @@ def cells(row: TableRow, layout: TableLayout) -> list[str]:
         compared.append(f"{row.gap.mean:.0%} [{row.gap.low:.0%}, {row.gap.high:.0%}]")
     elif layout.oracle:
         compared.append("" if row.difference is None or row.variant == layout.oracle else "-")
-    return [row.title, number(row.mean), *compared, *(_column(row, name) for name in layout.columns)]
+    mean = number(row.mean) if math.isnan(row.deviation) else f"{number(row.mean)} ± {number(row.deviation)}"
+    return [row.title, mean, *compared, *(_column(row, name) for name in layout.columns)]
 
 
 def _column(row: TableRow, name: str) -> str:
     if name == "milliseconds":
-        return f"{row.milliseconds:.1f}"
+        return f"{row.milliseconds:.1f}" if row.timed_alike else f"{row.milliseconds:.1f} ({shared_by(row)})"
     return number(row.read if name == "read" else getattr(row.scores, name))
+
+
+def shared_by(row: TableRow) -> str:
+    """How many trackers shared the time of a row: `5`, or `1-5` where that differs between sequences."""
+    fewest, most = row.sharing
+    return f"{most}" if fewest == most else f"{fewest}-{most}"
 
 
 def interval(difference: Difference) -> str:
@@ -200,6 +236,14 @@ def caption(comparison: Comparison, table: Sequence[TableRow] = (), layout: Tabl
         for run in runs
         if isinstance(run, BestRun)
     ]
+    means = [run for run in runs if isinstance(run, MeanRun)]
+    lines += [f"{run.name}: mean ± standard deviation of {len(run.parts)} runs" for run in means]
+    if means:
+        lines.append("[95 %] of a mean of runs: runs and sequences are resampled; p is over sequences, of that mean")
+    if means and layout.oracle:
+        lines.append("gap closed of a mean of runs: its interval resamples sequences alone")
+    if not comparison.timed_alike and "milliseconds" in layout.columns:
+        lines.append("ms (n): an equal share of the time of n trackers side by side; only times of one group compare")
     if any(run.bound for run in runs):
         lines.append("bound: sees the truth, so it is not a method")
     lines += [f"{name} failed on every sequence: {reason}" for name, reason in comparison.lost.items()]
@@ -231,15 +275,20 @@ def rich_tables(table: Sequence[TableRow], layout: TableLayout = TableLayout(), 
 
 
 def markdown(comparison: Comparison, table: Sequence[TableRow], layout: TableLayout = TableLayout()) -> str:
-    """The same table as Markdown; clear differences are bold."""
-    titles = header(table[0].variant, layout)
+    """The same table as Markdown, and what its numbers rest on."""
+    return "\n".join([*markdown_lines(table[0].variant, table, layout), "", *caption(comparison, table, layout), ""])
+
+
+def markdown_lines(baseline: str, table: Sequence[TableRow], layout: TableLayout = TableLayout()) -> list[str]:
+    """The table alone; clear differences are bold."""
+    titles = header(baseline, layout)
     lines = [f"| {' | '.join(titles)} |", f"|---|{'---:|' * (len(titles) - 1)}"]
     for row in table:
         line = cells(row, layout)
         if row.difference is not None and row.difference.clear:
             line[2] = f"**{line[2]}**"
         lines.append(f"| {' | '.join(line)} |")
-    return "\n".join([*lines, "", *caption(comparison, table, layout), ""])
+    return lines
 
 
 def csv_table(table: Sequence[TableRow]) -> str:
@@ -248,7 +297,8 @@ def csv_table(table: Sequence[TableRow]) -> str:
     writer = csv.writer(file, lineterminator="\n")
     compared = ["difference", "low", "high", "wins", "ties", "losses_to_baseline", "p", "p_holm"]
     closed = ["gap_closed", "gap_low", "gap_high"]
-    writer.writerow(["variant", *METRICS, *compared, "ms_per_frame", "failed", "bound", "read", *closed])
+    last = ["runs", "deviation", "time_shared_by"]
+    writer.writerow(["variant", *METRICS, *compared, "ms_per_frame", "failed", "bound", "read", *closed, *last])
     for row in table:
         d = row.difference
         numbers = [d.mean, d.low, d.high, d.wins, d.ties, d.losses, d.p, row.p] if d else [""] * len(compared)
@@ -256,5 +306,6 @@ def csv_table(table: Sequence[TableRow]) -> str:
         gap = [g.mean, g.low, g.high] if g else [""] * len(closed)
         scores = [getattr(row.scores, name) for name in METRICS]
         values = [row.variant, *scores, *numbers, row.milliseconds, row.failed, row.bound, row.read, *gap]
+        values += [row.runs, row.deviation, shared_by(row)]
         writer.writerow(["" if isinstance(value, float) and math.isnan(value) else value for value in values])
     return file.getvalue()

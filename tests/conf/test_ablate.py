@@ -3,14 +3,20 @@
 import csv
 import io
 import json
+import os
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 
 from experiments import ablate, evaluate
+from framework.config.sweep import Sweep, SweepJob
 from policies import no_memory
 
+PROJECT = Path(__file__).parents[2]
 QUICK = ("backbone.checkpoint=random", "data.limit=2", "data.length=5", "logger=none", "pictures=1", "threads=1")
 
 
@@ -79,10 +85,74 @@ def test_a_baseline_that_fails_everywhere_is_not_replaced_by_another(tmp_path, c
     assert line.startswith("no_memory, with which the others are compared, failed on every sequence: ")
 
 
-def test_multirun_tracks_every_choice(tmp_path, capsys):
-    assert call(evaluate.main, "-m", f"output={tmp_path}", "policy=sam2,no_memory", *QUICK) == 0
-    names = {json.loads(path.read_text())["notes"]["name"] for path in tmp_path.rglob("run.json")}
-    assert names == {"sam2", "no_memory"}
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_sweep_ends_with_one_table_that_says_which_number_is_whose(tmp_path, launcher):
+    swept = ("policy=every_nth", "policy.interval=1,3", "backbone.seed=0,1")
+    options = ("-m", f"hydra/launcher={launcher}", *swept, *QUICK[:3], "logger=none", "pictures=0", "threads=1")
+    command = [sys.executable, "-m", "experiments.evaluate", *options]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    names = [f"every_nth policy.interval={interval} backbone.seed={seed}" for interval in (1, 3) for seed in (0, 1)]
+    assert {json.loads(path.read_text())["notes"]["name"] for path in tmp_path.rglob("run.json")} == {*names}
+    tables = {path: list(csv.DictReader(path.open())) for path in tmp_path.rglob("table.csv")}
+    (whole,) = [table for table in tables.values() if len(table) == 4]
+    assert [row["variant"] for row in whole] == names, "in the order of the sweep"
+    alone = {table[0]["variant"]: table[0]["jaccard"] for table in tables.values() if len(table) == 1}
+    assert {row["variant"]: row["jaccard"] for row in whole} == alone and len({*alone.values()}) > 1
+    assert done.stdout.count("4 of 4 jobs") == 1 and not list(tmp_path.glob(".sweep-*"))
+
+
+def test_a_sweep_over_data_sets_is_one_table_too(tmp_path, capsys):
+    options = ("-m", f"output={tmp_path}", "policy=sam2,no_memory", "data=calm,distractors", *QUICK)
+    assert call(evaluate.main, *options) == 0
+    (path,) = tmp_path.glob("sweeps/*/table.csv")
+    found = list(csv.DictReader(path.open()))
+    assert [row["variant"] for row in found] == [
+        "sam2 data=calm",
+        "no_memory data=calm",
+        "sam2 data=distractors",
+        "no_memory data=distractors",
+    ]
+    assert [bool(row["difference"]) for row in found] == [False, True, False, True], "to the first on the same data"
+    assert "first: the first row on the same data" in capsys.readouterr().out
+
+
+def test_failed_jobs_are_named_one_by_one_and_the_others_are_in_the_table(tmp_path, capsys):
+    swept = "policy.interval=2,0,4,-1"
+    assert call(evaluate.main, "-m", f"output={tmp_path}", "policy=every_nth", swept, *QUICK) == 2
+    shown = capsys.readouterr()
+    given = " ".join(QUICK)
+    told = [line for line in shown.err.splitlines() if line.startswith("job ")]
+    assert [line.partition(": variant")[0] for line in told] == [
+        f"job {number} (output={tmp_path} policy=every_nth policy.interval={interval} {given})"
+        for number, interval in ((1, 0), (3, -1))
+    ]
+    assert all("every_nth needs interval >= 1" in line for line in told) and "2 of 4 jobs" in shown.out
+    tables = [list(csv.DictReader(path.open())) for path in tmp_path.rglob("table.csv")]
+    (whole,) = [table for table in tables if len(table) == 2]
+    assert [row["variant"] for row in whole] == ["every_nth policy.interval=2", "every_nth policy.interval=4"]
+
+
+def test_a_job_that_was_killed_is_named(tmp_path, capsys, monkeypatch):
+    run = Sweep.run
+
+    def killed(sweep, task, config, traced):
+        if HydraConfig.get().job.num != 1:
+            return run(sweep, task, config, traced)
+        sweep._keep(SweepJob(1, tuple(HydraConfig.get().overrides.task)))
+        raise OSError("the worker was lost")
+
+    monkeypatch.setattr(Sweep, "run", killed)
+    options = ("policy=sam2,no_memory,keep_first", "data=calm", *QUICK)
+    assert call(evaluate.main, "-m", f"output={tmp_path}", *options) == 2
+    shown = capsys.readouterr()
+    lines = shown.err.splitlines()
+    assert lines[-1].startswith("the worker was lost") and "2 of 3 jobs" in shown.out
+    assert [line for line in lines if line.startswith("job ")] == [
+        f"job 1 (output={tmp_path} policy=no_memory data=calm {' '.join(QUICK)}): "
+        "has not ended: it was killed, or still runs"
+    ]
 
 
 def test_swept_options_are_variants_and_fold_into_the_best_of_them(tmp_path, capsys):

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from framework.config.checks import build
 from framework.config.variants import expand_sweep, variants
-from framework.evaluation.best_of import check_best_of
+from framework.evaluation.best_of import check_rows
 from framework.interfaces import MemoryPolicy, MotionModel
 from tests.documentation import FRONT, PAGES, PROJECT, RESULTS, render_results
 
@@ -72,9 +72,10 @@ def test_a_command(line: str) -> None:
     assert (PROJECT / f"experiments/{name}.py").exists()
     with composed("ablate" if name == "status" else name, options) as config:
         if "best_of" in config and "paper" not in config:
-            names, best_of = listed(config), config.best_of or {}
-            check_best_of(best_of, names)
-            assert config.oracle is None or config.oracle in (*names, *best_of)
+            names, best_of, means = listed(config), config.best_of or {}, config.means or {}
+            check_rows("best_of", best_of, names)
+            check_rows("means", means, names)
+            assert config.oracle is None or config.oracle in (*names, *best_of, *means)
 
 
 def test_the_variants_of_the_commands_can_be_made() -> None:

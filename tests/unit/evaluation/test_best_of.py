@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from framework.errors import InputError
-from framework.evaluation.best_of import check_best_of, with_best_of
+from framework.evaluation.best_of import check_rows, with_best_of
 from framework.evaluation.evaluate import evaluate
 from framework.report import table
 from framework.report.report import Reporter
@@ -48,11 +48,11 @@ def test_it_is_a_value_of_the_runs_it_is_made_of(comparison):
 
 def test_a_pattern_folds_its_rows_away_and_a_name_does_not(comparison):
     made = with_best_of(comparison, {"of all": ["latest*", "first"], "other": ["first"]}, "jaccard")
-    # "latest*" also takes the baseline, which `check_best_of` refuses.
+    # "latest*" also takes the baseline, which `check_rows` refuses.
     assert [run.name for run in made.runs] == ["first", "peeking", "of all", "other"]
     assert made.runs[2].parts == 3
     with pytest.raises(InputError, match="folds the baseline latest away"):
-        check_best_of({"of all": ["latest*"]}, list(POLICIES))
+        check_rows("best_of", {"of all": ["latest*"]}, list(POLICIES))
 
 
 def test_bounds_are_marked_and_explained(comparison):

@@ -205,4 +205,4 @@ def test_progress_counts_sequences_and_names_failures(tmp_path):
     with SequenceProgress(console) as progress:
         evaluate({"latest": Tracker(NETWORK, Latest())}, VIDEOS, tmp_path, listener=progress)
     text = re.sub(r"\x1b\[[0-9;?]*\w", "", console.file.getvalue())
-    assert "broken failed: frame 2 cannot be read" in text and "4/4" in text and "frames/s" in text
+    assert "broken failed: OSError: frame 2 cannot be read" in text and "4/4" in text and "frames/s" in text
