@@ -262,12 +262,12 @@ def micro(image_size: int = 128, size: MicroSize = MicroSize()) -> SAM2Base:
 def load(model: SAM2Base, path: Path) -> None:
     """Loads weights in place. Raises InputError for a file that is missing, unreadable or of another network."""
     if not path.is_file():
-        raise InputError(f"checkpoint {path} does not exist: train it with experiments.pretrain, or name a file")
+        raise InputError(f"checkpoint {path} does not exist: train it with engram pretrain, or name a file")
     try:
         model.load_state_dict(checkpoints.read(path))
     except RuntimeError as error:
         raise InputError(
-            f"{path} does not fit the embedded network: give weights that experiments.pretrain wrote"
+            f"{path} does not fit the embedded network: give weights that engram pretrain wrote"
         ) from error
 
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from framework.errors import InputError
 from framework.networks import checkpoints
-from framework.networks.build import facade
 from framework.networks.micro import WEIGHTS as MICRO_WEIGHTS
-from framework.networks.micro import Context, MicroSize, Residual, load, micro
+from framework.networks.micro import Context, MicroSize, Residual, micro
+from framework.networks.micro import network as micro_network
 from framework.networks.sam2 import Sam2Network
 
 WEIGHTS = Path(__file__).parent / "weights" / "photo.pt"
@@ -68,15 +68,8 @@ def network(
     seed: int = 0,
     image_size: int = IMAGE_SIZE,
     size: MicroSize = SIZE,
+    rows_at_once: int | None = None,
 ) -> Sam2Network:
     """The network with its weights, frozen, behind the facade; arguments as for `framework.networks.micro.network`."""
-
-    def weighted() -> SAM2Base:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            built = photo(image_size, size)
-        if checkpoint != "random":
-            load(built, WEIGHTS if checkpoint is None else Path(checkpoint).expanduser())
-        return built
-
-    return facade(weighted, dtype, device, compile)
+    file = str(WEIGHTS) if checkpoint is None else checkpoint
+    return micro_network(file, dtype, device, compile, seed, image_size, size, rows_at_once)
