@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,7 +100,7 @@ def reading(entries: list[Entry], pointers: int = 1, **weights: Tensor) -> Read:
 
 def test_objects_in_one_batch_answer_as_alone(small: Sam2Network) -> None:
     features, entries = observe(small, 2)
-    reads = [reading([entry, entry]) for entry in entries]
+    reads = [reading([entry, replace(entry)]) for entry in entries]
     both = small.condition(features, reads)
     alone = torch.cat([small.condition(features, [read]) for read in reads])
     torch.testing.assert_close(both, alone, rtol=0, atol=1e-5)
