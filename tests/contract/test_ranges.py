@@ -93,13 +93,17 @@ TAKEN = [
 ]
 
 
-@pytest.mark.parametrize(("build", "options"), REFUSED, ids=str)
+def name(part):
+    return part.__name__ if callable(part) else str(part)
+
+
+@pytest.mark.parametrize(("build", "options"), REFUSED, ids=name)
 def test_an_option_out_of_range_is_refused_by_name(build, options):
     with pytest.raises(ValueError, match=list(options)[-1]):
         build(**options)
 
 
-@pytest.mark.parametrize(("build", "options"), TAKEN, ids=str)
+@pytest.mark.parametrize(("build", "options"), TAKEN, ids=name)
 def test_the_last_values_within_the_range_are_taken(build, options):
     made = build(**options)
     assert {name: getattr(made, name) for name in options} == options

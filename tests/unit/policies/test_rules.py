@@ -11,7 +11,7 @@ from policies.score_gate import ScoreGate
 from policies.skip_absent import SkipAbsent
 
 CANDIDATES = Candidates(torch.ones(1, 1, 2, 2), torch.ones(1, 1), torch.ones(1, 1, 4), torch.ones(1))
-OUTCOME = Outcome(0, CANDIDATES, 0, None, Scores(0.9, 5.0, None, 4, False), (8, 8))
+OUTCOME = Outcome(0, CANDIDATES, 0, None, Scores(0.9, 5.0, None, 4, False), (8, 8), embedding=torch.zeros(4, 2, 2))
 """Of no interest to these rules."""
 
 
