@@ -157,10 +157,10 @@ def test_variants_take_options_and_share_the_command_line():
     assert sam2.fill_hole_area == every_nth.fill_hole_area == 8
 
 
-def test_evaluate_is_one_variant_named_after_its_choice():
+def test_evaluate_is_one_variant_named_after_its_choice_and_options():
     config = composed("evaluate", "policy=random", "policy.seed=3", "backbone.checkpoint=random")
     ((name, tracker),) = made(config).items()
-    assert name == "random" and tracker.policy.seed == 3
+    assert name == "random policy.seed=3" and tracker.policy.seed == 3
 
 
 def needs_files(node):
