@@ -22,7 +22,7 @@ from jaxtyping import UInt8
 from PIL import Image
 from pycocotools import mask as coco
 
-from framework.data.label_image import read_label_image
+from framework.data.label_image import object_numbers, read_label_image
 from framework.data.text import read_text
 from framework.errors import InputError
 
@@ -146,8 +146,9 @@ def _masked(folder: Path) -> list[Cutout]:
     for mask in _images(folder / "masks"):
         if mask.stem not in images:
             raise InputError(f"{mask} has no picture of its name in {folder / 'images'}")
-        labels = np.unique(read_label_image(mask).values)
-        found += [Cutout("object", mask.stem, images[mask.stem], mask, int(label)) for label in labels[labels > 0]]
+        labels = read_label_image(mask)
+        values = object_numbers(labels.found, labels.palette)
+        found += [Cutout("object", mask.stem, images[mask.stem], mask, value) for value in values]
     return found
 
 

@@ -82,7 +82,9 @@ def test_masks_and_coco_annotations_cut_the_same_objects_out(folders, tmp_path):
         (tmp_path / layout / "images").mkdir(parents=True)
         Image.fromarray(image).save(tmp_path / layout / "images" / "one.png")
     (tmp_path / "masked" / "masks").mkdir()
-    Image.fromarray(2 * disc(15).astype(np.uint8)).save(tmp_path / "masked" / "masks" / "one.png")
+    labels = 2 * disc(15).astype(np.uint8)
+    labels[0] = 255  # void beside other values, as in every mask file
+    Image.fromarray(labels).save(tmp_path / "masked" / "masks" / "one.png")
     runs = coco.encode(np.asfortranarray(disc(15).astype(np.uint8)))
     square = [[5.0, 5.0, 35.0, 5.0, 35.0, 35.0, 5.0, 35.0]]
     written = {
