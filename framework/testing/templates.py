@@ -56,35 +56,37 @@ class {name}(MemoryPolicy[{name}Memory]):
     def entries(self, state: {name}Memory) -> Sequence[Entry]:
         return (*state.prompts, *state.recent)
 '''
-MOTION = '''"""The object is where its box was last seen."""
+MOTION = '''"""The object is where its mask was last seen."""
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from framework.interfaces import MotionModel
 from framework.types import Candidates, Cue, Features, Outcome
-from motion.components.boxes import Corners, box_iou, boxes
 
 
 @dataclass(frozen=True)
-class {name}(MotionModel[Corners | None]):
-    """Agreement is the IoU with the last box; the state is that box, on the grid of the network's input."""
+class {name}(MotionModel[Tensor | None]):
+    """Agreement is the IoU with the last mask; the state is that mask, bool [h w] on the mask-logit grid."""
 
     weight: float = 0.15
 
-    def init(self) -> Corners | None:
+    def init(self) -> Tensor | None:
         return None
 
     def score(
-        self, state: Corners | None, features: Features, candidates: Candidates
-    ) -> tuple[Corners | None, Cue | None]:
+        self, state: Tensor | None, features: Features, candidates: Candidates
+    ) -> tuple[Tensor | None, Cue | None]:
         if state is None:
             return state, None
-        size = features.image.shape[-2], features.image.shape[-1]
-        return state, Cue(tuple(box_iou(state, box) for box in boxes(candidates.logits[0], size)), self.weight)
+        masks = candidates.logits[0].detach() > 0
+        both, either = ((masks & state).sum((1, 2)), (masks | state).sum((1, 2)))
+        return state, Cue(tuple((both / either.clamp_min(1)).tolist()), self.weight)
 
-    def update(self, state: Corners | None, features: Features, outcome: Outcome) -> Corners | None:
-        (box,) = boxes(outcome.logits[None], (features.image.shape[-2], features.image.shape[-1]))
-        return state if box is None else box
+    def update(self, state: Tensor | None, features: Features, outcome: Outcome) -> Tensor | None:
+        mask = outcome.logits.detach() > 0
+        return mask if mask.any() else state
 '''
 OPTIONS = {"policy": "count: 6\niou: 0.5\n", "motion": "weight: 0.15\n"}
 TEST = '''"""{name} gives what every plug-in owes."""
