@@ -103,6 +103,7 @@ def positive_spans(logits: Float32[np.ndarray, "h w"], height: int, width: int, 
     tops, up, down = cells(rows, height, fused)
     lefts, left, right = cells(columns, width, fused)
     counts = positive_corners(logits)
+    # A row has no more spans than that, but for logits that round to either side of 0 within a cell.
     rle, count = np.empty((height * ((columns + 1) // 2), 3), np.int64), 0
     some, ends = np.empty(columns + 1, np.int64), np.empty(columns + 1, np.int64)
     above, below = np.empty(width, np.float32), np.empty(width, np.float32)
@@ -124,6 +125,8 @@ def positive_spans(logits: Float32[np.ndarray, "h w"], height: int, width: int, 
                 above[column] = weighted(upper[one], left[column], upper[two], right[column], fused)
                 below[column] = weighted(lower[one], left[column], lower[two], right[column], fused)
         for row in range(tops[cell], tops[cell + 1]):
+            if count + (width + 1) // 2 > len(rle):
+                rle = np.concatenate((rle, np.empty((len(rle) + (width + 1) // 2, 3), np.int64)))
             inside, start = False, 0
             for part in range(parts):
                 one, two = max(some[part] - 1, 0), min(some[part], columns - 1)

@@ -44,6 +44,8 @@ def quantised(logits, levels, unit):
 @example(seed=0, grid=(32, 32), size=(64, 65), levels=2, unit=0.1)
 @example(seed=0, grid=(40, 40), size=(60, 23), levels=1, unit=0.1)
 @example(seed=0, grid=(1, 40), size=(1, 200), levels=1, unit=0.1)
+@example(seed=1, grid=(2, 1), size=(1, 9), levels=1, unit=1.0)  # within one cell, to either side of 0 several times
+@example(seed=1, grid=(2, 1), size=(3, 45), levels=1, unit=0.1)
 def test_any_size_and_aspect_ratio(seed, grid, size, levels, unit):
     check(quantised(np.random.default_rng(seed).uniform(-1, 1, (3, *grid)), levels, unit), size)
 
