@@ -5,6 +5,7 @@ CHOICES = {
     "policy=learned_gate": "policy=learned_read_gate",
     "policy=him2sam_delayed": "method=him2sam_published_lasot_b+",
     "policy=learned_gate_hard": "policy=learned_read_gate_hard",
+    "policy=score_gate": "policy=expected_iou",
     "motion=learned": "motion=learned_judge",
     "learner=keep": "learner=write_gate",
     "learner=choice": "learner=judge",
@@ -57,6 +58,7 @@ TARGETS = {
     "policies.learned_gate.Gate": "policies.components.read_gate.ReadGate",
     "policies.learned_gate.LearnedGate": "policies.learned_read_gate.LearnedReadGate",
     "policies.learned_gate.load": "policies.components.read_gate.load",
+    "policies.score_gate.ScoreGate": "policies.expected_iou.ExpectedIou",
     "policies.witness.Witness": "policies.components.recorder.Recorder",
 }
 """Modules, and members that have another name in their new module."""

@@ -22,6 +22,7 @@ from policies.rmem import RMem
 from policies.sam2 import Sam2
 from policies.sam2long import Sam2Long
 from policies.sam2long_beam import Beam
+from policies.sam3 import Sam3
 from policies.samurai import Samurai
 from policies.spread import Spread
 
@@ -58,6 +59,7 @@ REFUSED = [
     *((RMem, {name: value}) for name, value in {"slots": 0, "pointers": -1, "prior": 0.0, "decay": 1.0}.items()),
     (RMem, {"decay": -0.1}),
     *((Sam2, {name: value}) for name, value in {"slots": -1, "stride": 0, "pointers": -1, "max_anchors": 1}.items()),
+    *((Sam3, {name: value}) for name, value in {"slots": -1, "stride": 0, "pointers": -1, "max_anchors": 1}.items()),
     *((method, {name: -1}) for method in (Sam2Long, Samurai) for name in ("slots", "pointers")),
     (Beam, {"width": 0}),
     (Beam, {"lag": -1}),
@@ -83,6 +85,7 @@ TAKEN = [
     (RMem, {"slots": 1, "pointers": 0, "prior": 0.001, "decay": 0.0}),
     (Sam2, {"slots": 0, "stride": 1, "pointers": 0, "max_anchors": 2}),
     (Sam2Long, {"slots": 0, "pointers": 0}),
+    (Sam3, {"slots": 0, "stride": 1, "pointers": 0, "max_anchors": 2}),
     (Samurai, {"slots": 0, "pointers": 0}),
     (Beam, {"width": 1, "lag": 0}),
     (Spread, {"older": 0, "interval": 1}),

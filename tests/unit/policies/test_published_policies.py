@@ -13,12 +13,12 @@ from policies.components.distractor_tests import BoxTest, ContourTest
 from policies.components.mask_sizes import HISTORY, relative_size, remembered
 from policies.components.regions import foreground
 from policies.dam4sam import Dam4Sam
+from policies.expected_iou import ExpectedIou
 from policies.him2sam import Him2Sam
 from policies.rmem import RMem
 from policies.sam2long import Sam2Long
 from policies.sam2long_beam import Beam
 from policies.samurai import Samurai
-from policies.score_gate import ScoreGate
 
 GRID, SIZE = 32, (90, 160)
 QUERY = Query(0, torch.zeros(1, 1, 1), None)
@@ -317,7 +317,7 @@ def test_beam_listens_to_the_motion_model():
     assert picked(picks) == [(0, 1)] and picks[0].motion == 1.0
 
 
-# --------------------------------------------------------------------------------------------- RMem and score gate
+# ------------------------------------------------------------------------------------------------ RMem and expected IoU
 
 
 def test_rmem_evicts_the_lowest_bound():
@@ -344,11 +344,11 @@ def measured(policy, state):
     ]
 
 
-def test_score_gate_multiplies_presence_and_iou():
+def test_expected_iou_multiplies_presence_and_iou():
     def script(t):
         return (PLAIN, *{2: (0.95, -3.0, None), 3: (0.45, 9.0, None), 4: (0.8, 1.0, None)}.get(t, (0.9, 5.0, None)))
 
-    policy = ScoreGate()
+    policy = ExpectedIou()
     assert [frame for frame, _ in reads(policy, live(policy, script, 6), 6)[0]] == [0, 1, 4, 5]
     assert 0.8 / (1 + np.exp(-1.0)) > 0.5
 

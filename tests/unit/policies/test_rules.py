@@ -7,7 +7,7 @@ from framework.types import Candidates, Entry, Outcome, Query, Scores
 from policies.components.anchors import closest_first, latest_first, without_outdated
 from policies.components.bank import Bank, spaced
 from policies.evict_oldest import Evictions, EvictOldest
-from policies.score_gate import ScoreGate
+from policies.expected_iou import ExpectedIou
 from policies.skip_absent import SkipAbsent
 
 CANDIDATES = Candidates(torch.ones(1, 1, 2, 2), torch.ones(1, 1), torch.ones(1, 1, 4), torch.ones(1))
@@ -87,7 +87,7 @@ def test_every_eviction_could_have_gone_otherwise():
 
 def test_a_score_at_the_threshold_is_not_above_it():
     """Presence 0 is a probability of 1/2."""
-    assert not ScoreGate(threshold=0.5).keeps(entry(1, iou=1.0, presence=0.0), OUTCOME)
-    assert ScoreGate(threshold=0.5).keeps(entry(1, iou=1.0, presence=0.01), OUTCOME)
+    assert not ExpectedIou(threshold=0.5).keeps(entry(1, iou=1.0, presence=0.0), OUTCOME)
+    assert ExpectedIou(threshold=0.5).keeps(entry(1, iou=1.0, presence=0.01), OUTCOME)
     assert not SkipAbsent(presence=1.0).keeps(entry(1, presence=1.0), OUTCOME)
     assert SkipAbsent(presence=1.0).keeps(entry(1, presence=1.01), OUTCOME)

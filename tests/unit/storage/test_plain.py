@@ -19,6 +19,7 @@ from policies.him2sam import Him2Sam
 from policies.sam2 import Sam2
 from policies.sam2long import Sam2Long
 from policies.sam2long_beam import Beam
+from policies.sam3 import Sam3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +88,7 @@ TRACKERS = {
     "kalman": (Sam2(), {"motion": Kalman()}),
     "dam4sam": (Dam4Sam(), {}),
     "him2sam": (Him2Sam(), {"motion": Hierarchical()}),
+    "sam3": (Sam3(), {}),
     "sam2long": (Sam2Long(), {"selector": Beam(lag=3)}),
 }
 
