@@ -22,6 +22,7 @@ MEANT = {
     "method=samurai": {"presence_threshold"},
     "method=dam4sam": {"anchor_corrections"},
     "method=him2sam": {"presence_threshold"},
+    "method=sam3": {"anchor_corrections"},
 }
 
 pytestmark = pytest.mark.usefixtures("composition")
