@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from framework.benchmarks.papers import Reproduction
 from framework.evaluation.comparison import Comparison
 from framework.report import paper
-from framework.report.table import METRICS, TITLES, TableLayout, TableRow, caption, cells, header, number
+from framework.report.table import COLUMNS, METRICS, TableLayout, TableRow, caption, cells, header, meanings, number
 
 FEW = 6
 """Variants that a title names one by one."""
@@ -16,8 +16,15 @@ body { font: 15px/1.45 system-ui, sans-serif; color: #222; max-width: 1200px; ma
 table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums }
 th, td { padding: .25em .8em; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap }
 th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 12em } th { white-space: normal }
-td.clear { font-weight: 600 } img { max-width: 100% } .wide { overflow-x: auto }
-p, figcaption { color: #555 } figure { margin: 1.5em 0 } pre { background: #f6f6f6; padding: 1em; overflow-x: auto }
+th[title] { text-decoration: underline dotted #999; text-underline-offset: .25em; cursor: help }
+td.clear { font-weight: 600 } .wide { overflow-x: auto } nav li { display: inline-block; margin-right: 1.5em }
+nav ul { padding: 0 } p, figcaption { color: #555 } .notes p { margin: .3em 0 } figure { margin: 1.5em 0 }
+pre { background: #f6f6f6; padding: 1em; overflow-x: auto }
+label.picture { display: block; cursor: zoom-in } label.picture img { max-width: 100% }
+label.picture input { position: absolute; opacity: 0 } label.picture:has(:focus-visible) { outline: 2px solid #06c }
+label.picture:has(:checked) { position: fixed; inset: 0; overflow: auto; background: #fff }
+label.picture:has(:checked) { cursor: zoom-out; z-index: 1 }
+label.picture:has(:checked) img { max-width: none; min-width: 100% }
 """
 
 
@@ -31,34 +38,39 @@ def page(
     by_attribute: Sequence[Sequence[str]] = (),
     reproduction: Reproduction | None = None,
 ) -> str:
-    """Tables, figures (title -> PNG), overlay pictures (sequence -> JPEG), all scores, failures and configuration."""
+    """Tables, then figures (title -> PNG) and overlay pictures (sequence -> JPEG), failures and configuration."""
     names = [row.variant for row in table]
     shown = names if len(names) <= FEW else [names[0], f"{len(names) - 1} others"]
     title = f"{' · '.join(shown)} on {comparison.data}"
-    parts = [
-        f"<h1>{html.escape(title)}</h1>",
-        _comparison_table(table, layout),
-        *(f"<p>{html.escape(line)}</p>" for line in caption(comparison, table, layout)),
-        _published(reproduction),
-        _attributes_table(by_attribute, table[0].variant),
-        *(_figure(name, png) for name, png in figures.items()),
-        "<h2>Where variants differ most</h2>" if pictures else "",
-        *(_figure(f"{name}: the white contour is the truth, numbers are IoU", png) for name, png in pictures.items()),
-        "<h2>All scores</h2>",
-        _scores_table(table),
-        f"<h2>{html.escape(TITLES[layout.metric])} per sequence</h2>",
-        _sequences_table(comparison, layout.metric),
-        _failures(comparison),
-        "<h2>Configuration</h2>",
-        f"<pre>{html.escape(configuration)}</pre>",
-    ]
+    contents = {
+        "Comparison": _comparison_table(table, layout) + _notes(caption(comparison, table, layout)),
+        "Beside the published table": _published(reproduction),
+        "By attribute": _attributes_table(by_attribute, table[0].variant),
+        "All scores": _scores_table(table),
+        f"{layout.metric} per sequence": _sequences_table(comparison, layout.metric),
+        "Failed": _failures(comparison),
+        **{name: _figure(name, png) for name, png in figures.items()},
+        "Where variants differ most": "\n".join(_drawn(name, jpeg) for name, jpeg in pictures.items()),
+        "Configuration": f"<pre>{html.escape(configuration)}</pre>",
+    }
+    sections = [(f"section-{number}", name, text) for number, (name, text) in enumerate(contents.items()) if text]
+    listed = "".join(f'<li><a href="#{key}">{html.escape(name)}</a></li>' for key, name, _ in sections)
+    parts = [f'<h2 id="{key}">{html.escape(name)}</h2>\n{text}' for key, name, text in sections]
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
-    body = "\n".join(part for part in parts if part)
+    body = "\n".join([f"<h1>{html.escape(title)}</h1>", f"<nav><ul>{listed}</ul></nav>", *parts])
     return f'<!doctype html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 
 
-def _table(titles: Sequence[str], lines: Sequence[Sequence[str]], clear: Sequence[bool] = ()) -> str:
-    head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
+def _table(
+    titles: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    clear: Sequence[bool] = (),
+    meaning: Mapping[str, str] | None = None,
+) -> str:
+    """`clear`: rows whose difference is bold; `meaning`: what a title says when it is pointed at."""
+    about = {title: html.escape((meaning or {}).get(title, ""), quote=True) for title in titles}
+    tips = [f' title="{about[title]}"' if about[title] else "" for title in titles]
+    head = "".join(f"<th{tip}>{html.escape(title)}</th>" for tip, title in zip(tips, titles, strict=True))
     body = []
     for index, line in enumerate(lines):
         bold = index < len(clear) and clear[index]
@@ -68,22 +80,27 @@ def _table(titles: Sequence[str], lines: Sequence[Sequence[str]], clear: Sequenc
     return f'<div class="wide"><table><tr>{head}</tr>\n{rows}\n</table></div>'
 
 
+def _notes(lines: Sequence[str]) -> str:
+    return f'<div class="notes">{"".join(f"<p>{html.escape(line)}</p>" for line in lines)}</div>'
+
+
 def _comparison_table(table: Sequence[TableRow], layout: TableLayout) -> str:
     clear = [row.difference is not None and row.difference.clear for row in table]
-    return _table(header(table[0].variant, layout), [cells(row, layout) for row in table], clear)
+    baseline, lines = table[0].variant, [cells(row, layout) for row in table]
+    return _table(header(baseline, layout), lines, clear, meanings(baseline, layout))
 
 
 def _published(reproduction: Reproduction | None) -> str:
     if reproduction is None:
         return ""
     table = _table(paper.TITLES, [paper.cells(number) for number in reproduction.numbers])
-    lines = "".join(f"<p>{html.escape(line)}</p>" for line in paper.caption(reproduction))
-    return f"<h2>Beside the published table</h2>{table}{lines}"
+    return table + _notes(paper.caption(reproduction))
 
 
 def _scores_table(table: Sequence[TableRow]) -> str:
     lines = [[row.title, *(number(getattr(row.scores, name)) for name in METRICS)] for row in table]
-    return _table(["variant", *(TITLES[name] for name in METRICS)], lines)
+    notes = [f"{name}: {COLUMNS[name]}" for name in METRICS]
+    return _table(["variant", *METRICS], lines, meaning=COLUMNS) + _notes(notes)
 
 
 def _sequences_table(comparison: Comparison, metric: str) -> str:
@@ -96,20 +113,25 @@ def _sequences_table(comparison: Comparison, metric: str) -> str:
 def _attributes_table(lines: Sequence[Sequence[str]], baseline: str) -> str:
     if not lines:
         return ""
-    note = f"Mean IoU on the frames that have an attribute (and videos that do), minus {baseline} [95 %]"
-    return f"<h2>By attribute</h2><p>{html.escape(note)}</p>{_table(lines[0], lines[1:])}"
+    note = f"jaccard on the frames that have an attribute (and videos that do), minus {baseline} [95 %]"
+    return _notes([note]) + _table(lines[0], lines[1:])
 
 
 def _failures(comparison: Comparison) -> str:
     if not comparison.failures:
         return ""
     lines = [[run.name, name, reason] for run in comparison.runs for name, reason in run.failures.items()]
-    return "<h2>Failed</h2>" + _table(["variant", "sequence", "reason"], lines)
+    return _table(["variant", "sequence", "reason"], lines)
 
 
-def _figure(title: str, image: bytes) -> str:
+def _drawn(name: str, jpeg: bytes) -> str:
+    return _figure(name, jpeg, f"{name}: the white contour is the truth, numbers are IoU")
+
+
+def _figure(title: str, image: bytes, caption_: str = "") -> str:
+    """A picture that opens over the whole window when it is clicked, and closes when it is clicked again."""
     kind = "png" if image.startswith(b"\x89PNG") else "jpeg"
     data = base64.b64encode(image).decode("ascii")
-    alt = html.escape(title, quote=True)
-    caption_ = f"<figcaption>{html.escape(title)}</figcaption>"
-    return f'<figure><img src="data:image/{kind};base64,{data}" alt="{alt}">{caption_}</figure>'
+    drawn = f'<img src="data:image/{kind};base64,{data}" alt="{html.escape(title, quote=True)}">'
+    below = f"<figcaption>{html.escape(caption_)}</figcaption>" if caption_ else ""
+    return f'<figure><label class="picture"><input type="checkbox">{drawn}</label>{below}</figure>'

@@ -1,21 +1,31 @@
 """Figures of a comparison, as PNG bytes."""
 
 import io
+from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from framework.evaluation.comparison import Comparison
 from framework.evaluation.records import RANGES
-from framework.report.table import TITLES
 
 INK = "#444444"
+COLOURS = (
+    *("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f", "#bcbd22", "#17becf"),
+    *("#0000ff", "#ff22ff", "#334400", "#0044dd", "#ff0077", "#996600", "#77bb88", "#ff9977", "#770055", "#9911aa"),
+)
+"""matplotlib's ten, then ten more: each the furthest in CIELAB from those before it, neither pale nor near black."""
+MARKERS = "osD^v"
+"""A set of colours used again has the next one."""
+LEGEND_ROWS = 10
+"""Entries of a legend one below the other."""
 
 
-def _colour(index: int) -> tuple[float, ...]:
-    return tuple(matplotlib.colormaps["tab10"](index % 10))
+def _style(index: int) -> dict[str, Any]:
+    """Colour and marker of a variant, by its place in the comparison."""
+    turn, place = divmod(index, len(COLOURS))
+    return {"color": COLOURS[place], "marker": MARKERS[turn % len(MARKERS)]}
 
 
 def _finish(figure: Figure) -> bytes:
@@ -36,9 +46,9 @@ def differences(comparison: Comparison, metric: str) -> bytes:
     axes = figure.add_subplot()
     order = np.argsort(np.nan_to_num(np.mean(gaps, axis=0)), kind="stable") if gaps else np.arange(len(names))
     for index, (run, gap) in enumerate(zip(others, gaps, strict=True)):
-        axes.plot(gap[order], "o", ms=4, color=_colour(index + 1), label=run.name, alpha=0.8)
+        axes.plot(gap[order], ls="", ms=4, label=run.name, alpha=0.8, **_style(index + 1))
     axes.axhline(0, color=INK, lw=0.8)
-    axes.set_ylabel(f"{TITLES[metric]} - {baseline.name}")
+    axes.set_ylabel(f"{metric} - {baseline.name}")
     if len(names) <= 40:
         axes.set_xticks(range(len(names)), [names[index] for index in order], rotation=60, ha="right", fontsize=7)
     else:
@@ -54,7 +64,7 @@ def over_time(comparison: Comparison) -> bytes:
     axes = figure.add_subplot()
     middle = (np.arange(RANGES) + 0.5) * 100 / RANGES
     for index, run in enumerate(comparison.runs):
-        axes.plot(middle, course(comparison, index), "o-", ms=3, color=_colour(index), label=run.name)
+        axes.plot(middle, course(comparison, index), ls="-", ms=3, label=run.name, **_style(index))
     axes.set_xlabel("part of the video, %")
     axes.set_ylabel("mean IoU")
     axes.set_ylim(0, 1)
@@ -73,4 +83,5 @@ def course(comparison: Comparison, run: int) -> list[float]:
 
 def _name(axes: Axes) -> None:
     """A legend above the axes, where names of any length hide no point."""
-    axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
+    columns = -(-len(axes.get_legend_handles_labels()[0]) // LEGEND_ROWS)
+    axes.legend(fontsize=8, frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns)

@@ -120,7 +120,7 @@ class Reporter:
         best_of: rows that are the best of several variants on every sequence (`framework.evaluation.best_of`).
         means: rows that are the mean of several variants, such as seeds (`framework.evaluation.means`).
         oracle: the row by whose gain over the first one the others' gains are measured.
-        columns: what follows the comparison (`framework.report.table.SHORT`).
+        columns: what follows the comparison (`framework.report.table.COLUMNS`).
         attributes: a second table, of accuracy by what makes a frame hard; a list names the attributes, true takes all.
     """
 
@@ -137,8 +137,8 @@ class Reporter:
         if self.metric not in table.METRICS:
             raise InputError(f"metric '{self.metric}' is unknown: choose one of {', '.join(table.METRICS)}")
         for name in self.columns:
-            if name not in table.SHORT:
-                raise InputError(f"column '{name}' is unknown: choose among {', '.join(table.SHORT)}")
+            if name not in table.COLUMNS:
+                raise InputError(f"column '{name}' is unknown: choose among {', '.join(table.COLUMNS)}")
         if self.pictures < 0 or self.seed < 0:
             raise InputError("seed and pictures are whole numbers, 0 or more")
 
@@ -171,7 +171,7 @@ class Reporter:
         for name in chosen:
             records = {run.drawn: run.record(name) for run in comparison.runs}
             grids[name] = jpeg(pictures.grid(videos[name], records))
-        figures = {"Per sequence": plots.differences(comparison, self.metric)} if len(rows) > 1 else {}
+        figures = {"Differences per sequence": plots.differences(comparison, self.metric)} if len(rows) > 1 else {}
         figures["Over the course of the videos"] = plots.over_time(comparison)
         by = None
         if self.attributes:

@@ -15,6 +15,7 @@ from framework.evaluation.best_of import BestRun
 from framework.evaluation.comparison import Comparison, Run
 from framework.evaluation.means import MeanRun
 from framework.metrics.statistics import (
+    TIE,
     Difference,
     GapClosed,
     crossed_difference,
@@ -22,45 +23,23 @@ from framework.metrics.statistics import (
     holm,
     paired_difference,
 )
-from framework.metrics.tracking import TrackingScores
+from framework.metrics.tracking import HIT, LOST, TrackingScores
 from framework.report import terminal
 
-TITLES = {
-    "jaccard": "mean J",
-    "success": "success AUC",
-    "visible_accuracy": "found when visible",
-    "absent_accuracy": "absent accuracy",
-    "losses": "losses / 1,000",
-    "redetections": "redetections / 1,000",
-    "early": "J, first third",
-    "late": "J, last third",
-}
 METRICS = tuple(field.name for field in fields(TrackingScores))
-SHORT = {
-    "jaccard": "J",
-    "success": "AUC",
-    "visible_accuracy": "found",
-    "absent_accuracy": "absent",
-    "losses": "lost",
-    "redetections": "found again",
-    "early": "early",
-    "late": "late",
-    "read": "read",
-    "milliseconds": "ms",
-}
-"""Columns that may follow the comparison."""
-EXPLAINED = {
-    "jaccard": "mean IoU",
-    "success": "area under the success curve",
-    "visible_accuracy": "share of frames with the object on which IoU is above 0.5",
-    "absent_accuracy": "share of frames without the object on which none was seen",
-    "losses": "losses per 1,000 frames",
-    "redetections": "redetections per 1,000 frames",
+COLUMNS = {
+    "jaccard": "mean IoU of mask and truth over frames; a frame without the object counts 1 if nothing is predicted",
+    "success": "area under the success curve: share of frames above an IoU, mean over the thresholds 0, 0.05 ... 1",
+    "visible_accuracy": f"share of frames with the object on which IoU is above {HIT:g}",
+    "absent_accuracy": "share of frames without the object on which nothing is predicted",
+    "losses": f"how often the object is lost (it goes absent, or IoU falls to {LOST:g}), per 1,000 frames",
+    "redetections": f"how often a lost object is found again (visible, IoU above {HIT:g}), per 1,000 frames",
     "early": "mean IoU over the first third of the frames",
-    "late": "mean IoU over the last third",
-    "read": "spatial memories read per tracked frame",
-    "milliseconds": "tracking time per frame and variant",
+    "late": "mean IoU over the last third of the frames",
+    "read": "spatial memories read per tracked frame and object",
+    "ms": "milliseconds of tracking per frame and variant",
 }
+"""Columns that may follow the comparison, with what they are: the metrics, and two costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +47,7 @@ class TableLayout:
     """What a table shows: a field of `TrackingScores`, further columns, and the row that gaps are measured by."""
 
     metric: str = "jaccard"
-    columns: tuple[str, ...] = ("absent_accuracy", "milliseconds")
+    columns: tuple[str, ...] = ("absent_accuracy", "ms")
     oracle: str | None = None
 
 
@@ -169,7 +148,18 @@ def header(baseline: str, layout: TableLayout) -> list[str]:
     """Column titles."""
     gap = ["gap closed [95 %]"] if layout.oracle else []
     compared = [f"minus {baseline} [95 %]", "win/tie/loss", "p (Holm)"]
-    return ["variant", TITLES[layout.metric], *compared, *gap, *(SHORT[name] for name in layout.columns)]
+    return ["variant", layout.metric, *compared, *gap, *layout.columns]
+
+
+def meanings(baseline: str, layout: TableLayout) -> dict[str, str]:
+    """Column title -> what its numbers are."""
+    compared = {
+        f"minus {baseline} [95 %]": f"mean difference from {baseline} over sequences, and its bootstrap interval",
+        "win/tie/loss": f"sequences on which it is better, equal (within {TIE:g}) and worse than {baseline}",
+        "p (Holm)": "sign-flip test over sequences, corrected for the number of variants",
+        "gap closed [95 %]": f"difference from {baseline} as a share of that of {layout.oracle}",
+    }
+    return {**{name: compared.get(name, "") for name in header(baseline, layout)[1:]}, **COLUMNS}
 
 
 def cells(row: TableRow, layout: TableLayout) -> list[str]:
@@ -188,7 +178,7 @@ def cells(row: TableRow, layout: TableLayout) -> list[str]:
 
 
 def _column(row: TableRow, name: str) -> str:
-    if name == "milliseconds":
+    if name == "ms":
         return f"{row.milliseconds:.1f}" if row.timed_alike else f"{row.milliseconds:.1f} ({shared_by(row)})"
     return number(row.read if name == "read" else getattr(row.scores, name))
 
@@ -226,9 +216,9 @@ def caption(comparison: Comparison, table: Sequence[TableRow] = (), layout: Tabl
     resampled = "; [95 %]: bootstrap over sequences, bold where it leaves out zero" if len(runs) > 1 else ""
     lines = [
         f"{videos} sequence{'s' * (videos != 1)} of {comparison.data}{resampled}",
-        f"{work.encodings:,} encodings for {frames:,} frames; {work.rows_computed:,} rows computed of "
-        f"{work.rows_asked:,} asked ({merged:.0%} shared)",
-        "; ".join(f"{SHORT[name]}: {EXPLAINED[name]}" for name in layout.columns),
+        f"{work.encodings:,} encodings for {frames:,} frames; {work.rows_asked:,} predictions (one per object, frame "
+        f"and variant), {work.rows_computed:,} of them computed, as {merged:.0%} read the same memories as another",
+        *(f"{name}: {COLUMNS[name]}" for name in dict.fromkeys((layout.metric, *layout.columns))),
         *(_about_gap(row, table, layout) for row in table if row.variant == layout.oracle),
     ]
     lines += [
@@ -242,7 +232,7 @@ def caption(comparison: Comparison, table: Sequence[TableRow] = (), layout: Tabl
         lines.append("[95 %] of a mean of runs: runs and sequences are resampled; p is over sequences, of that mean")
     if means and layout.oracle:
         lines.append("gap closed of a mean of runs: its interval resamples sequences alone")
-    if not comparison.timed_alike and "milliseconds" in layout.columns:
+    if not comparison.timed_alike and "ms" in layout.columns:
         lines.append("ms (n): an equal share of the time of n trackers side by side; only times of one group compare")
     if any(run.bound for run in runs):
         lines.append("bound: sees the truth, so it is not a method")

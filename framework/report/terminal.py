@@ -9,6 +9,8 @@ from rich.text import Text
 
 GAP, EDGES = 3, 2  # characters between columns, and at both ends of a line
 NARROWEST = 16  # characters, at least, of the names
+SIGNS = "[./=,_+]"
+"""Words may be broken after these."""
 
 
 def tables(
@@ -17,7 +19,7 @@ def tables(
     """One table, or several with the same names where its columns do not fit beside one another.
 
     Args:
-        titles: of the columns; they may be broken between words.
+        titles: of the columns; they may be broken between words, and after signs such as underscores.
         lines: cells of each line, the first `names` of them text, the others numbers.
         width: characters of a line.
         together: columns of numbers that the first table should have; for them long names are broken.
@@ -35,7 +37,7 @@ def tables(
     first = [titles[0], *columns[0]]
     whole, word = max(map(len, first)), max(map(_word, first))
     if room(left) < word:
-        widths = [max(_word(title), cells) for title, cells in zip(titles, numbers, strict=True)]
+        widths = [max(_part(title), cells) for title, cells in zip(titles, numbers, strict=True)]
     given = room(left) if room(left) >= word else max(room(left[:together]), NARROWEST)
     widths[0] = min(whole, given)
     made: list[Table] = []
@@ -52,7 +54,8 @@ def _table(
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for index in kept:
         justify = "left" if index < names else "right"
-        table.add_column(Text(titles[index]), justify=justify, width=widths[index], overflow="fold")  # type: ignore[arg-type]
+        title = _broken(titles[index], widths[index])
+        table.add_column(Text(title), justify=justify, width=widths[index], overflow="fold")  # type: ignore[arg-type]
     for line in lines:
         name, *cells = (cell if isinstance(cell, Text) else Text(cell) for cell in (line[index] for index in kept))
         table.add_row(Text(_broken(name.plain, widths[0]), style=name.style), *cells)
@@ -62,12 +65,17 @@ def _table(
 def _broken(text: str, width: int) -> str:
     """With line ends within words of more than `width` characters, after signs such as dots as far as there are any."""
     most = f".{{1,{width}}}"
-    line = re.compile(f"{most}$|{most}(?<=[./=,_+])|{most}")
+    line = re.compile(f"{most}$|{most}(?<={SIGNS})|{most}")
     return re.sub(rf"\S{{{width + 1},}}", lambda word: "\n".join(line.findall(word[0])), text)
 
 
 def _plain(cell: str | Text) -> str:
     return cell.plain if isinstance(cell, Text) else cell
+
+
+def _part(text: str) -> int:
+    """Length of the longest part that is not broken unless there is no room at all."""
+    return max((len(part) for word in text.split() for part in re.split(f"(?<={SIGNS})", word)), default=0)
 
 
 def _word(text: str) -> int:

@@ -116,7 +116,7 @@ def test_times_of_other_locksteps_are_marked(tmp_path):
     """Two variants side by side, then a third one that finds them on disk and runs alone."""
     two = {name: Tracker(NETWORK, POLICIES[name]) for name in list(POLICIES)[:2]}
     together = evaluate(two, VIDEOS, tmp_path)
-    layout = TableLayout(columns=("milliseconds",))
+    layout = TableLayout(columns=("ms",))
     assert together.timed_alike and not any("(" in table.cells(row, layout)[-1] for row in table.rows(together))
     third = {"latest count=9": Tracker(NETWORK, POLICIES["latest count=9"])}
     mixed = evaluate({**two, **third}, VIDEOS, tmp_path)

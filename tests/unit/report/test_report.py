@@ -6,14 +6,16 @@ import math
 import re
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from rich.console import Console
 
 from framework.errors import InputError
 from framework.evaluation.evaluate import evaluate
 from framework.metrics.statistics import Difference
-from framework.report import pictures, plots, table
+from framework.report import html, pictures, plots, table
 from framework.report.attributes import by_attribute
 from framework.report.report import Reporter
 from framework.report.sequence_progress import SequenceProgress
@@ -131,10 +133,51 @@ def test_the_report_is_self_contained_and_complete(comparison, tmp_path):
     page = files[0].read_text()
     assert page.count("data:image/jpeg;base64,") == 2
     assert page.count("data:image/png;base64,") == len(report.figures)
-    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page) and "http" not in page
+    links = re.findall(r"""(?:src|href)=["'](?!data:)(.*?)["']""", page)
+    assert links == [f"#{key}" for key in re.findall(r'<h2 id="(.*?)">', page)] and "http" not in page
     assert "&lt;script&gt;" in page and "<script" not in page
     assert "OSError: frame 2 cannot be read" in page
     assert report.name == Reporter().report(comparison, VIDEOS, "").name
+
+
+def test_the_page_lists_its_sections_and_has_tables_before_pictures(comparison):
+    report = Reporter(pictures=2).report(comparison, VIDEOS, "seed: 0\n")
+    page = html.page(comparison, report.rows, report.layout, report.figures, report.pictures, "seed: 0\n")
+    headings = re.findall(r"<h2 id=.*?>(.*?)</h2>", page)
+    assert headings == re.findall(r"<li><a .*?>(.*?)</a></li>", page)
+    assert headings == [
+        *("Comparison", "All scores", "jaccard per sequence", "Failed", "Differences per sequence"),
+        *("Over the course of the videos", "Where variants differ most", "Configuration"),
+    ]
+    assert page.rindex("</table>") < page.index("<img ")
+    assert page.count('<label class="picture"><input type="checkbox"><img ') == page.count("<img ") == 4
+
+
+def test_headings_are_names_of_options_and_say_what_they_are(comparison):
+    layout = table.TableLayout("redetections", ("jaccard", "absent_accuracy", "read", "ms"))
+    rows = table.rows(comparison, layout)
+    assert table.header("latest", layout) == [
+        *("variant", "redetections", "minus latest [95 %]", "win/tie/loss", "p (Holm)"),
+        *("jaccard", "absent_accuracy", "read", "ms"),
+    ]
+    page = html.page(comparison, rows, layout, {}, {}, "")
+    tips = dict(re.findall(r'<th title="(.*?)">(.*?)</th>', page))
+    titles = {title: tip for tip, title in tips.items()}
+    assert set(titles) == {*table.header("latest", layout)[1:], *table.METRICS}
+    assert titles["win/tie/loss"].endswith("equal (within 0.0005) and worse than latest")
+    for name in (layout.metric, *layout.columns):
+        assert titles[name] == table.COLUMNS[name]
+        assert table.caption(comparison, rows, layout).count(f"{name}: {table.COLUMNS[name]}") == 1
+
+
+def test_the_colours_of_forty_variants_are_told_apart():
+    styles = [plots._style(index) for index in range(40)]
+    assert len({(style["color"], style["marker"]) for style in styles}) == 40
+    rgb = np.array([to_rgb(style["color"]) for style in styles[:20]], np.float32)
+    lab = cv2.cvtColor(rgb[None], cv2.COLOR_RGB2LAB)[0]
+    apart = np.linalg.norm(lab[:, None] - lab[None], axis=-1)[np.triu_indices(20, 1)]
+    assert apart.min() > 25  # 2.3 can just be seen
+    assert lab[:, 0].min() > 20 and lab[:, 0].max() < 80
 
 
 def test_the_course_of_the_videos_is_a_mean_over_sequences(comparison):

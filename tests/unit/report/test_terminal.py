@@ -9,7 +9,7 @@ from rich.console import Console
 from framework.report.terminal import tables
 
 NAMES = ["sam2", "samurai motion=hierarchical", "every_nth policy.interval=10 tracker.presence_threshold=-1.0"]
-TITLES = ["variant", "mean J", "minus first [95 %]", "win/tie/loss", "gap closed [95 %]", "early", "late", "ms"]
+TITLES = ["variant", "jaccard", "minus first [95 %]", "win/tie/loss", "gap closed [95 %]", "early", "late", "ms"]
 NUMBERS = ["0.807", "-0.033 [-0.074, -0.007]", "10/10/10", "-312% [-4576%, -74%]", "0.914", "0.701", "64.8"]
 
 
