@@ -10,8 +10,9 @@ from pathlib import Path
 
 from framework.errors import InputError
 
-DECIMAL = re.compile(r"(-?\d+(?:\.\d+)?(?:e[+-]\d+)?)")
-INTEGER = re.compile(r"(-?\d+)")
+DECIMAL = re.compile(r"([+-]?\d+(?:\.\d+)?(?:e[+-]\d+)?)")
+INTEGER = re.compile(r"([+-]?\d+)")
+HEXADECIMAL = re.compile(r"[0-9a-f]+")
 Number = tuple[Decimal, int]
 """A value and, where a decimal point separates two counts, the second one."""
 Part = tuple[int, Number | str]
@@ -36,10 +37,13 @@ class _Name:
 def in_order(files: Sequence[Path]) -> list[Path]:
     """Files of one folder by the numbers in their names, and in natural order of the text between them.
 
-    A minus sign counts where only some names have it, and a decimal point where what follows it cannot be a count
-    of its own (0.04, 0.08, 0.12, 0.2). Raises InputError, naming two files, where the order is in doubt: one number
-    twice, masks or copies or other pictures beside numbered ones, signs or points that may be read in two ways.
+    A minus sign counts where only some names have it or nothing is before it, and a decimal point or comma where what
+    follows it cannot be a count of its own (0.04, 0.08, 0.12, 0.2). Names that count in hexadecimal do so. Raises
+    InputError, naming two files, where the order is in doubt: one number twice, masks or copies or other pictures
+    beside numbered ones, signs or points that may be read in two ways.
     """
+    if (hexadecimal := _counted_in_hexadecimal(files)) is not None:
+        return hexadecimal
     kinds: dict[tuple[str, ...], list[_Name]] = defaultdict(list)
     for name in map(_taken_apart, sorted(files)):
         kinds[name.texts].append(name)
@@ -60,31 +64,83 @@ def in_order(files: Sequence[Path]) -> list[Path]:
 
 
 def _taken_apart(path: Path) -> _Name:
-    stem = path.stem.lower()
-    several = len(re.findall(r"\d\.(?=\d)", stem)) > 1  # points of a date or a version
+    stem = path.stem.lower().replace("\N{MINUS SIGN}", "-")
+    several = len(re.findall(r"\d[.,](?=\d)", stem)) > 1  # points of a date or a version
+    if not several:
+        stem = re.sub(r"(?<=\d),(?=\d)", ".", stem)
     parts = (INTEGER if several else DECIMAL).split(stem)
     return _Name(path, tuple(parts[::2]), tuple(parts[1::2]))
 
 
 def _values(column: Sequence[str], before: str, at: int, names: Sequence[_Name]) -> list[Number]:
     """The numbers that stand at one place of names which are alike but for their numbers; `before`: the text there."""
-    signed = [text.startswith("-") for text in column]
-    if all(signed):  # a hyphen, unless what is before it says otherwise
-        column = [text[1:] for text in column]
-        alone = before.endswith((" ", "_", "=")) or (at == 0 and not before)
-        if alone and len(set(column)) > 1:
+    if all(text.startswith("-") for text in column):  # a hyphen, unless nothing is there that it could join
+        if before.endswith(" ") and len(set(column)) > 1:
             raise _doubt(names[0].path, names[1].path, "may count down or up; name them without '-'")
+        joins = before[-1].isalnum() or before[-1] in " )]}" if before else at > 0
+        column = [text[1:] for text in column] if joins else column
+    readings = _readings(column)
+    if all(_ranked(reading) == _ranked(readings[0]) for reading in readings):
+        return readings[0]
+    even = [reading for reading in readings if _evenly_spaced(reading)]
+    if len(even) != 1:
+        raise _doubt(names[0].path, names[1].path, "may hold decimals or two counts; give them digits of one length")
+    return even[0]
+
+
+def _readings(column: Sequence[str]) -> list[list[Number]]:
+    """What numbers may mean by the way they are written: decimals, or two counts, or digits grouped by thousands."""
     fractions = [text.partition(".")[2] for text in column]
     decimals = [(Decimal(text), 0) for text in column]
-    if not all(fractions) or any("e" in text for text in column) or len(set(map(len, fractions))) == 1:
-        return decimals
+    if any("e" in text for text in column) or not any(fractions):
+        return [decimals]
+    if not all(fractions):
+        grouped = all(
+            len(digits) == 3 and text[0] != "0" for text, digits in zip(column, fractions, strict=True) if digits
+        )
+        return [decimals, [(Decimal(text.replace(".", "")), 0) for text in column]] if grouped else [decimals]
+    if len(set(map(len, fractions))) == 1 or any(text[0] in "+-" for text in column):
+        return [decimals]
     counts = [(Decimal(text.partition(".")[0]), int(text.partition(".")[2])) for text in column]
-    as_decimals = not any(len(text) > 1 and text.endswith("0") for text in fractions)
-    as_counts = not any(len(text) > 1 and text.startswith("0") for text in fractions)
-    places = range(len(column))
-    if as_decimals == as_counts and sorted(places, key=decimals.__getitem__) != sorted(places, key=counts.__getitem__):
-        raise _doubt(names[0].path, names[1].path, "may hold decimals or two counts; give them digits of one length")
-    return counts if as_counts and not as_decimals else decimals
+    as_decimals = not any(len(digits) > 1 and digits.endswith("0") for digits in fractions)
+    as_counts = not any(len(digits) > 1 and digits.startswith("0") for digits in fractions)
+    if as_decimals == as_counts:
+        return [decimals, counts]
+    return [decimals if as_decimals else counts]
+
+
+def _ranked(values: Sequence[Number]) -> list[int]:
+    return sorted(range(len(values)), key=values.__getitem__)
+
+
+def _evenly_spaced(values: Sequence[Number]) -> bool:
+    """Whether three numbers or more are one step apart, but for rounding; of two counts, the second ones a step of 1."""
+    steps = list(pairwise(sorted(values)))
+    if any(second for _, second in values):
+        counted = [after[1] - one[1] for one, after in steps if after[0] == one[0]]
+        return len(counted) > 1 and {*counted} == {1}
+    apart = [after[0] - one[0] for one, after in steps]
+    rounding = 2 * Decimal(10) ** min(int(value.as_tuple().exponent) for value, _ in values)
+    return len(apart) > 1 and max(apart) - min(apart) <= (rounding if rounding < 1 else 0)
+
+
+def _counted_in_hexadecimal(files: Sequence[Path]) -> list[Path] | None:
+    """The order of names that are numbers in base 16, one step apart; None for other names.
+
+    Raises InputError for such names of one length whose steps differ, where letters may also be no digits.
+    """
+    stems = [path.stem.lower() for path in files]
+    if not all(map(HEXADECIMAL.fullmatch, stems)) or all(map(str.isdecimal, stems)):
+        return None
+    ordered = sorted(files, key=lambda path: (int(path.stem, 16), path.name))
+    values = [int(path.stem, 16) for path in ordered]
+    steps = {after - one for one, after in pairwise(values)}
+    if len(steps) == 1 and 0 not in steps:
+        return ordered
+    if len({*map(len, stems)}) == 1 and 0 not in steps and ordered != sorted(files, key=natural):
+        lettered = next(path for path in ordered if not path.stem.isdecimal())
+        raise _doubt(ordered[0], lettered, "may count in hexadecimal; number them from 0 to 9")
+    return None
 
 
 def _check_companions(kinds: Sequence[Sequence[_Name]], keys: dict[Path, list[Part]]) -> None:
