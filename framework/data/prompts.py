@@ -17,7 +17,6 @@ starts it afresh from them. Points that follow another prompt of their object on
 file, what that one showed, as clicks in turn; each item is all that the network is given in its turn.
 """
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,8 +25,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
+from framework.data.json_file import Fields, are_numbers, read_json, shown
 from framework.data.label_image import object_numbers, read_label_image
-from framework.data.text import read_text
 from framework.errors import InputError
 from framework.types import Prompt, Size, in_turn
 
@@ -78,7 +77,7 @@ def read_prompts(
     if file is not None:
         if item or frame:
             raise InputError(f"prompts={file} and prompt.{next(iter(item), 'frame')} cannot both be given: drop one")
-        return _read_file(Path(file))
+        return _read_file(Path(file).expanduser())
     if not item:
         raise InputError(f"no prompt: {ADVICE}")
     return _place({**item, "frame": frame}, "prompt", Path())
@@ -137,11 +136,9 @@ def read_masks(path: Path) -> dict[int, Bool[np.ndarray, "Hv Wv"]]:
 
 def _read_file(path: Path) -> list[Placed]:
     try:
-        items = json.loads(read_text(path))
+        items = read_json(path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such prompt file") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({error}); correct the file") from error
     if not isinstance(items, list):
         raise InputError(f'{path}: must be a list of prompts, such as [{{"object": 1, "box": [10, 20, 90, 80]}}]')
     placed: list[Placed] = []
@@ -150,19 +147,17 @@ def _read_file(path: Path) -> list[Placed]:
     return placed
 
 
-def _place(item: Any, origin: str, folder: Path) -> list[Placed]:
-    if not isinstance(item, dict):
-        raise InputError(f"{origin} is {item!r}: give an object with the fields {', '.join(FIELDS)}")
-    for name in item:
-        if name not in FIELDS:
-            raise InputError(f"{origin}: unknown field '{name}' (valid: {', '.join(FIELDS)})")
-    frame, key = _whole(item, "frame", 0, origin), _whole(item, "object", 1, origin)
-    if item.get("remove"):
+def _place(given: Any, origin: str, folder: Path) -> list[Placed]:
+    item = Fields(given, origin, FIELDS)
+    frame, key, refine = item.whole("frame", 0), item.whole("object", 1), item.truth("refine", True)
+    if item.truth("remove", False):
+        if others := {"mask", "box", "points", "labels", "refine"} & item.keys():
+            raise InputError(f"{origin} removes its object: drop {', '.join(sorted(others))}, or 'remove'")
         return [Placed(origin, key, frame, None)]
     if "mask" in item:
         if {"box", "points", "labels"} & item.keys():
             raise InputError(f"{origin} has a mask and a box or points: a prompt is one or the other")
-        path = folder / str(item["mask"])
+        path = folder / Path(item.text("mask")).expanduser()
         masks = read_masks(path)
         if "object" in item and len(masks) > 1:
             raise InputError(
@@ -176,7 +171,7 @@ def _place(item: Any, origin: str, folder: Path) -> list[Placed]:
     box = _numbers(item["box"], 4, f"{origin}: box", "[xmin,ymin,xmax,ymax]") if "box" in item else None
     points = item.get("points", [])
     if not isinstance(points, list | tuple):
-        raise InputError(f"{origin}: points={points} must be [[x,y], ...]")
+        raise InputError(f"{origin}: points={shown(points)} must be [[x,y], ...]")
     pairs = tuple(_numbers(point, 2, f"{origin}: point", "[x,y]") for point in points)
     labels = item.get("labels", [1] * len(pairs))
     if (
@@ -184,25 +179,16 @@ def _place(item: Any, origin: str, folder: Path) -> list[Placed]:
         or len(labels) != len(pairs)
         or any(label not in (0, 1) for label in labels)
     ):
-        raise InputError(f"{origin}: labels={labels} must be one per point, 1 inside and 0 outside the object")
+        raise InputError(f"{origin}: labels={shown(labels)} must be one per point, 1 inside and 0 outside the object")
     if not pairs and box is None:
         raise InputError(f"{origin} has no points; give at least one [x,y]")
-    refine = bool(item.get("refine", True))
     prompt = Prompt(None, box, pairs, tuple(int(label) for label in labels), refine)  # type: ignore[arg-type]
     return [Placed(origin, key, frame, prompt)]
 
 
-def _whole(item: Mapping[str, Any], name: str, default: int, origin: str) -> int:
-    value = item.get(name, default)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise InputError(f"{origin}: {name}={value} must be a whole number, 0 or more")
-    return value
-
-
 def _numbers(values: Any, count: int, what: str, form: str) -> tuple[float, ...]:
-    right = isinstance(values, list | tuple) and len(values) == count
-    if not right or not all(isinstance(v, int | float) and not isinstance(v, bool) and np.isfinite(v) for v in values):
-        raise InputError(f"{what}={values} must be {form} in pixels")
+    if not are_numbers(values, count):
+        raise InputError(f"{what}={shown(values)} must be {form} in pixels")
     return tuple(float(value) for value in values)
 
 

@@ -49,6 +49,19 @@ def read_lines(path: Path) -> list[str]:
     return lines
 
 
+def numbers_of(line: str) -> list[str]:
+    """Numbers of a line as they are written, separated by commas, semicolons, tabs or blanks.
+
+    Raises InputError for anything else.
+    """
+    fields = SEPARATOR.split(line.rstrip(",; \t"))
+    wrong = [field for field in fields if not NUMBER.fullmatch(field)]
+    if wrong or {",", ";"} <= {*line}:
+        what = f"{wrong[0]!r} is no number" if wrong else "both , and ; separate numbers"
+        raise InputError(f"not a row of numbers ({what})")
+    return fields
+
+
 def read_rows(path: Path, columns: int | None = None) -> Float[np.ndarray, "N K"]:
     """Numbers of an annotation file, one row per line, separated by commas, semicolons, tabs or blanks; NaN as written.
 
@@ -57,11 +70,10 @@ def read_rows(path: Path, columns: int | None = None) -> Float[np.ndarray, "N K"
     """
     rows: list[list[float]] = []
     for number, line in enumerate(read_lines(path), 1):
-        fields = SEPARATOR.split(line.rstrip(",; \t"))
-        wrong = [field for field in fields if not NUMBER.fullmatch(field)]
-        if wrong or {",", ";"} <= {*line}:
-            what = f"{wrong[0]!r} is no number" if wrong else "both , and ; separate numbers"
-            raise InputError(f"{path}, line {number}: not a row of numbers ({what}): correct the file")
+        try:
+            fields = numbers_of(line)
+        except InputError as error:
+            raise InputError(f"{path}, line {number}: {error}: correct the file") from None
         wanted = columns or (len(rows[0]) if rows else len(fields))
         if len(fields) != wanted:
             count = f"{len(fields)} number{'s' * (len(fields) != 1)}"

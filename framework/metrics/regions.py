@@ -11,6 +11,9 @@ from jaxtyping import Bool, Int
 
 from framework.errors import InputError
 
+LARGEST_MASK = 1 << 28
+"""Pixels of a mask in a file; more are a damaged line."""
+
 
 class Window(NamedTuple):
     """Pixels left..right and top..bottom, both ends included."""
@@ -305,6 +308,8 @@ def parse_region(text: str) -> Region:
     try:
         if line.startswith("m"):
             x, y, width, height, *lengths = (int(value) for value in line[1:].split(","))
+            if width * height > LARGEST_MASK:
+                raise InputError(f"not a VOT region: a mask of {width} x {height} pixels")
             return mask_from_run_lengths(lengths, x, y, width, height).cropped
         values = [float(np.float32(value)) for value in line.split(",")]
     except ValueError:
@@ -313,7 +318,7 @@ def parse_region(text: str) -> Region:
         return UNKNOWN
     if not all(math.isfinite(value) for value in values):
         raise InputError(f"not a VOT region: {line[:60]!r}")
-    if len(values) == 1 and values[0] >= 0:
+    if len(values) == 1 and values[0] >= 0 and values[0].is_integer():
         return Special(int(values[0]))
     if len(values) == 2:
         return Point(*values)

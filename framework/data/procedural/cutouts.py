@@ -22,8 +22,8 @@ from jaxtyping import UInt8
 from PIL import Image
 from pycocotools import mask as coco
 
+from framework.data.json_file import Fields, are_numbers, read_json, shown
 from framework.data.label_image import object_numbers, read_label_image
-from framework.data.text import read_text
 from framework.errors import InputError
 
 PICTURES = (".png", ".webp", ".jpg", ".jpeg")
@@ -153,22 +153,57 @@ def _masked(folder: Path) -> list[Cutout]:
 
 
 def _coco(path: Path) -> list[Cutout]:
-    try:
-        content: dict[str, Any] = json.loads(read_text(path))
-        names = {one["id"]: str(one["name"]) for one in content["categories"]}
-        files = {one["id"]: one["file_name"] for one in content["images"]}
-        given = [one for one in content["annotations"] if not one.get("iscrowd") and one.get("segmentation")]
-        found = [(names[a["category_id"]], files[a["image_id"]], json.dumps(a["segmentation"])) for a in given]
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path} is no COCO annotation file (images, annotations, categories): {error!r}") from error
+    content = Fields(read_json(path), str(path))
+    if not {"images", "annotations", "categories"} <= content.keys():
+        raise InputError(f"{path} is no COCO annotation file (images, annotations, categories)")
+    names = _numbered(content.objects("categories"), "name")
+    files = _numbered(content.objects("images"), "file_name")
     folders = [path.parent / "images", path.parent]
     cutouts = []
-    for kind, name, outline in found:
-        image = next((folder / name for folder in folders if (folder / name).is_file()), None)
+    for one in content.objects("annotations"):
+        outline = one.get("segmentation")
+        if _is_crowd(one) or not outline:
+            continue
+        category, number = one.key("category_id"), one.key("image_id")
+        if category not in names or number not in files:
+            what = f"image {number}" if number not in files else f"category {category}"
+            raise InputError(f"{one.origin}: there is no {what} in the file: correct it")
+        if not _is_outline(outline):
+            raise InputError(
+                f"{one.origin}: segmentation={shown(outline)} is no polygons and no run lengths: correct it"
+            )
+        image = next((folder / files[number] for folder in folders if (folder / files[number]).is_file()), None)
         if image is None:
-            raise InputError(f"{path} names {name}, which is neither in {folders[0]} nor beside it")
-        cutouts.append(Cutout(kind, image.stem, image, outline=outline))
+            raise InputError(f"{path} names {files[number]}, which is neither in {folders[0]} nor beside it")
+        cutouts.append(Cutout(names[category], image.stem, image, outline=json.dumps(outline)))
     return cutouts
+
+
+def _is_crowd(annotation: Fields) -> bool:
+    value = annotation.get("iscrowd", 0)
+    if value not in (0, 1):
+        raise InputError(f"{annotation.origin}: iscrowd={shown(value)} must be 0 or 1: correct it")
+    return bool(value)
+
+
+def _numbered(given: Sequence[Fields], name: str) -> dict[int | str, str]:
+    """Field `name` of objects by their id. Raises InputError for an id that is there twice."""
+    found = {one.key("id"): one.text(name) for one in given}
+    if len(found) < len(given):
+        raise InputError(f"{given[0].origin.rpartition(' ')[0]}: an id is there twice: correct the file")
+    return found
+
+
+def _is_outline(value: Any) -> bool:
+    """Polygons of three points or more, or run lengths as pycocotools writes them, packed or not."""
+    if isinstance(value, list):
+        return all(are_numbers(polygon) and len(polygon) >= 6 and len(polygon) % 2 == 0 for polygon in value)
+    match value:
+        case {"size": [int(height), int(width)], "counts": str(counts)}:
+            return min(height, width) > 0 and all(48 <= ord(letter) < 112 for letter in counts)
+        case {"size": [int(height), int(width)], "counts": [*counts]}:
+            return all(type(count) is int and count >= 0 for count in counts) and sum(counts) == height * width
+    return False
 
 
 @lru_cache(maxsize=512)
@@ -185,7 +220,7 @@ def _pixels(cutout: Cutout) -> UInt8[np.ndarray, "h w 4"]:
             raise InputError(f"{cutout.mask} is not of the size of {cutout.image}")
         rgba[..., 3] = 255 * (labels == cutout.label)
     elif cutout.outline is not None:
-        rgba[..., 3] = 255 * _decoded(json.loads(cutout.outline), rgba.shape[:2])
+        rgba[..., 3] = 255 * _decoded(cutout, rgba.shape[:2])
     elif not alpha:
         raise InputError(f"{cutout.image} has no alpha channel to cut by: give RGBA pictures, or images/ and masks/")
     rows, columns = np.nonzero((rgba[..., 3] > 127).any(1))[0], np.nonzero((rgba[..., 3] > 127).any(0))[0]
@@ -196,9 +231,16 @@ def _pixels(cutout: Cutout) -> UInt8[np.ndarray, "h w 4"]:
     return cut
 
 
-def _decoded(segmentation: Any, size: tuple[int, int]) -> np.ndarray:
-    if isinstance(segmentation, list):
-        runs = coco.merge(coco.frPyObjects(segmentation, *size))
-    else:
-        runs = coco.frPyObjects(segmentation, *size) if isinstance(segmentation["counts"], list) else segmentation
-    return coco.decode(runs)
+def _decoded(cutout: Cutout, size: tuple[int, int]) -> np.ndarray:
+    segmentation = json.loads(cutout.outline or "")
+    try:
+        if isinstance(segmentation, list):
+            runs = coco.merge(coco.frPyObjects(segmentation, *size))
+        else:
+            runs = coco.frPyObjects(segmentation, *size) if isinstance(segmentation["counts"], list) else segmentation
+        mask = coco.decode(runs)
+    except ValueError as error:
+        raise InputError(f"{cutout.image}: its run lengths cannot be read ({error}): correct the annotation") from error
+    if mask.shape != size:
+        raise InputError(f"{cutout.image} is {size[1]}x{size[0]} but its outline {mask.shape[1]}x{mask.shape[0]}")
+    return mask

@@ -5,21 +5,19 @@ All but SA-V keep one PNG per annotated frame, named like the frame, whose value
 object and annotated frame, so objects may overlap.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
 
+from framework.data.json_file import Fields, read_json
 from framework.data.label_image import read_label_image
 from framework.data.readers.mask_sequence import LabelSequence, MaskSequence
 from framework.data.readers.release import PublicData, Release
 from framework.data.sources.image_folder import image_files
-from framework.data.text import read_text
 from framework.errors import InputError
 from framework.metrics.vos import Span
 
@@ -176,7 +174,7 @@ class YoutubeVos(PublicData):
         return f"youtube-vos-{self.split}{'-all-frames' if self.all_frames else ''}"
 
     @cached_property
-    def videos(self) -> Mapping[str, Mapping[str, Any]]:
+    def videos(self) -> Mapping[str, Mapping[int, Fields]]:
         return read_meta(self.release.first([self.folder / self.split / "meta.json"]))
 
     def listed(self) -> list[str]:
@@ -188,7 +186,6 @@ class YoutubeVos(PublicData):
         if self.all_frames:
             images = self.release.first([self.folder / f"{self.split}_all_frames" / "JPEGImages" / name])
             wanted = frozenset(path.stem for path in image_files(self.release.first([sparse])))
-        objects = self.videos[name]["objects"]
         return LabelSequence(
             name,
             images,
@@ -196,17 +193,21 @@ class YoutubeVos(PublicData):
             wanted=wanted,
             annotations=labels,
             prompted="listed",
-            listed={int(key): min(about["frames"]) for key, about in objects.items()},
+            listed={key: min(about.texts("frames")) for key, about in self.videos[name].items()},
         )
 
 
-def read_meta(path: Path) -> Mapping[str, Mapping[str, Any]]:
-    """Video -> what a meta file says of it."""
-    try:
-        videos = json.loads(read_text(path))["videos"]
-        return {name: {"objects": dict(about["objects"])} for name, about in videos.items()}
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a list of videos with their objects ({error}); unpack the data again") from error
+def read_meta(path: Path) -> Mapping[str, Mapping[int, Fields]]:
+    """Video -> object id -> what a meta file says of it."""
+    videos = Fields(read_json(path), str(path)).object("videos")
+    return {name: _numbered(videos.object(name).object("objects")) for name in videos}
+
+
+def _numbered(objects: Fields) -> dict[int, Fields]:
+    wrong = [key for key in objects if not (key.isascii() and key.isdecimal())]
+    if wrong:
+        raise InputError(f"{objects.origin}: {wrong[0]!r} is no object number; unpack the data again")
+    return {int(key): objects.object(key) for key in objects}
 
 
 # ---- LVOS
@@ -249,7 +250,7 @@ class Lvos(PublicData):
         return f"lvos-v{self.version}-{self.split}"
 
     @cached_property
-    def videos(self) -> Mapping[str, Mapping[str, Any]]:
+    def videos(self) -> Mapping[str, Mapping[int, Fields]]:
         meta = f"{self.split}_meta.json"
         return read_meta(self.release.first([self.folder / self.split / meta, self.folder / meta]))
 
@@ -264,8 +265,8 @@ class Lvos(PublicData):
 
     def open(self, name: str) -> LvosSequence:
         images, labels = (self.folder / self.split / kind / name for kind in ("JPEGImages", "Annotations"))
-        ranges = {int(key): about["frame_range"] for key, about in self.videos[name]["objects"].items()}
-        spans = {k: Span(int(r["start"]), int(r["end"]), int(r["frame_nums"])) for k, r in ranges.items()}
+        ranges = {key: about.object("frame_range") for key, about in self.videos[name].items()}
+        spans = {k: Span(r.count("start"), r.count("end"), r.count("frame_nums")) for k, r in ranges.items()}
         return LvosSequence(
             name,
             images,

@@ -21,7 +21,7 @@ from jaxtyping import Bool
 from framework.data.readers.box_sequence import seen
 from framework.data.readers.release import ImageSequence, PublicData, Release
 from framework.data.sources.image_folder import image_names
-from framework.data.text import read_lines, read_rows
+from framework.data.text import numbers_of, read_lines, read_rows
 from framework.errors import InputError
 from framework.metrics.regions import UNKNOWN, Mask, Polygon, Rectangle, Region, Window, parse_region
 from framework.types import Box, Prompt
@@ -34,6 +34,15 @@ IGNORED = "_ignore"
 def region_lines(path: Path) -> tuple[str, ...]:
     """Lines of a ground-truth file; parsed one by one, for masks of a whole video take much more room."""
     return tuple(read_lines(path))
+
+
+def region_of(line: str) -> Region:
+    """A region whose numbers are separated by commas, as the toolkit writes them, or like other rows of numbers."""
+    shape = "m" if line.startswith("m") else ""
+    try:
+        return parse_region(shape + ",".join(numbers_of(line.removeprefix("m").lstrip())))
+    except InputError:
+        raise InputError(f"not a VOT region: {line[:60]!r}") from None
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class VotSequence(ImageSequence):
         if len(lines) > frames:
             raise InputError(f"{self.truths[key]}: {len(lines)} regions for {frames} frames; unpack the data again")
         try:
-            return parse_region(lines[position]) if position < len(lines) else UNKNOWN
+            return region_of(lines[position]) if position < len(lines) else UNKNOWN
         except InputError as error:
             raise InputError(f"{self.truths[key]}, line {position + 1}: {error}") from None
 
@@ -87,7 +96,7 @@ class VotSequence(ImageSequence):
         """Each object's first region that is known and not empty."""
         if self.first_mask is not None:
             line = next(iter(region_lines(self.first_mask)), "")
-            return {0: dict.fromkeys(self.truths, self._prompt(parse_region(line), 0))}
+            return {0: dict.fromkeys(self.truths, self._prompt(region_of(line), 0))}
         prompts: dict[int, dict[int, Prompt]] = {}
         for key in self.truths:
             start = next((i for i in range(self.length) if not self.region(key, i).empty), None)

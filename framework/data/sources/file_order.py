@@ -114,7 +114,7 @@ def _ranked(values: Sequence[Number]) -> list[int]:
 
 
 def _evenly_spaced(values: Sequence[Number]) -> bool:
-    """Whether three numbers or more are one step apart, but for rounding; of two counts, the second ones a step of 1."""
+    """Whether three numbers or more are one step apart, but for rounding; of two counts, the second ones 1 apart."""
     steps = list(pairwise(sorted(values)))
     if any(second for _, second in values):
         counted = [after[1] - one[1] for one, after in steps if after[0] == one[0]]

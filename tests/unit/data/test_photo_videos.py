@@ -145,3 +145,44 @@ def test_bad_folders_are_one_line(case, folders, tmp_path):
     make, words = BAD[case]
     with pytest.raises(InputError, match=words):
         make(tmp_path)
+
+
+SQUARE = [[5.0, 5.0, 35.0, 5.0, 35.0, 35.0, 5.0, 35.0]]
+ANNOTATIONS = {
+    "no list": ({"images": {}}, "a.json: images={} must be a list"),
+    "no name": ({"categories": [{"id": 1}]}, "a.json, categories 1 has no field 'name'"),
+    "a number for a name": ({"categories": [{"id": 1, "name": 3}]}, "categories 1: name=3 must be text"),
+    "an id twice": (
+        {"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]},
+        "categories: an id is there twice",
+    ),
+    "another image": ({"image_id": 8}, "annotations 1: there is no image 8"),
+    "another category": ({"category_id": 2}, "annotations 1: there is no category 2"),
+    "text for a flag": ({"iscrowd": "no"}, "annotations 1: iscrowd=no must be 0 or 1"),
+    "two corners": (
+        {"segmentation": [[1, 2, 3, 4]]},
+        "annotations 1: segmentation=.* is no polygons and no run lengths",
+    ),
+    "no numbers": ({"segmentation": [["1", 2, 3, 4, 5, 6]]}, "segmentation=.* is no polygons"),
+    "too few runs": ({"segmentation": {"size": [40, 40], "counts": [3, 4]}}, "segmentation=.* is no polygons"),
+    "no runs": ({"segmentation": {"size": [40, 40], "counts": "\x7f"}}, "segmentation=.* is no polygons"),
+    "another size": ({"segmentation": {"size": [4, 4], "counts": [8, 8]}}, "one.png is 40x40 but its outline 4x4"),
+}
+
+
+@pytest.mark.parametrize("case", ANNOTATIONS)
+def test_every_field_of_coco_annotations_is_checked(case, folders, tmp_path):
+    changed, words = ANNOTATIONS[case]
+    Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "one.png")
+    one = {"image_id": 7, "category_id": 1, "segmentation": SQUARE}
+    written = {
+        "images": [{"id": 7, "file_name": "one.png", "license": None}],
+        "categories": [{"id": 1, "name": "disc"}],
+        "annotations": [
+            {**one, **{key: value for key, value in changed.items() if key not in ("images", "categories")}}
+        ],
+        **{key: value for key, value in changed.items() if key in ("images", "categories")},
+    }
+    (tmp_path / "a.json").write_text(json.dumps(written))
+    with pytest.raises(InputError, match=words):
+        Cutouts(tmp_path, folders / "grounds").things[0].pixels()

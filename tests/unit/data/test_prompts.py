@@ -165,7 +165,25 @@ FILES: list[tuple[Any, str]] = [
     ({"object": 1}, "must be a list of prompts"),
     ([], "no prompt"),
     ([3], "prompt 1 is 3: give an object with the fields"),
-    ([{"object": 1, "bx": [1, 2, 3, 4]}], "prompt 1: unknown field 'bx'"),
+    ([{"object": 1, "bx": [1, 2, 3, 4]}], r"prompt 1: unknown field 'bx': did you mean box\? \(valid: box, frame"),
+    ([{"points": [[1, 2]], "refine": "no"}], "prompt 1: refine=no must be true or false, without quotes"),
+    ([{"points": [[1, 2]], "refine": 0}], "refine=0 must be true or false"),
+    ([{"points": [[1, 2]], "refine": None}], "refine=None must be true or false"),
+    ([{"box": [1, 2, 3, 4]}, {"remove": "false"}], "prompt 2: remove=false must be true or false, without quotes"),
+    (
+        [{"box": [1, 2, 3, 4]}, {"frame": 2, "remove": True, "box": [1, 2, 3, 4]}],
+        "prompt 2 removes its object: drop box",
+    ),
+    ([{"object": "1", "box": [1, 2, 3, 4]}], "object=1 must be a whole number, 0 or more, without quotes"),
+    ([{"object": True, "box": [1, 2, 3, 4]}], "object=True must be a whole number"),
+    ([{"frame": 1.5, "box": [1, 2, 3, 4]}], "frame=1.5 must be a whole number"),
+    ([{"mask": {"size": [1, 2], "counts": "ab"}}], "mask={'size'.* must be text"),
+    ([{"mask": 3}], "mask=3 must be text"),
+    ([{"box": [True, 2, 3, 4]}], "must be .xmin,ymin,xmax,ymax. in pixels"),
+    ([{"box": [10**400, 2, 3, 4]}], "must be .xmin,ymin,xmax,ymax. in pixels"),
+    ([{"box": [float("nan"), 2, 3, 4]}], "must be .xmin,ymin,xmax,ymax. in pixels"),
+    ([{"points": {"x": 1}}], "points={'x': 1} must be"),
+    ([{"points": [[1, 2]], "labels": ["1"]}], "must be one per point"),
     ([{"object": 0, "box": [1, 2, 3, 4]}], "object 0 is out of range"),
     ([{"object": "cup", "box": [1, 2, 3, 4]}], "object=cup must be a whole number"),
     ([{"object": 1, "remove": True}], "removes object 1, which has no prompt before"),
@@ -185,6 +203,12 @@ def test_wrong_prompt_files(tmp_path: Path, content: Any, words: str) -> None:
     (tmp_path / "p.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=words):
         schedule(read_prompts(file=str(tmp_path / "p.json")), SIZE, 10)
+
+
+def test_a_field_that_is_there_twice(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text('[{"box": [1, 2, 3, 4], "frame": 1, "box": [1, 2, 9, 9]}]')
+    with pytest.raises(InputError, match=r"p.json: not valid JSON .'box' is there twice in one object"):
+        read_prompts(file=str(tmp_path / "p.json"))
 
 
 def test_prompt_file_that_is_not_json(tmp_path: Path) -> None:

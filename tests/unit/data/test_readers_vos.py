@@ -78,6 +78,27 @@ def test_youtube_objects_appear_later(tmp_path):
     assert same(video.truth(0), {1: A}) and same(video.truth(1), {2: B}) and same(video.truth(2), {})
 
 
+@pytest.mark.parametrize(
+    ("meta", "words"),
+    [
+        ([], "meta.json is .*: give an object"),
+        ({}, "meta.json has no field 'videos'"),
+        ({"videos": {"4f2a": {"objects": [1]}}}, "meta.json, videos, 4f2a, objects is .1.: give an object"),
+        ({"videos": {"4f2a": {"objects": {"cat": {"frames": ["00000"]}}}}}, "'cat' is no object number"),
+        (
+            {"videos": {"4f2a": {"objects": {"1": {"frames": "00000"}}}}},
+            "objects, 1: frames=00000 must be a list of texts",
+        ),
+        ({"videos": {"4f2a": {"objects": {"1": {"frames": []}}}}}, "objects, 1: frames=.. must be a list of texts"),
+    ],
+)
+def test_every_field_of_a_meta_file_is_checked(tmp_path, meta, words):
+    write_youtube(tmp_path)
+    write_text(tmp_path / "valid/meta.json", json.dumps(meta))
+    with pytest.raises(InputError, match=words):
+        YoutubeVos(str(tmp_path)).sequence(0)
+
+
 def test_youtube_at_its_own_rate(tmp_path):
     write_youtube(tmp_path)
     write_frames(tmp_path / "valid_all_frames/JPEGImages/4f2a", 11, first=0, digits=5)

@@ -6,7 +6,7 @@ import pytest
 from framework.data.readers.vot import Didi, Vots, VotSt
 from framework.data.sequence import BoxedSequence, DataSet, ReleasedSequence
 from framework.errors import InputError
-from framework.metrics.regions import UNKNOWN, Mask
+from framework.metrics.regions import UNKNOWN, Mask, parse_region
 from tests.miniatures import HEIGHT, NOTHING, WIDTH, shown, square, write_frames, write_text
 
 
@@ -115,6 +115,23 @@ def test_damaged_line_is_named(tmp_path):
     write_video(tmp_path / "one", 2, {"": ["2,3,6,6", "2,3,six,6"]})
     with pytest.raises(InputError, match=r"groundtruth.txt, line 2: not a VOT region: '2,3,six,6'"):
         Vots(str(tmp_path)).sequence(0).truth_boxes(1)
+
+
+@pytest.mark.parametrize("separator", [",", ", ", "\t", " ", ";", " ; "])
+def test_numbers_of_a_region_are_separated_as_in_other_rows(tmp_path, separator):
+    lines = ["2.5,3,6,6", "1,2,9,2,5,8", text(square(2, 3)), "nan,nan,nan,nan", "0"]
+    write_video(tmp_path / "one", 5, {"": [line.replace(",", separator) for line in lines]})
+    assert Vots(str(tmp_path)).sequence(0).regions(1) == tuple(map(parse_region, lines))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["2,3,6", "2,3,6,6,5", "2,3,6,1_0", "2,3,6,inf", "2,3,6,nan", "0.5", "m0,0,4,4,20", "m0,0,99999999,99999999,1"],
+)
+def test_what_is_no_region_is_refused(tmp_path, line):
+    write_video(tmp_path / "one", 2, {"": ["2,3,6,6", line]})
+    with pytest.raises(InputError, match=r"groundtruth.txt, line 2: not a VOT region"):
+        Vots(str(tmp_path)).sequence(0).region(1, 1)
 
 
 @pytest.mark.parametrize("kind", [Didi, VotSt, Vots])
