@@ -126,8 +126,11 @@ class PooledMaskDownSampler(MaskDownSampler):
 
 
 def _attention(width: int, memory_width: int | None, tokens: int) -> RoPEAttention:
-    """Single-headed attention with rotary positions, over itself or (with a memory width) over memories."""
-    return RoPEAttention(
+    """Single-headed attention with rotary positions, over itself or (with a memory width) over memories.
+
+    Over memories it starts out looking where it stands: equal rotary queries and keys peak at zero displacement.
+    """
+    attention = RoPEAttention(
         rope_theta=10000.0,
         feat_sizes=(tokens, tokens),
         rope_k_repeat=memory_width is not None,
@@ -137,6 +140,10 @@ def _attention(width: int, memory_width: int | None, tokens: int) -> RoPEAttenti
         dropout=0.0,
         kv_in_dim=memory_width,
     )
+    if memory_width is not None:
+        torch.nn.init.constant_(attention.q_proj.bias, 1.0)
+        torch.nn.init.constant_(attention.k_proj.bias, 1.0)
+    return attention
 
 
 def _sine(width: int) -> PositionEmbeddingSine:

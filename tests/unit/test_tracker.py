@@ -2,7 +2,7 @@
 
 import copy
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -11,10 +11,11 @@ import torch
 
 from framework.defaults import Greedy
 from framework.errors import InputError
+from framework.interfaces import MotionModel, Selector
 from framework.networks import micro
 from framework.state import State, held_bytes, held_tensors
 from framework.tracker import Tracker, advance, lockstep
-from framework.types import Entry, Frame, Outcome, Prompt, Result, in_turn
+from framework.types import Candidates, Cue, Entry, Features, Frame, Outcome, Pick, Prompt, Result, in_turn
 from policies.components.bank import Bank
 from policies.every_nth import EveryNth
 from policies.keep_first import KeepFirst
@@ -102,6 +103,48 @@ def test_presence_threshold_is_part_of_a_row() -> None:
     results = run(trackers, video({0: {1: PROMPT}}))
     assert results["a"][1].work.rows_computed == 2
     assert results["a"][7].tracks[1].box is None and results["b"][7].tracks[1].box is not None
+
+
+@dataclass(frozen=True)
+class Diary(MotionModel[tuple[str, ...]]):
+    """Its state is what it was called with."""
+
+    def init(self) -> tuple[str, ...]:
+        return ()
+
+    def score(
+        self, state: tuple[str, ...], features: Features, candidates: Candidates
+    ) -> tuple[tuple[str, ...], Cue | None]:
+        best = f"{float(candidates.iou.max()):.6f}"
+        return (*state, f"scored {features.query.frame} {len(candidates.iou)} {best}"), None
+
+    def update(self, state: tuple[str, ...], features: Features, outcome: Outcome) -> tuple[str, ...]:
+        return (*state, f"chose {features.query.frame} {outcome.choice}")
+
+
+@dataclass(frozen=True)
+class Alternating(Selector):
+    """Two branches that change places on every frame."""
+
+    def select(
+        self, totals: Sequence[float], candidates: Sequence[Candidates], cues: Sequence[Cue | None]
+    ) -> list[Pick]:
+        first, second = ((0, 0), (0, 1)) if len(totals) == 1 else ((1, 2), (0, 0))
+        return [Pick(*first, 0.0, None), Pick(*second, 0.0, None)]
+
+
+def test_a_branch_keeps_the_state_of_its_own_motion_model() -> None:
+    """Every frame is scored by it, then the branch's own choice is told to it."""
+    network, frames = scripted(absent=()), video({0: {1: PROMPT}}, 6)
+    tracker = Tracker(network, RMem(), Diary(), Alternating())
+    state = tracker.init()
+    for index, frame in enumerate(frames):
+        state, _ = tracker.step(state, network.encode(frame.image, index, len(frames)), frame.prompts)
+    best = [f"{float(network.script.iou[index].max()):.6f}" for index in range(6)]
+    scored = tuple(f"scored {index} 1 {best[index]}" for index in range(1, 6))
+    assert [branch.motion[1::2] for branch in state.objects[1]] == [scored, scored]
+    choices = [[line.split()[1:] for line in branch.motion[0::2]] for branch in state.objects[1]]
+    assert choices == [list(map(list, zip("012345", chosen, strict=True))) for chosen in ("000202", "012020")]
 
 
 def test_one_network_for_all() -> None:

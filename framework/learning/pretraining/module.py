@@ -59,10 +59,6 @@ class Pretraining(pl.LightningModule):
         self.spent = 0.0  # seconds of training, kept when resuming
         self.progress = torch.zeros(1).share_memory_()  # read by the worker that draws the clips
         self._tick: float | None = None
-        # Attention starts out looking where it stands: equal rotary queries and keys peak at zero displacement.
-        for layer in network.memory_attention.layers:
-            torch.nn.init.constant_(layer.cross_attn_image.q_proj.bias, 1.0)
-            torch.nn.init.constant_(layer.cross_attn_image.k_proj.bias, 1.0)
 
     # ---------------------------------------------------------------- schedule
 

@@ -73,7 +73,7 @@ def test_scores_of_tracked_frames():
     frames = TrackedFrames(
         iou=torch.tensor([0.9, 0.5, 0.1, 1.0]),
         quality=torch.tensor([0.8, 0.9, 0.2, 0.0]),
-        presence=torch.tensor([2.0, -1.0, 3.0, -2.0]),
+        presence=torch.tensor([0.5, 0.0, 3.0, 0.0]),  # an object is found above 0
         visible=torch.tensor([True, True, True, False]),
     )
     scores = {name: value.item() for name, value in frames.scores().items()}
@@ -151,9 +151,12 @@ def test_the_learning_rate_warms_up_and_fades_with_the_time(monkeypatch):
     assert again.spent == 65.0
 
 
-def test_attention_starts_out_looking_where_it_stands():
-    for layer in Pretraining(micro(64), 1.0).network.memory_attention.layers:
-        assert (layer.cross_attn_image.q_proj.bias == 1).all() and (layer.cross_attn_image.k_proj.bias == 1).all()
+def test_training_starts_from_the_network_it_is_given():
+    network = micro(64)
+    torch.nn.init.normal_(network.memory_attention.layers[0].cross_attn_image.q_proj.bias)
+    given = {name: value.clone() for name, value in network.state_dict().items()}
+    started = Pretraining(network, 1.0).network.state_dict()
+    assert started.keys() == given.keys() and all(torch.equal(started[name], given[name]) for name in given)
     with pytest.raises(InputError, match=r"minutes=0\.0 must be more than 0"):
         Pretraining(micro(64), 0.0)
 

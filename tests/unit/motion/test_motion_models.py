@@ -14,7 +14,7 @@ from framework.types import Candidates, Features, Outcome, Query, Scores, upsamp
 from motion.components.box_filter import BoxFilter
 from motion.components.boxes import EMPTY_BOX, box_iou, boxes, mask_box
 from motion.components.point_refinement import PastFrame, PointRefinement
-from motion.components.point_sampling import farthest_points
+from motion.components.point_sampling import farthest_points, interior
 from motion.components.point_trackers import CoTracker3, LucasKanade, PointTracker, PointTracks
 from motion.constant_velocity import ConstantVelocity, VelocityState
 from motion.hierarchical import Hierarchical
@@ -58,6 +58,15 @@ def step(model, state, masks, iou, choice=None):
         cue,
         choice,
     )
+
+
+def test_the_interior_of_a_mask():
+    image = np.zeros((6, 7), np.uint8)
+    image[0:4, 2:7] = 1  # in the upper right corner; outside the image all is foreground
+    assert interior(image, 1).tolist() == [[x, y] for y in range(4) for x in range(2, 7)]
+    assert interior(image, 3).tolist() == [[x, y] for y in range(3) for x in range(3, 7)]
+    # Two pixels before and one after, counted from half a pixel off: x - 2 >= 2, y + 1 <= 3
+    assert interior(image, 4).tolist() == [[x, y] for y in range(3) for x in range(4, 8)]
 
 
 def test_boxes():

@@ -81,6 +81,11 @@ def test_weights_of_another_size_are_tracked_with(tmp_path):
         network(str(file))
 
 
+def test_attention_over_memories_starts_out_looking_where_it_stands(model):
+    for layer in model.memory_attention.layers:
+        assert (layer.cross_attn_image.q_proj.bias == 1).all() and (layer.cross_attn_image.k_proj.bias == 1).all()
+
+
 def test_weights_that_do_not_fit_are_named(tmp_path):
     path = tmp_path / "other.pt"
     save_weights(torch.nn.Linear(2, 2), path)

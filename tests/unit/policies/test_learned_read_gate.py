@@ -15,9 +15,9 @@ from framework.networks.micro import MicroSize, micro
 from framework.storage.identity import describe
 from framework.testing.synthetic import Video, live
 from framework.tracker import Tracker, lockstep
-from framework.types import Frame, Query
+from framework.types import Candidates, Entry, Frame, Outcome, Query, Scores
 from policies.components.read_gate import WEIGHTS, ReadGate, load
-from policies.features.read import FEATURES, VERSION
+from policies.features.read import FEATURES, VERSION, ReadHistory
 from policies.learned_read_gate import LearnedReadGate
 from policies.oracle_gate import OracleGate
 from policies.prompt_bias import PromptBias
@@ -203,6 +203,21 @@ def test_features_are_finite_and_know_no_frame_number():
     )
     assert soon.shape == (12, len(FEATURES)) and torch.equal(soon, later)
     assert soon.isfinite().all() and soon.abs().max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("area", "prompted", "expected"), [(5, 5, 0.0), (1, 0, np.log(2)), (0, 1, -np.log(2)), (99, 1, 3.0), (1, 99, -3.0)]
+)
+def test_sizes_are_compared_within_a_factor_of_twenty(area, prompted, expected):
+    """Size and growth of a mask beside the prompt's, whose area is all that is known."""
+    state = ReadHistory({})
+    entries = [Entry(t, torch.ones(4), None, Scores(0.9, 5.0, None, a, t == 0)) for t, a in enumerate((prompted, area))]
+    for count, entry in enumerate(entries, start=1):
+        candidates = Candidates(torch.zeros(1, 1, 4, 4), torch.ones(1, 1), torch.ones(1, 1, 4), torch.ones(1))
+        outcome = Outcome(entry.frame, candidates, 0, None, entry.scores, (8, 8), embedding=torch.zeros(1, 2, 2))
+        state = state.add(entry, outcome, entries[0], entries[:count])
+    assert state.of[0].size == 0.0 and state.of[0].growth is None
+    assert state.of[1].size == pytest.approx(expected) and state.of[1].growth == pytest.approx(expected)
 
 
 def test_the_bank_is_dense_lately_and_sparse_long_ago():

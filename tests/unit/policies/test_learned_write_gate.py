@@ -123,6 +123,9 @@ def test_padding_does_not_count_nor_the_order_of_what_came_before():
     assert (classifier(rows[[3, 0, 1, 2]]) - logits).abs().max() > 1e-3
     padded = torch.cat([torch.full((3, 5), 9.0), rows])
     torch.testing.assert_close(classifier(padded, torch.arange(7) >= 3), logits)
+    both = torch.stack([padded, torch.cat([rows[[1]], padded[1:]])]), torch.arange(7) >= torch.tensor([[3], [1]])
+    one_by_one = [classifier(elements[present]) for elements, present in zip(*both, strict=True)]
+    torch.testing.assert_close(classifier(*both), torch.stack(one_by_one))
     classifier.used[2] = 0
     changed = rows.clone()
     changed[:, 2] += 5

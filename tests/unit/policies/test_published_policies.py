@@ -366,6 +366,7 @@ def test_a_mask_that_fills_the_frame_has_no_contour():
 
 def test_relative_size():
     assert relative_size([5]) is None and relative_size([5, 0]) is None and relative_size([0, 5]) == 1
+    assert relative_size([4, 1]) == 0.4
     assert relative_size([10] * 9 + [0, 15]) == 1.5
     assert relative_size([1000] * 20 + [10] * 9 + [20]) == 2
     assert len(remembered(range(HISTORY), 1)) == HISTORY
