@@ -29,13 +29,14 @@ def compare(config: DictConfig) -> Compared:
         table.check(data)
     network = protocol.network(build(config.backbone))
     trackers = {variant.name: variant.tracker(network) for variant in chosen}
+    options = {variant.name: variant.resolved for variant in chosen}
     with torch.inference_mode(), SequenceProgress(console) as progress:
-        comparison = evaluate(trackers, data, Path(config.output), protocol, progress, config.keep_going)
+        comparison = evaluate(trackers, data, Path(config.output), protocol, progress, config.keep_going, options)
     published = None if table is None else table.compare(comparison, data, protocol.empty)
     result = Compared(comparison, OmegaConf.to_yaml(config, resolve=True))
     report = reporter.report(comparison, data, result.configuration, published)
     report.present(console, Path(config.output))
-    tell(console, "wandb", logger.log(report))
+    tell(console, "wandb", logger.log(report, data, options))
     if failures := {**comparison.lost, **comparison.failures}:
         name, reason = next(iter(failures.items()))
         raise PartlyFailed(result, f"{len(failures)} failed, first {name}: {reason}")

@@ -11,6 +11,7 @@ from framework.config.cli import command
 from framework.learning.checkpoints import claim, fit
 from framework.learning.limits import check_limits
 from framework.learning.progress import without_advice
+from framework.learning.training_log import logged
 from framework.networks.micro import load
 
 
@@ -24,8 +25,10 @@ def pretrain(config: DictConfig) -> None:
     check_limits(trainer)
     if config.initial is not None:
         load(module.network, Path(config.initial))
-    last = claim(Path(config.folder), OmegaConf.to_yaml(config, resolve=True))
-    fit(trainer, module, data, last)
+    configuration = OmegaConf.to_yaml(config, resolve=True)
+    last = claim(Path(config.folder), configuration)
+    with logged(trainer, configuration):
+        fit(trainer, module, data, last)
 
 
 @command(

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
-from pytorch_lightning.loggers import WandbLogger
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from framework.config.checks import build, limit_threads, positive
@@ -13,6 +12,7 @@ from framework.errors import InputError
 from framework.learning.checkpoints import claim, fit, write_best
 from framework.learning.limits import check_limits, check_trained
 from framework.learning.progress import without_advice
+from framework.learning.training_log import logged
 
 
 def train(config: DictConfig) -> None:
@@ -26,12 +26,11 @@ def train(config: DictConfig) -> None:
     module, data = build(config.learner.module), build(config.learner.data)
     trainer = build(config.trainer, MisconfigurationException)
     check_limits(trainer)
-    last = claim(Path(config.folder), OmegaConf.to_yaml(config, resolve=True))
-    fit(trainer, module, data, last)
+    configuration = OmegaConf.to_yaml(config, resolve=True)
+    last = claim(Path(config.folder), configuration)
+    with logged(trainer, configuration):
+        fit(trainer, module, data, last)
     check_trained(trainer)
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            logger.experiment.finish()  # or the next job of a sweep would write to the same run
     checkpoint = trainer.checkpoint_callback
     write_best(module, checkpoint.best_model_path, Path(config.weights))
     score = "not validated" if checkpoint.best_model_score is None else f"{checkpoint.best_model_score:.4f}"

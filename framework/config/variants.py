@@ -8,13 +8,14 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
-from omegaconf import DictConfig, ListConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from framework.config.checks import build
 from framework.config.error_lines import explain
@@ -37,8 +38,20 @@ class Variant:
     """One row of a comparison."""
 
     name: str
+    method: str
+    """The method or policy that it is, without its options."""
     config: DictConfig
     """Holds at least policy, motion, selector and tracker."""
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """Its method and all options that decide its results, as plain values."""
+        chosen = {key: self.config[key] for key in (*DECIDING, "excerpt", "seed") if key in self.config}
+        plain = {
+            key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+            for key, value in chosen.items()
+        }
+        return {**plain, "method": self.method}
 
     @property
     def file_name(self) -> str:
@@ -61,7 +74,7 @@ class Variant:
 def variants(config: DictConfig) -> list[Variant]:
     """The variants a configuration asks for: those it lists, or the one it is. Inside `@command` only."""
     if "variants" not in config:
-        return [Variant(_name(), config)]
+        return [Variant(_name(), _method(), config)]
     listed = [config.variants] if isinstance(config.variants, str) else config.variants
     if not isinstance(listed, list | ListConfig) or not listed or not all(isinstance(item, str) for item in listed):
         raise InputError("variants is a list of names, the baseline first: variants=[sam2,skip_absent]")
@@ -78,16 +91,21 @@ def _name() -> str:
 
     In a sweep also what the sweep varies of all else that decides results.
     """
-    choices, given = HydraConfig.get().runtime.choices, HydraConfig.get().overrides.task
-    method = choices.get("method")
-    called = ("policy", "method") if method is None else ("method",)
+    given = HydraConfig.get().overrides.task
+    called = ("policy", "method") if HydraConfig.get().runtime.choices.get("method") is None else ("method",)
     keys = [(str(option), _key(option)) for option in given]
     changed = [
         option
         for option, key in keys
         if key not in called and (_group(key) in OWN or (_group(key) in DECIDING and key in SWEPT.get()))
     ]
-    return " ".join([str(method or choices["policy"]), *changed])
+    return " ".join([_method(), *changed])
+
+
+def _method() -> str:
+    """Of the one variant that a configuration is: the method, or else the policy that was chosen."""
+    choices = HydraConfig.get().runtime.choices
+    return str(choices.get("method") or choices["policy"])
 
 
 def shared_options() -> list[str]:
@@ -142,7 +160,7 @@ def variant(text: str, shared: Sequence[str]) -> Variant:
     try:
         given = [*shared, _choice(name), *own]
         composed = functools.cache(_composed)
-        return Variant(text, composed(*as_written(given, by_constructors({}, given, composed), sweep=False)))
+        return Variant(text, name, composed(*as_written(given, by_constructors({}, given, composed), sweep=False)))
     except Exception as error:
         line = explain(error)
         if line is None:

@@ -80,6 +80,11 @@ class Run(ABC):
         return float(known.mean()) if len(known) else float("nan")
 
     @property
+    def tracked(self) -> bool:
+        """Whether `record` gives its own results."""
+        return self.drawn == self.name
+
+    @property
     def drawn(self) -> str:
         """Name of what `record` gives."""
         return self.name

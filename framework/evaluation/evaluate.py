@@ -45,8 +45,11 @@ def evaluate(
     protocol: EvaluationProtocol = EvaluationProtocol(),
     listener: ProgressListener | None = None,
     keep_going: bool = False,
+    options: Mapping[str, Mapping[str, Any]] = {},
 ) -> Comparison:
     """Tracks whatever is not on disk yet, waits for what other processes are tracking, and reads the scores.
+
+    `options` are what trackers were made from, by their names; they are noted beside the results.
 
     A sequence that fails is recorded with its reason and the others go on; it is tried again in the next run.
     Raises InputError when the output cannot be written, holds something else, or when no sequence could be tracked, by
@@ -63,7 +66,8 @@ def evaluate(
         identities[name] = run_identity(tracker, data, protocol)
         run = identity.run_hash(identities[name])
         distinct.setdefault(run, tracker)
-        folders[name] = RunFolder.open(output, data.name, run, identities[name], {**notes, "name": name})
+        about = {**notes, "name": name, "options": options.get(name, {})}
+        folders[name] = RunFolder.open(output, data.name, run, identities[name], about)
     by_run = {folder.hash: folder for folder in folders.values()}
 
     todo = [i for i, name in enumerate(names) if not all(folder.finished(name) for folder in by_run.values())]

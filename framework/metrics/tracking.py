@@ -66,19 +66,21 @@ def success_auc(iou: Float[np.ndarray, " T"]) -> float:
     return float(success_curve(iou).mean())
 
 
-def losses_and_redetections(iou: Float[np.ndarray, " T"], visible: Bool[np.ndarray, " T"]) -> tuple[int, int]:
-    """How often the target was lost, and how often found again.
+def losses(iou: Float[np.ndarray, " T"], visible: Bool[np.ndarray, " T"]) -> list[tuple[int, int | None]]:
+    """When the target was lost and when it was found again, as positions in the arrays; None: it never was.
 
     It is lost when it goes absent or IoU falls to 0.1, and found again when it is visible with IoU > 0.5: two
     thresholds, so that an IoU wavering about one of them does not count. Tracking starts on the target.
     """
-    lost, losses, redetections = False, 0, 0
-    for overlap, seen in zip(iou.tolist(), visible.tolist(), strict=True):
-        if not lost and (not seen or overlap <= LOST):
-            lost, losses = True, losses + 1
-        elif lost and seen and overlap > HIT:
-            lost, redetections = False, redetections + 1
-    return losses, redetections
+    found: list[tuple[int, int | None]] = []
+    lost: int | None = None
+    for at, (overlap, seen) in enumerate(zip(iou.tolist(), visible.tolist(), strict=True)):
+        if lost is None and (not seen or overlap <= LOST):
+            lost = at
+        elif lost is not None and seen and overlap > HIT:
+            found.append((lost, at))
+            lost = None
+    return found if lost is None else [*found, (lost, None)]
 
 
 def score(iou: Float[np.ndarray, " T"], visible: Bool[np.ndarray, " T"]) -> TrackingScores:
@@ -92,15 +94,15 @@ def score(iou: Float[np.ndarray, " T"], visible: Bool[np.ndarray, " T"]) -> Trac
     if frames == 0:
         raise InputError("no tracked frame to score: a video needs at least one frame after its prompt")
     third = max(1, frames // 3)
-    losses, redetections = losses_and_redetections(iou, visible)
+    lost = losses(iou, visible)
     return TrackingScores(
         jaccard=float(iou.mean()),
         success=success_auc(iou),
         visible_accuracy=float((iou[visible] > HIT).mean()) if visible.any() else math.nan,
         # With an empty truth, IoU is 1 for an empty prediction and 0 for any other.
         absent_accuracy=float((iou[~visible] == 1).mean()) if not visible.all() else math.nan,
-        losses=1000 * losses / frames,
-        redetections=1000 * redetections / frames,
+        losses=1000 * len(lost) / frames,
+        redetections=1000 * sum(again is not None for _, again in lost) / frames,
         early=float(iou[:third].mean()),
         late=float(iou[-third:].mean()),
     )

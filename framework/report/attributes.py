@@ -1,10 +1,9 @@
 """Accuracy by what makes a frame hard: one row per variant, one column per attribute of the data."""
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +18,7 @@ from framework.evaluation.comparison import Comparison, Run
 from framework.evaluation.means import MeanRun
 from framework.metrics.statistics import Difference, paired_difference
 from framework.report import terminal
-from framework.report.table import interval, number
+from framework.report.table import csv_text, interval, number, without_nan
 
 VISIBILITY = ("visible", "absent")
 """Whether an object is in a frame."""
@@ -57,15 +56,17 @@ class AttributeTable:
 
     def csv(self) -> str:
         """All numbers at full precision, one line per variant and attribute; empty where there is none."""
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["variant", "attribute", "videos", "mean", "difference", "low", "high"])
+        return csv_text(*self.columns())
+
+    def columns(self) -> tuple[list[str], list[list[Any]]]:
+        """Names of all numbers, and these, one line per variant and attribute; None where there is none."""
+        lines = []
         for variant, row in self.rows.items():
             for name, found in row.items():
                 d = found.difference
                 values = [found.mean, *((d.mean, d.low, d.high) if d else (math.nan,) * 3)]
-                writer.writerow([variant, name, self.videos[name], *("" if math.isnan(v) else v for v in values)])
-        return file.getvalue()
+                lines.append([variant, name, self.videos[name], *without_nan(values)])
+        return ["variant", "attribute", "videos", "mean", "difference", "low", "high"], lines
 
     def rich_tables(self, width: int = 80) -> list[Table]:
         """Means for a terminal; bold where the difference is clear of zero."""

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from framework.benchmarks.papers import Reproduction
 from framework.evaluation.comparison import Comparison
+from framework.metrics.tracking import HIT, LOST
 from framework.report import paper
+from framework.report.losses import MEANINGS, Loss, lines
 from framework.report.table import COLUMNS, METRICS, TableLayout, TableRow, caption, cells, header, meanings, number
 
 FEW = 6
@@ -35,6 +37,7 @@ def page(
     figures: Mapping[str, bytes],
     pictures: Mapping[str, bytes],
     configuration: str,
+    losses: Sequence[Loss] = (),
     by_attribute: Sequence[Sequence[str]] = (),
     reproduction: Reproduction | None = None,
 ) -> str:
@@ -48,6 +51,7 @@ def page(
         "By attribute": _attributes_table(by_attribute, table[0].variant),
         "All scores": _scores_table(table),
         f"{layout.metric} per sequence": _sequences_table(comparison, layout.metric),
+        "Where objects were lost": _losses_table(losses),
         "Failed": _failures(comparison),
         **{name: _figure(name, png) for name, png in figures.items()},
         "Where variants differ most": "\n".join(_drawn(name, jpeg) for name, jpeg in pictures.items()),
@@ -115,6 +119,18 @@ def _attributes_table(lines: Sequence[Sequence[str]], baseline: str) -> str:
         return ""
     note = f"jaccard on the frames that have an attribute (and videos that do), minus {baseline} [95 %]"
     return _notes([note]) + _table(lines[0], lines[1:])
+
+
+def _losses_table(found: Sequence[Loss]) -> str:
+    if not found:
+        return ""
+    titles, *rows = lines(found)
+    note = (
+        f"Lost: IoU is at most {LOST}, or the object is absent. Found again: it is in view with an IoU above {HIT}. "
+        f"{len(rows)} of {len(found)}, those that missed it on most frames first; losses.csv has all, and "
+        "engram inspect draws a frame."
+    )
+    return _notes([note]) + _table(titles, rows, meaning=MEANINGS)
 
 
 def _failures(comparison: Comparison) -> str:

@@ -1,13 +1,11 @@
 """A published table beside what was measured: for the terminal, as Markdown and as CSV."""
 
-import csv
-import io
-
 from rich.table import Table
 from rich.text import Text
 
 from framework.benchmarks.papers import PaperNumber, Reproduction
 from framework.report import terminal
+from framework.report.table import csv_text
 
 TITLES = ("row", "measure", "measured", "published", "difference", "within")
 
@@ -58,10 +56,6 @@ def markdown(reproduction: Reproduction) -> str:
 
 def csv_table(reproduction: Reproduction) -> str:
     """All numbers at full precision; empty where there is none."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*TITLES, "tolerance"])
-    for n in reproduction.numbers:
-        values = [n.row, n.measure, n.measured, n.published, n.difference, n.within, n.tolerance]
-        writer.writerow(["" if value is None else value for value in values])
-    return file.getvalue()
+    numbers = reproduction.numbers
+    lines = [[n.row, n.measure, n.measured, n.published, n.difference, n.within, n.tolerance] for n in numbers]
+    return csv_text([*TITLES, "tolerance"], lines)

@@ -10,8 +10,10 @@ from framework.data.sequence import VideoSequence
 from framework.evaluation.comparison import Comparison
 from framework.evaluation.records import SequenceRecord
 from framework.report.overlay import GROUND, INK, overlay
+from framework.types import Size
 
 Picture = UInt8[np.ndarray, "Hp Wp 3"]
+Masks = Mapping[int, Bool[np.ndarray, "h w"]]
 
 TRUTH = (255, 255, 255)
 TILE = 200  # pixels, height of one frame
@@ -50,26 +52,44 @@ def telling_frames(records: Mapping[str, SequenceRecord], count: int) -> list[in
 def grid(video: VideoSequence, records: Mapping[str, SequenceRecord], columns: int = 6) -> Picture:
     """One row per variant, one column per telling frame. Masks are tinted; the white contour is the truth."""
     frames = telling_frames(records, columns)
-    height, width = video.size
-    scale = TILE / height
-    tile = (round(width * scale), TILE)
+    tile = _tile(video.size)
     words = {name: name.split() for name in records}  # one below the other
     margin = max(_text_width(word) for parts in words.values() for word in parts) + 12
     head = np.hstack([_label([], margin), *(_label([f"frame {index}"], tile[0] + GAP) for index in frames)])
     lines = [head]
-    images = {index: _pale(cv2.resize(video.frame(index), tile, interpolation=cv2.INTER_CUBIC)) for index in frames}
-    truths = {index: {k: _resize(mask, tile) for k, mask in video.truth(index).items()} for index in frames}
+    images, truths = {}, {}
+    for index in frames:
+        images[index], truths[index] = shown(video, index)
     for name, record in records.items():
         cells = [_label(words[name], margin, TILE)]
         for index in frames:
-            masks = {k: _resize(one.mask_at(index, record.size), tile) for k, one in record.objects.items()}
-            picture = overlay(images[index], masks)
-            for mask in truths[index].values():
-                outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-                cv2.drawContours(picture, outlines, -1, TRUTH, 1, cv2.LINE_AA)
-            cells.append(np.pad(_scored(picture, record, index), ((0, 0), (0, GAP), (0, 0))))
+            picture = drawn(images[index], truths[index], record, index)
+            cells.append(np.pad(picture, ((0, 0), (0, GAP), (0, 0))))
         lines.append(np.pad(np.hstack(cells), ((0, GAP), (0, 0), (0, 0))))
     return np.vstack(lines)
+
+
+def _tile(size: Size) -> tuple[int, int]:
+    """Width and height of a frame as it is drawn."""
+    return round(size[1] * TILE / size[0]), TILE
+
+
+def shown(video: VideoSequence, index: int) -> tuple[Picture, Masks]:
+    """A frame and its true masks as they are drawn."""
+    tile = _tile(video.size)
+    image = _pale(cv2.resize(video.frame(index), tile, interpolation=cv2.INTER_CUBIC))
+    return image, {key: _resize(mask, tile) for key, mask in video.truth(index).items()}
+
+
+def drawn(image: Picture, truth: Masks, record: SequenceRecord, index: int) -> Picture:
+    """With a variant's masks, the outline of the truth and the mean IoU."""
+    tile = image.shape[1], image.shape[0]
+    masks = {key: _resize(one.mask_at(index, record.size), tile) for key, one in record.objects.items()}
+    picture = overlay(image, masks)
+    for mask in truth.values():
+        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, outlines, -1, TRUTH, 1, cv2.LINE_AA)
+    return _scored(picture, record, index)
 
 
 def _pale(image: Picture) -> Picture:

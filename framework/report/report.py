@@ -1,4 +1,4 @@
-"""What a comparison leaves behind: table (Markdown, CSV), figures, overlay pictures and one HTML page."""
+"""What a comparison leaves behind: tables (Markdown, CSV), figures, overlay pictures and one HTML page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -14,8 +14,9 @@ from framework.errors import InputError
 from framework.evaluation.best_of import check_rows, with_best_of
 from framework.evaluation.comparison import Comparison
 from framework.evaluation.means import with_means
-from framework.report import attributes, html, paper, pictures, plots, table
+from framework.report import attributes, html, losses, paper, pictures, plots, table
 from framework.report.attributes import AttributeTable
+from framework.report.losses import Loss
 from framework.report.table import TableLayout, TableRow
 from framework.storage.files import safe_name, write_atomic
 from framework.storage.identity import run_hash
@@ -34,6 +35,7 @@ class ComparisonReport:
     """Sequence -> JPEG of frames x variants."""
     configuration: str
     """As YAML."""
+    losses: Sequence[Loss]
     attributes: AttributeTable | None = None
     reproduction: Reproduction | None = None
     """The published table that was run."""
@@ -83,6 +85,7 @@ class ComparisonReport:
             self.figures,
             self.pictures,
             self.configuration,
+            self.losses,
             self.attributes.lines() if self.attributes else [],
             self.reproduction,
         )
@@ -91,6 +94,7 @@ class ComparisonReport:
         files |= {
             "table.md": table.markdown(self.comparison, self.rows, self.layout).encode(),
             "table.csv": table.csv_table(self.rows).encode(),
+            "losses.csv": losses.csv_table(self.losses).encode(),
             "config.yaml": self.configuration.encode(),
         }
         if self.attributes is not None:
@@ -177,7 +181,8 @@ class Reporter:
         if self.attributes:
             wanted = None if isinstance(self.attributes, bool) else self.attributes
             by = attributes.by_attribute(comparison, data, wanted, self.seed)
-        return ComparisonReport(comparison, layout, rows, figures, grids, configuration, by, reproduction)
+        lost = losses.find(comparison)
+        return ComparisonReport(comparison, layout, rows, figures, grids, configuration, lost, by, reproduction)
 
 
 def tell(console: Console, kind: str, paths: Sequence[Path]) -> None:

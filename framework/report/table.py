@@ -3,8 +3,9 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -281,21 +282,39 @@ def markdown_lines(baseline: str, table: Sequence[TableRow], layout: TableLayout
     return lines
 
 
-def csv_table(table: Sequence[TableRow]) -> str:
-    """All numbers at full precision, one line per variant; empty where there is none."""
+def csv_text(titles: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
+    """Numbers at full precision; empty where there is none."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(titles)
+    writer.writerows(["" if value is None else value for value in line] for line in lines)
+    return file.getvalue()
+
+
+def without_nan(values: Iterable[Any]) -> list[Any]:
+    """None in place of NaN."""
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
+
+
+def csv_table(table: Sequence[TableRow]) -> str:
+    """All numbers at full precision, one line per variant; empty where there is none."""
+    return csv_text(*columns(table))
+
+
+def columns(table: Sequence[TableRow]) -> tuple[list[str], list[list[Any]]]:
+    """Names of all numbers, and these, one line per variant; None where there is none."""
     compared = ["difference", "low", "high", "wins", "ties", "losses_to_baseline", "p", "p_holm"]
     closed = ["gap_closed", "gap_low", "gap_high"]
     last = ["runs", "deviation", "time_shared_by"]
-    writer.writerow(["variant", *METRICS, *compared, "ms_per_frame", "failed", "bound", "read", *closed, *last])
+    titles = ["variant", *METRICS, *compared, "ms_per_frame", "failed", "bound", "read", *closed, *last]
+    lines = []
     for row in table:
         d = row.difference
-        numbers = [d.mean, d.low, d.high, d.wins, d.ties, d.losses, d.p, row.p] if d else [""] * len(compared)
+        numbers = [d.mean, d.low, d.high, d.wins, d.ties, d.losses, d.p, row.p] if d else [None] * len(compared)
         g = row.gap
-        gap = [g.mean, g.low, g.high] if g else [""] * len(closed)
+        gap = [g.mean, g.low, g.high] if g else [None] * len(closed)
         scores = [getattr(row.scores, name) for name in METRICS]
         values = [row.variant, *scores, *numbers, row.milliseconds, row.failed, row.bound, row.read, *gap]
         values += [row.runs, row.deviation, shared_by(row)]
-        writer.writerow(["" if isinstance(value, float) and math.isnan(value) else value for value in values])
-    return file.getvalue()
+        lines.append(without_nan(values))
+    return titles, lines

@@ -24,7 +24,7 @@ from framework.metrics.regions import (
     write_binary,
     write_text,
 )
-from framework.metrics.tracking import losses_and_redetections, mask_iou, score, success_auc
+from framework.metrics.tracking import losses, mask_iou, score, success_auc
 from framework.metrics.vos import Masked, boundary_f, decay, jaccard, sav
 from framework.metrics.vots import ObjectPrediction, SequencePrediction, evaluate
 from tests.trajectories import read_binary, read_text
@@ -95,8 +95,12 @@ def test_tracking_scores_are_consistent(iou, random):
     visible = np.array([random.random() < 0.7 for _ in iou])
     iou = np.where(visible, iou, np.round(iou))
     scores = score(iou, visible)
-    losses, redetections = losses_and_redetections(iou, visible)
-    assert 0 <= redetections <= losses <= len(iou)
+    found = losses(iou, visible)
+    ends = [at for pair in found for at in pair if at is not None]
+    assert ends == sorted({*ends}) and all(0 <= at < len(iou) for at in ends), "one after the other"
+    assert all(again is not None for _, again in found[:-1]), "only the last may go on to the end"
+    assert scores.losses == pytest.approx(1000 * len(found) / len(iou))
+    assert all(visible[again] and iou[again] > 0.5 for _, again in found if again is not None)
     for third in (scores.early, scores.late):
         assert min(iou) - 1e-12 <= third <= max(iou) + 1e-12
     assert np.isnan(scores.absent_accuracy) == visible.all()

@@ -6,7 +6,7 @@ import pytest
 from framework.errors import InputError
 from framework.metrics.tracking import (
     box_iou,
-    losses_and_redetections,
+    losses,
     mask_iou,
     mean_scores,
     score,
@@ -34,14 +34,14 @@ def test_success_curve_is_strict():
 
 def test_redetections_need_a_loss_and_ignore_wavering():
     visible = np.ones(8, bool)
-    assert losses_and_redetections(np.array([0.9, 0.4, 0.6, 0.4, 0.2, 0.6, 0.3, 0.9]), visible) == (0, 0)
-    assert losses_and_redetections(np.array([0.9, 0.0, 0.3, 0.6, 0.1, 0.05, 0.5, 0.51]), visible) == (2, 2)
+    assert losses(np.array([0.9, 0.4, 0.6, 0.4, 0.2, 0.6, 0.3, 0.9]), visible) == []
+    assert losses(np.array([0.9, 0.0, 0.3, 0.6, 0.1, 0.05, 0.5, 0.51]), visible) == [(1, 3), (4, 7)]
 
 
 def test_absence_is_a_loss_and_the_return_a_redetection():
     visible = np.array([True, False, False, True, True])
-    assert losses_and_redetections(np.array([0.9, 1.0, 1.0, 0.0, 0.8]), visible) == (1, 1)
-    assert losses_and_redetections(np.array([0.9, 0.0, 0.0, 0.0, 0.0]), visible) == (1, 0)
+    assert losses(np.array([0.9, 1.0, 1.0, 0.0, 0.8]), visible) == [(1, 4)]
+    assert losses(np.array([0.9, 0.0, 0.0, 0.0, 0.0]), visible) == [(1, None)]
 
 
 def test_score_of_a_short_video():
