@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from framework.interfaces import MotionModel as MotionModel
     from framework.interfaces import Selector as Selector
     from framework.networks.by_name import network as network
+    from framework.storage.saved_state import load_state as load_state
+    from framework.storage.saved_state import save_state as save_state
     from framework.testing.contract import check_contract as check_contract
     from framework.testing.contract import clauses_of as clauses_of
     from framework.tracker import Tracker as Tracker
@@ -55,8 +57,10 @@ PUBLIC = {
     "Tracker": "framework.tracker",
     "check_contract": "framework.testing.contract",
     "clauses_of": "framework.testing.contract",
+    "load_state": "framework.storage.saved_state",
     "lockstep": "framework.tracker",
     "network": "framework.networks.by_name",
+    "save_state": "framework.storage.saved_state",
 }
 __all__ = tuple(PUBLIC)
 PACKAGES = ("conf", "experiments", "framework", "motion", "policies")

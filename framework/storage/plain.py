@@ -47,7 +47,7 @@ def to_plain(value: Any) -> Any:
 def from_plain(value: Any) -> Any:
     """Inverse of `to_plain`. No constructor runs, and nothing is imported.
 
-    Raises ValueError for anything else, and for a class that the process does not know.
+    Raises ValueError for anything else, and for a class that the process does not know, or knows with other fields.
     """
     known: dict[int, Any] = {}
 
@@ -69,7 +69,10 @@ def from_plain(value: Any) -> Any:
             case ["number", Tensor() as number]:
                 return number.numpy()[()]
             case ["object", str(name), list(pairs)]:
-                made: Any = object.__new__(_class(name))
+                kind = _class(name)
+                if is_dataclass(kind) and {field for field, _ in pairs} != {field.name for field in fields(kind)}:
+                    raise ValueError(f"{name} has other fields here")
+                made: Any = object.__new__(kind)
                 for field, part in pairs:
                     object.__setattr__(made, field, restored(part))
                 return made
@@ -86,7 +89,7 @@ def _fields(item: Any) -> list[str] | None:
     if not kinds or any(kind.__module__.partition(".")[0] in sys.stdlib_module_names for kind in kinds):
         return None
     if is_dataclass(item):
-        return [field.name for field in fields(item) if hasattr(item, field.name)]
+        return [field.name for field in fields(item)]
     slots = [name for kind in kinds for name in getattr(kind, "__slots__", ())]
     if not slots and not hasattr(item, "__dict__"):
         return None

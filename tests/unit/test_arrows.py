@@ -49,7 +49,7 @@ MAY = {
     "tracker": ("defaults", "errors", "interfaces", "rows", "state", "types"),
     "counterfactuals": ("masks", "state", "tracker", "types"),
     "metrics": ("errors",),
-    "storage": ("types",),
+    "storage": ("errors", "state", "tracker", "types"),
     "ops": ("storage", "types"),
     "networks": ("errors", "types"),
     "data": ("errors", "metrics", "types"),

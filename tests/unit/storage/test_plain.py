@@ -54,6 +54,13 @@ def test_values_of_every_kind_come_back() -> None:
     assert back[4].dtype == np.int64 and back[4].tolist() == [0, 1, 2]
 
 
+def test_a_class_that_has_other_fields_by_now_is_refused() -> None:
+    kind, name, parts = to_plain(Node("abcd"))
+    for changed in (parts[1:], [*parts, ["more", 1]]):
+        with pytest.raises(ValueError, match="Node has other fields here"):
+            from_plain([kind, name, changed])
+
+
 def test_one_object_stays_one_object() -> None:
     tensor = torch.arange(6.0).reshape(2, 3).T
     shared = Node("abcd", tensor)
