@@ -9,7 +9,7 @@ import hashlib
 import os
 import pickle
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,6 +84,8 @@ def load(
     found = {key: tuple(value.shape) for key, value in state.items()}
     if found != expected:
         raise InputError(f"{path} does not fit {name}: {_difference(expected, found)}; {_owner(found, layout)}")
+    if odd := other_kinds(model, state):
+        raise InputError(f"{path} does not fit {name}: {odd[0]} is of {state[odd[0]].dtype}; fetch the published file")
     if checkpoint is None:
         _verify(path)
     _warn_of_other_variant(path, name, cache)
@@ -119,15 +121,33 @@ def read(path: Path) -> dict[str, Tensor]:
                 f"{path} holds pickled code besides tensors and was not loaded; use the published file"
             ) from error
         raise InputError(f"{path} is not a checkpoint: {_what_it_is(path)}") from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # a damaged file fails in any way
         if _is_checkpoint_file(path):
             raise InputError(f"{path} is truncated or damaged; fetch it again") from error
         raise InputError(f"{path} is not a checkpoint: {_what_it_is(path)}") from error
     state = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        held = ", ".join(map(str, list(content)[:SHOWN])) if isinstance(content, dict) else type(content).__name__
-        raise InputError(f'{path} is not an official checkpoint: it should hold {{"model": weights}}, found {held}')
+    if not isinstance(state, dict) or not all(_is_weight(name, value) for name, value in state.items()):
+        held = " ".join(", ".join(map(str, list(content)[:SHOWN])).split()) if isinstance(content, dict) else ""
+        raise InputError(
+            f'{path} is not an official checkpoint: it should hold {{"model": weights}}, found '
+            f"{held or type(content).__name__}"
+        )
     return state
+
+
+def _is_weight(name: object, value: object) -> bool:
+    """Whether it is numbers under a name: no sparse tensor, nor one that has a shape alone."""
+    plain = isinstance(value, Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+    return plain and isinstance(name, str) and name.isprintable()
+
+
+def other_kinds(model: nn.Module, state: Mapping[str, Tensor]) -> list[str]:
+    """Entries whose numbers may not be copied into a model: floats go to floats of any size, others to their like."""
+
+    def fits(found: Tensor, own: Tensor) -> bool:
+        return found.is_floating_point() if own.is_floating_point() else found.dtype == own.dtype
+
+    return [key for key, own in model.state_dict().items() if key in state and not fits(state[key], own)]
 
 
 def sha256(path: Path) -> str:

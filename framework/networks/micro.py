@@ -270,12 +270,14 @@ def load(model: SAM2Base, path: Path) -> None:
     """Loads weights in place. Raises InputError for a file that is missing, unreadable or of another network."""
     if not path.is_file():
         raise InputError(f"checkpoint {path} does not exist: train it with engram pretrain, or name a file")
+    misfit = f"{path} does not fit the embedded network: give weights that engram pretrain wrote"
+    state = checkpoints.read(path)
+    if checkpoints.other_kinds(model, state):
+        raise InputError(misfit)
     try:
-        model.load_state_dict(checkpoints.read(path))
+        model.load_state_dict(state)
     except RuntimeError as error:
-        raise InputError(
-            f"{path} does not fit the embedded network: give weights that engram pretrain wrote"
-        ) from error
+        raise InputError(misfit) from error
 
 
 def network(

@@ -45,6 +45,8 @@ def load(module: nn.Module, path: Path, inputs: Sequence[str], learner: str) -> 
     try:
         stored = torch.load(path, map_location="cpu", weights_only=True)
         known = list(stored["inputs"])
+        if not "".join(known).isprintable():
+            raise ValueError("no names")
         if known == list(inputs):
             module.load_state_dict(stored["model"])
     except Exception as error:

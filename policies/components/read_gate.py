@@ -1,6 +1,5 @@
 """The network of a learned read gate, and the file that it comes from."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -60,13 +59,17 @@ def load(checkpoint: str | None = None) -> ReadGate:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         features, version = content["features"], content["version"]
+        if not "".join(features).isprintable():
+            raise ValueError("no names")
         if (features, version) != (list(FEATURES), VERSION):
-            others = sorted({*features} ^ {*FEATURES}) or [f"version {version}, not {VERSION}"]
+            others = sorted({*features} ^ {*FEATURES}) or [f"version {version!r}, not {VERSION}"]
             raise InputError(f"{path} is a gate of other features ({', '.join(others[:3])}): {fix}")
         gate = ReadGate(content["width"])
         gate.load_state_dict(content["weights"])
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist: {fix}") from error
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, KeyError, TypeError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # a damaged file fails in any way
         raise InputError(f"{path} is not a checkpoint of the read gate: {fix}") from error
     return gate
