@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from framework.errors import InputError
 
@@ -15,9 +15,9 @@ VOID = 255
 MOST_OBJECTS = 64
 """A mask file with more values than this was smoothed or compressed."""
 OPAQUE = 128
-"""Alpha from which on a pixel is the object's."""
-DARK, BRIGHT = 32, 192
-"""Up to and from which levels a palette's colours are taken for black and white."""
+"""Alpha from which on a colour of a palette is seen."""
+DARK = 32
+"""Up to which level a palette's colours are taken for black."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +86,10 @@ def read_label_image(path: Path) -> LabelImage:
     colours, fractions, a palette whose background is in doubt, both colours and transparency.
     """
     try:
-        with Image.open(path) as image:
-            if image.format == "JPEG":
+        with Image.open(path) as file:
+            if file.format == "JPEG":
                 raise InputError(f"{path}: JPEG blurs masks into more objects; save it as a palette or greyscale PNG")
+            image = ImageOps.exif_transpose(file) if file.getexif() else file  # upright, as frames are
             if image.mode in ("P", "PA"):
                 return LabelImage(path, _indices(path, image), palette=True)
             if image.mode in ("LA", "RGBA") or (image.mode in ("1", "L", "RGB") and "transparency" in image.info):
@@ -120,10 +121,16 @@ def _indices(path: Path, image: Image.Image) -> Integer[np.ndarray, "Hv Wv"]:
     colours = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
     others = [index for index in np.unique(indices).tolist() if 0 < index < len(colours)]
     dark = [index for index in others if colours[index].max() <= DARK]
-    if dark and len(colours) and colours[0].min() >= BRIGHT:
+    if dark and len(colours) and colours[0].max() > 3 * DARK:
+        colour = "white" if colours[0].min() >= 255 - 2 * DARK else "coloured"
         raise InputError(
-            f"{path}: index 0 of its palette is white and index {dark[0]} black, so which is the background is in "
+            f"{path}: index 0 of its palette is {colour} and index {dark[0]} black, so which is the background is in "
             "doubt: save it with black at index 0, or as greyscale"
+        )
+    if dark and len(dark) < len(others) and indices.all():
+        raise InputError(
+            f"{path}: holds no index 0 but {dark[0]}, which its palette has as black, so which is the background is in "
+            "doubt: save it with the background at index 0, or as greyscale"
         )
     transparent = image.info.get("transparency")
     alpha = [255 if index == transparent else 0 for index in range(256)]
@@ -139,10 +146,11 @@ def _indices(path: Path, image: Image.Image) -> Integer[np.ndarray, "Hv Wv"]:
 
 
 def _cut_out(path: Path, pixels: np.ndarray) -> Integer[np.ndarray, "Hv Wv"]:
-    """The alpha of an image [Hv Wv 4] whose visible part is of one colour or a photograph; its grey without alpha."""
-    visible = pixels[..., 3] >= OPAQUE
-    if visible.all():
+    """The alpha of an image [Hv Wv 4] whose visible part is of one colour or a photograph; or its grey if alpha is even."""
+    alpha = pixels[..., 3]
+    if alpha.min() == alpha.max():
         return _levels(path, pixels[..., :3])
+    visible = alpha > alpha.max() // 2
     inside = pixels[visible][:, :3].astype(np.uint32) @ np.array([1, 256, 65536], np.uint32)
     if 1 < len(np.unique(inside)) <= MOST_OBJECTS:
         raise InputError(

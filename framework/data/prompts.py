@@ -126,11 +126,17 @@ def schedule(placed: Iterable[Placed], size: Size, length: int | None) -> Schedu
 
 
 def read_masks(path: Path) -> dict[int, Bool[np.ndarray, "Hv Wv"]]:
-    """Object id -> mask of a mask file (`framework.data.label_image`). Raises InputError when it is empty."""
+    """Object id -> mask of a mask file (`framework.data.label_image`).
+
+    Raises InputError when it is empty, and for an object that is all around the picture, as in an inverted mask.
+    """
     image = read_label_image(path)
     numbers = object_numbers(image.found, image.palette)
     if not numbers:
         raise InputError(f"{path}: the mask is empty; paint the object with any value but 0")
+    marked = image.marked
+    if not marked.all() and all(edge.all() for edge in (marked[0], marked[-1], marked[:, 0], marked[:, -1])):
+        raise InputError(f"{path}: its object is all around the picture, so it may be inverted; paint the background 0")
     return {number: image.values == value for value, number in numbers.items()}
 
 

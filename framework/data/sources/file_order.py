@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from framework.errors import InputError
 
@@ -55,6 +56,7 @@ def in_order(files: Sequence[Path]) -> list[Path]:
             for number, text in zip(numbers, texts[1:], strict=True):
                 parts += [(0, number), (1, text)]
             keys[name.path] = [part for part in parts if part != (1, "")]
+    _check_dates(list(kinds.values()), keys)
     ordered = sorted(files, key=lambda path: (keys[path], path.name))
     for one, other in pairwise(ordered):
         if keys[one] == keys[other]:
@@ -109,7 +111,7 @@ def _readings(column: Sequence[str]) -> list[list[Number]]:
     return [decimals if as_decimals else counts]
 
 
-def _ranked(values: Sequence[Number]) -> list[int]:
+def _ranked(values: Sequence[tuple[Any, ...]]) -> list[int]:
     return sorted(range(len(values)), key=values.__getitem__)
 
 
@@ -141,6 +143,22 @@ def _counted_in_hexadecimal(files: Sequence[Path]) -> list[Path] | None:
         lettered = next(path for path in ordered if not path.stem.isdecimal())
         raise _doubt(ordered[0], lettered, "may count in hexadecimal; number them from 0 to 9")
     return None
+
+
+def _check_dates(kinds: Sequence[Sequence[_Name]], keys: dict[Path, list[Part]]) -> None:
+    """Raises InputError for dates whose last number is the year, and for hours that are counted twice a day."""
+    halves = [names for names in kinds if re.fullmatch(r"\W*[ap]\.?m\W*", names[0].texts[-1])]
+    if len(halves) > 1:
+        raise _doubt(halves[0][0].path, halves[1][0].path, "count hours twice a day; count them from 0 to 23")
+    for names in kinds:
+        rows = [[value for kind, value in keys[name.path] if kind == 0] for name in names]
+        for at in range(len(rows[0]) - 2):
+            dates = [tuple(int(value[0]) for value in row[at : at + 3]) for row in rows]
+            if not all(1 <= a <= 31 and 1 <= b <= 31 and 1900 <= c <= 2100 for a, b, c in dates):
+                continue
+            ranks = [[*map(order, dates)] for order in (lambda d: d, lambda d: d[::-1], lambda d: (d[2], *d[:2]))]
+            if any(_ranked(rank) != _ranked(ranks[0]) for rank in ranks):
+                raise _doubt(names[0].path, names[-1].path, "hold dates; begin them with the year")
 
 
 def _check_companions(kinds: Sequence[Sequence[_Name]], keys: dict[Path, list[Part]]) -> None:

@@ -36,9 +36,11 @@ def image_files(folder: Path) -> list[Path]:
     others = sorted(path for path in folder.iterdir() if path.suffix.lower() in OTHER_SUFFIXES and path.name[0] != ".")
     if others:
         raise InputError(f"{others[0]} is no PNG or JPEG, so which files count is in doubt: convert it or move it away")
-    broken = sorted(path for path in found if path.is_symlink() and not path.exists())
-    if broken:
+    broken = sorted(path for path in found if not path.is_file())
+    if broken and broken[0].is_symlink():
         raise InputError(f"{broken[0]} is a link to {broken[0].readlink()}, which is not there: put the file back")
+    if broken:
+        raise InputError(f"{broken[0]} is no file: move it away")
     return in_order(found)
 
 
@@ -60,6 +62,16 @@ def read_image(path: Path) -> UInt8[np.ndarray, "Hv Wv 3"]:
         raise InputError(f"{path}: no such image") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as an image ({error}); replace the file") from error
+
+
+def _check_range(first: Path) -> None:
+    """Raises InputError for a first frame of 16 bits whose numbers have fewer: scaled, it would be all but black."""
+    with Image.open(first) as image:
+        brightest = int(np.array(image).max()) if image.mode.startswith("I;16") else 0
+    if 0 < brightest < 4096:
+        raise InputError(
+            f"{first} has 16 bits but no number above {brightest}, so its range is in doubt: scale the frames to 8 bits"
+        )
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,7 @@ class ImageFolder:
     @cached_property
     def size(self) -> Size:
         height, width, _ = read_image(self.files[0]).shape
+        _check_range(self.files[0])
         return height, width
 
     def frame(self, index: int) -> UInt8[np.ndarray, "Hv Wv 3"]:

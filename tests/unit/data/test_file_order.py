@@ -38,6 +38,8 @@ from framework.errors import InputError
         "000e 000f 0010 0011",
         "8 9 a b c d e f 10 11",
         "a9 a10 b1 b2",
+        "29-01-2024 30-01-2024 31-01-2024",
+        "9-01~PM 9-02~PM 10-00~PM",
         "frame-0001 frame-0002 frame-0003",
         "2024-01-05 2024-01-06 2024-02-01",
         "2024.9.5 2024.10.1 2024.11.1",
@@ -53,7 +55,7 @@ from framework.errors import InputError
     ],
 )
 def test_order(names):
-    ordered = [Path("clip") / f"{name}.png" for name in names.split()]
+    ordered = [Path("clip") / f"{name.replace('~', ' ')}.png" for name in names.split()]
     assert in_order(ordered[::-1]) == ordered
     assert in_order(sorted(ordered, key=lambda path: path.name)) == ordered
 
@@ -72,6 +74,9 @@ def test_order(names):
         ("1.2.png 1.5.png 1.12.png", "may hold decimals or two counts"),
         ("1.png 2.png 1.125.png 1.250.png 3.375.png", "may hold decimals or two counts"),
         ("0007.png 0009.png 000a.png 0010.png", "may count in hexadecimal"),
+        ("30-01-2024.png 31-01-2024.png 01-02-2024.png", "hold dates; begin them with the year"),
+        ("1.31.2024.png 2.1.2024.png 12.31.2023.png", "hold dates; begin them with the year"),
+        ("10-59~AM.png 01-00~PM.png", "count hours twice a day"),
         ("3f2a.png 30ab.png 1e44.png", "may count in hexadecimal"),
     ],
 )

@@ -51,6 +51,9 @@ ONE = {
     "white, cut out": with_alpha(np.full((*SHAPE, 3), 255, np.uint8), SEEN),
     "black, cut out": with_alpha(np.zeros((*SHAPE, 3), np.uint8), SEEN),
     "photograph, cut out": with_alpha(PHOTO, SEEN),
+    "cut out by half": with_alpha(PHOTO, DISC * 120),
+    "white, alpha that says nothing": with_alpha(colours((255, 255, 255)), np.full(SHAPE, 90)),
+    "white, alpha of 0": with_alpha(colours((255, 255, 255)), np.zeros(SHAPE)),
     "grey and alpha": Image.merge("LA", [grey(0), grey(255)]),
     "first of a palette": palette(DISC * 1, [(0, 0, 0), (128, 0, 0)]),
     "last of a palette": palette(DISC * 255, RAMP),
@@ -67,6 +70,36 @@ def test_one_object(name, tmp_path):
     np.testing.assert_array_equal(read_masks(tmp_path / "m.png")[1], DISC)
 
 
+@pytest.mark.parametrize("kind", ["grey", "palette"])
+def test_a_mask_is_turned_upright_as_frames_are(kind, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn clockwise to view
+    image = grey(255) if kind == "grey" else palette(DISC * 1, [(0, 0, 0), (128, 0, 0)])
+    image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "m.png", exif=exif)
+    np.testing.assert_array_equal(read_masks(tmp_path / "m.png")[1], DISC)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        Image.fromarray(~DISC),
+        Image.fromarray((~DISC * 255).astype(np.uint8)),
+        with_alpha(PHOTO, ~DISC * 255),
+        Image.fromarray(np.where(DISC, 0, 1 + OTHER).astype(np.uint8)),
+    ],
+    ids=["bits", "grey", "cut out", "two objects"],
+)
+def test_an_object_all_around_the_picture_is_in_doubt(image, tmp_path):
+    image.save(tmp_path / "m.png")
+    with pytest.raises(InputError, match=r"m.png: its object is all around the picture, so it may be inverted"):
+        read_masks(tmp_path / "m.png")
+
+
+def test_an_object_may_fill_the_picture(tmp_path):
+    Image.fromarray(np.full(SHAPE, 255, np.uint8)).save(tmp_path / "m.png")
+    assert read_masks(tmp_path / "m.png")[1].all()
+
+
 def test_floating_point(tmp_path):
     Image.fromarray(DISC.astype(np.float32)).save(tmp_path / "m.tif")
     np.testing.assert_array_equal(read_masks(tmp_path / "m.tif")[1], DISC)
@@ -79,6 +112,11 @@ def test_floating_point(tmp_path):
     ("image", "words"),
     [
         (palette(~DISC * 1, [(255, 255, 255), (0, 0, 0)]), "index 0 of its palette is white and index 1 black"),
+        (palette(~DISC * 1, [(255, 0, 0), (0, 0, 0)]), "index 0 of its palette is coloured and index 1 black"),
+        (
+            palette(2 * ~DISC, [(0, 128, 0), (9, 9, 9), (20, 9, 9)]),
+            "index 0 of its palette is coloured and index 2 black",
+        ),
         (palette(~DISC * 7, [(255, 255, 255)] + [(0, 0, 0)] * 7), "index 0 of its palette is white and index 7 black"),
         (palette(~DISC * 1, [(9, 9, 9), (99, 9, 9)], transparency=1), "index 1 of its palette is transparent"),
         (Image.fromarray(colours((200, 0, 0))), "a colour image"),

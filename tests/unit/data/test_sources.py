@@ -1,5 +1,6 @@
 """Frames come out of folders, files and streams whole, in order, and with one clear line when they do not."""
 
+import os
 import tracemalloc
 from itertools import islice
 from pathlib import Path
@@ -346,3 +347,24 @@ def test_a_relative_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pyt
     Path("http:").mkdir()
     write(Path("http:/clip.mp4"), clip(2))
     assert open_source("http://clip.mp4").length == 2
+
+
+def test_what_is_no_file_is_named(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "clip", 2)
+    os.mkfifo(folder / "frame2.png")
+    with pytest.raises(InputError, match=r"frame2.png is no file: move it away"):
+        ImageFolder(folder)
+
+
+@pytest.mark.parametrize("brightest", [1, 255, 4095])
+def test_16_bits_of_which_few_are_used_are_in_doubt(tmp_path: Path, brightest: int) -> None:
+    Image.fromarray(np.full((4, 6), brightest, np.uint16)).save(tmp_path / "0.png")
+    with pytest.raises(InputError, match=rf"0.png has 16 bits but no number above {brightest}, so its"):
+        open_source(tmp_path)
+
+
+@pytest.mark.parametrize("brightest", [0, 4096])
+def test_a_dark_frame_among_others_is_one(tmp_path: Path, brightest: int) -> None:
+    for index, level in enumerate((brightest, 9)):
+        Image.fromarray(np.full((4, 6), level, np.uint16)).save(tmp_path / f"{index}.png")
+    assert [image.max() for image in open_source(tmp_path).frames()] == [round(brightest / 257), 0]
