@@ -146,7 +146,7 @@ def _indices(path: Path, image: Image.Image) -> Integer[np.ndarray, "Hv Wv"]:
 
 
 def _cut_out(path: Path, pixels: np.ndarray) -> Integer[np.ndarray, "Hv Wv"]:
-    """The alpha of an image [Hv Wv 4] whose visible part is of one colour or a photograph; or its grey if alpha is even."""
+    """The alpha of an image [Hv Wv 4] whose visible part is a colour or a photograph; its grey where alpha is even."""
     alpha = pixels[..., 3]
     if alpha.min() == alpha.max():
         return _levels(path, pixels[..., :3])
