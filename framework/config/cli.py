@@ -9,6 +9,7 @@ checked, and those that are text arrive as they were written.
 """
 
 import functools
+import inspect
 import os
 import sys
 import traceback
@@ -33,6 +34,7 @@ from omegaconf import DictConfig
 
 from framework.config.checks import check
 from framework.config.error_lines import explain
+from framework.config.help import help_text, options_of
 from framework.config.sweep import Sweep, SweepJob, swept_options
 from framework.config.texts import as_written, by_constructors
 from framework.errors import InputError
@@ -90,7 +92,7 @@ def command(
             os.environ[TRACE] = "1"  # makes Hydra raise instead of printing and exiting
             sweep = Sweep(())
             try:
-                sys.argv = _arguments(config_name, options)
+                sys.argv = _arguments(task, config_name, options)
                 sweep = replace(sweep, swept=swept_options(sys.argv[1:]))
                 GlobalHydra.instance().clear()  # importing sam2 leaves it initialised
                 try:
@@ -154,13 +156,21 @@ def _refused(error: Exception) -> list[Exception]:
     return [error]
 
 
-def _arguments(config_name: str, options: Mapping[str, Any]) -> list[str]:
-    """The command line with options that are text as they were written. Raises InputError for one that is none."""
+def _arguments(task: Callable[[DictConfig], Any], config_name: str, options: Mapping[str, Any]) -> list[str]:
+    """The command line with options that are text as they were written. Raises InputError for one that is none.
+
+    Ends with the help of the command where it is asked for.
+    """
     given = _checked_arguments()
+    command = Path(inspect.getfile(task)).stem
+    about = "" if command == config_name else inspect.getdoc(inspect.getmodule(task)) or ""
     config_name = given.config_name or config_name
     path = create_config_search_path(f"file://{Path(given.config_path).absolute()}" if given.config_path else CONF)
     if given.config_dir:
         path.prepend("command-line", f"file://{Path(given.config_dir).absolute()}", SearchPathQuery(provider="schema"))
+    if given.help:
+        print(help_text(command, options_of(ConfigLoaderImpl(path), config_name, given.overrides), about))
+        raise SystemExit(0)
 
     def compose(*overrides: str) -> DictConfig:
         return ConfigLoaderImpl(path).load_configuration(config_name, list(overrides), RunMode.RUN, False, False)

@@ -2,6 +2,7 @@
 
 import errno
 import inspect
+import re
 import shlex
 import sys
 import traceback
@@ -91,6 +92,9 @@ def _explain_option(error: BaseException) -> str:
             return f"option '{name}' is left to its default: write +{name}=... to change it"
         valid = [key for key in cause.parent_node if key != "hydra" and key not in SETTINGS]
         return str(unknown("option", name, valid))
+    if isinstance(cause, OmegaConfBaseException) and re.match("Cannot merge (Dict|List)Config with", str(cause)):
+        place = cause.full_key
+        return f"{place} takes no value of this kind: options of a group are {place}.option=value, a list {place}=[a,b]"
     if isinstance(cause, OmegaConfBaseException):
         return f"{cause.full_key or 'configuration'}: {str(cause).splitlines()[0]}"
     return str(error)

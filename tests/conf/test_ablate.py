@@ -187,6 +187,11 @@ BAD = {
     ),
     "listed twice": (["variants=[sam2,sam2]"], "variant 'sam2' is listed twice"),
     "unknown best": (["best_of={best:[sma2]}"], "best_of.best: no variant is called 'sma2' (there are sam2, "),
+    "a list for a group": (
+        ["report=[1]"],
+        "report takes no value of this kind: options of a group are report.option=value, ",
+    ),
+    "names for a list": (["columns={a:1}"], "columns takes no value of this kind: "),
     "unknown column": (["columns=[iou]"], "report: column 'iou' is unknown: choose among jaccard, success"),
     "unknown oracle": (["oracle=sam2"], "oracle=sam2 is not a row beside the baseline: choose one of skip_absent"),
     "no variants": (["variants=[]"], "variants is a list of names, the baseline first"),

@@ -52,7 +52,7 @@ def test_importing_it_imports_no_library():
 def test_help_lists_every_command(arguments, monkeypatch, capsys):
     code, out, err = run(monkeypatch, capsys, *arguments)
     listed = [line.split()[0] for line in out.splitlines() if line.startswith("  ")]
-    earlier = {"__init__", "examine"}
+    earlier = {"__init__", "__main__", "examine"}
     assert sorted(listed) == sorted({path.stem for path in (PROJECT / "experiments").glob("*.py")} - earlier)
     assert (code, err) == (0, "")
 
