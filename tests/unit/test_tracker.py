@@ -291,6 +291,34 @@ def test_absorbed_prompts_are_let_go_once_their_frame_is_past() -> None:
     assert result.tracks[1].scores.prompted and not state.given
 
 
+def test_a_tracked_mask_is_shown_with_its_holes_filled_and_remembered_as_it_was() -> None:
+    script = Script(
+        np.full((2, 1, 3, 16, 16), 4.0, dtype=np.float32),
+        np.full((2, 1, 3), 0.9, dtype=np.float32),
+        np.full((2, 1), 5.0, dtype=np.float32),
+    )
+    script.logits[1, ..., 5, 5] = -4.0
+    network = ScriptedNetwork(script, (SIDE, SIDE), (SIDE, SIDE))
+    results = run({"": Tracker(network, Sam2(), fill_hole_area=4)}, video({0: {1: PROMPT}}, 2))[""]
+    assert (results[1].tracks[1].logits > 0).all()
+    assert network.encoded[-1].pixels < SIDE * SIDE and not network.encoded[-1].binarised
+
+
+def test_policy_and_motion_model_are_told_the_box_that_is_shown() -> None:
+    told: list[Outcome] = []
+
+    class Listener(Sam2):
+        def write(self, state: Bank, entry: Entry, outcome: Outcome) -> Bank:
+            told.append(outcome)
+            return super().write(state, entry, outcome)
+
+    results = run({"": Tracker(scripted(), Listener())}, video({0: {1: PROMPT}}, 9))[""]
+    shown = [result.tracks[1] for result in results]
+    assert [outcome.box for outcome in told] == [track.box for track in shown]
+    assert told[0].box == (4.0, 4.0, 12.0, 12.0) and told[1].box is not None and told[8].box is None
+    assert [(outcome.frame, outcome.size) for outcome in told] == [(index, (SIDE, SIDE)) for index in range(9)]
+
+
 @dataclass(frozen=True)
 class Spy(Sam2):
     """Checks whether truth arrived."""

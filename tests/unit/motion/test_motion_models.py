@@ -69,6 +69,17 @@ def test_the_interior_of_a_mask():
     assert interior(image, 4).tolist() == [[x, y] for y in range(3) for x in range(4, 8)]
 
 
+def test_a_prompts_box_is_in_pixels_of_the_image_whatever_its_shape():
+    wide = features(torch.zeros(3, 64, SIDE))
+    prompt = mask(4, 8, 12, 16)
+    candidates = Candidates(prompt[None, None], torch.ones(1, 1), torch.zeros(1, 1, 1), torch.ones(1))
+    scores = Scores(1.0, 1.0, None, 1, True)
+    outcome = Outcome(0, candidates, 0, None, scores, (64, SIDE), embedding=torch.zeros(1, 1, 1))
+    (box,) = boxes(prompt[None], (64, SIDE))
+    belief = Kalman().update(Kalman().init(), wide, outcome).belief
+    assert belief.box() == pytest.approx(BoxFilter.start(box).box()) and box[3] < 40 < box[2]
+
+
 def test_boxes():
     image = np.zeros((9, 9), np.uint8)
     assert mask_box(image) is None

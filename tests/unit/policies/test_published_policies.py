@@ -15,7 +15,7 @@ from policies.components.regions import foreground
 from policies.dam4sam import Dam4Sam
 from policies.expected_iou import ExpectedIou
 from policies.him2sam import Him2Sam
-from policies.rmem import RMem
+from policies.rmem import RMem, Tried
 from policies.sam2long import Sam2Long
 from policies.sam2long_beam import Beam
 from policies.samurai import Samurai
@@ -362,6 +362,20 @@ def test_a_mask_that_fills_the_frame_has_no_contour():
     for policy in (Him2Sam(), Him2Sam(distractor_test=BoxTest()), Dam4Sam()):
         state = live(policy, lambda t: (everywhere, 0.95, 5.0, None), 20)
         assert reads(policy, state, 20)[0][0] == (0, ANCHOR)
+
+
+def test_what_was_read_seldom_is_given_a_bonus():
+    """Upper bounds mass + bonus sqrt(log(reads of all) / (own reads + prior)), the newest memory not asked."""
+    policy = RMem(slots=3, bonus=0.5, prior=1.0)
+    entries = [Entry(frame, torch.zeros(1), None, Scores(0.9, 5.0, None, 1, False)) for frame in range(4)]
+    tried = [
+        Tried(entry, mass, reads)
+        for entry, mass, reads in zip(entries, (0.3, 0.5, 0.2, 0.0), (1, 20, 3, 0), strict=True)
+    ]
+    # log 24 = 3.178: .3 + .5 sqrt(3.178 / 2) = .930, .5 + .5 sqrt(3.178 / 21) = .695, .2 + .5 sqrt(3.178 / 4) = .646
+    assert [memory.entry.frame for memory in policy._without_worst(tuple(tried))] == [0, 1, 3]
+    tried[1] = replace(tried[1], mass=0.4)  # .595
+    assert [memory.entry.frame for memory in policy._without_worst(tuple(tried))] == [0, 2, 3]
 
 
 def test_relative_size():
