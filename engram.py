@@ -77,6 +77,7 @@ COMMANDS = {
     "check": "a policy, motion model or selector of your own against its contract",
     "new": "the files of a new policy or motion model, and a test",
     "diagnose": "box prompts, confidence and alternatives of a network",
+    "doctor": "what this machine has that is used: versions, devices, decoders, folders",
     "bench": "cost of a network, of lockstep and of decisions",
 }
 

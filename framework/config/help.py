@@ -4,6 +4,7 @@ import shutil
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf
 from yaml.nodes import MappingNode, ScalarNode
 
-import conf
 from framework.config.error_lines import SETTINGS
 
 WIDEST = 120
@@ -166,7 +166,7 @@ def _text(loader: ConfigLoaderImpl, config: str) -> str:
     result = loader.repository.load_config(config)
     if result is None or not (result.path == PACKAGE or result.path.startswith("file://")):
         return ""
-    folder = Path(conf.__file__).parent if result.path == PACKAGE else Path(result.path.removeprefix("file://"))
+    folder = files("conf") if result.path == PACKAGE else Path(result.path.removeprefix("file://"))
     return (folder / f"{config}.yaml").read_text(encoding="utf-8")
 
 
