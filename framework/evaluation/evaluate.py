@@ -1,5 +1,6 @@
 """Sequences x trackers -> results on disk -> scores. All trackers run in one lockstep per sequence."""
 
+import itertools
 import time
 import traceback
 from collections.abc import Collection, Mapping, Sequence
@@ -108,10 +109,18 @@ class _Failures:
     folders: Mapping[str, RunFolder]
     sequences: Sequence[str]
     keep_going: bool
-    since: float = field(default_factory=time.time)
+    before: Mapping[tuple[str, str], int] = field(init=False)
+    """(run hash, sequence) -> when it had failed at the beginning; a clock that is set back tells no order."""
+
+    def __post_init__(self) -> None:
+        places = itertools.product(self.folders, self.sequences)
+        found = {(run, name): self.folders[run].failed_at(name) for run, name in places}
+        object.__setattr__(self, "before", {place: when for place, when in found.items() if when is not None})
 
     def reason(self, run: str, sequence: str) -> str | None:
-        return self.folders[run].failure(sequence, self.since)
+        folder = self.folders[run]
+        same = folder.failed_at(sequence) == self.before.get((run, sequence))
+        return None if same else folder.failure(sequence)
 
     def record(self, run: str, sequence: str, error: Exception) -> str:
         """Writes it down; returns one line. Raises InputError for a plug-in that has not tracked a sequence yet."""

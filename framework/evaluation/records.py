@@ -100,13 +100,28 @@ def to_json(record: SequenceRecord) -> dict[str, Any]:
     return {"format": FORMAT, **dataclasses.asdict(record)}
 
 
+ONE_VALUE: Mapping[str, tuple[type, ...]] = {
+    "frame": (int,),
+    "mask": (str,),
+    "predicted_iou": (int, float),
+    "presence": (int, float),
+    "motion": (int, float, type(None)),
+    "area": (int,),
+    "choice": (int,),
+    "iou": (int, float, type(None)),
+    "visible": (bool, type(None)),
+}
+"""Of columns whose values are plain."""
+
+
 def from_json(plain: Mapping[str, Any]) -> SequenceRecord:
-    """Inverse of `to_json`."""
+    """Inverse of `to_json`. Raises ValueError, KeyError or TypeError for anything else."""
     values = dict(plain)
     if values.pop("format") != FORMAT:
         raise ValueError("another format")
     objects = {}
     for key, columns in values["objects"].items():
+        _check_columns(columns)
         boxes = [None if box is None else tuple(box) for box in columns["box"]]
         memory = [
             MemoryUse(
@@ -119,3 +134,14 @@ def from_json(plain: Mapping[str, Any]) -> SequenceRecord:
         objects[int(key)] = ObjectRecord(**{**columns, "box": boxes, "memory": memory})
     height, width = values["size"]
     return SequenceRecord(**{**values, "size": (height, width), "objects": objects, "work": Work(**values["work"])})
+
+
+def _check_columns(columns: Mapping[str, Any]) -> None:
+    for name, column in columns.items():
+        if name != "prompted" and len(column) != len(columns["frame"]):
+            raise ValueError(f"{name} is of another length")
+        kinds = {*map(type, column)}
+        if not kinds <= {*ONE_VALUE.get(name, kinds)}:
+            raise TypeError(f"{name} holds {kinds}")
+    if any(box is not None and len(box) != 4 for box in columns["box"]):
+        raise ValueError("a box has four edges")

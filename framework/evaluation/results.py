@@ -192,11 +192,16 @@ class RunFolder:
         """Records why a sequence could not be tracked; the next run tries it again."""
         write_atomic(self.trace(sequence), f"{reason}\n\n{trace}".encode())
 
-    def failure(self, sequence: str, since: float = 0.0) -> str | None:
-        """The reason of a failure recorded after `since` (seconds of the epoch); None when there is none."""
+    def failed_at(self, sequence: str) -> int | None:
+        """When a failure was recorded, by the clock that its file system had then; None when there is none."""
         try:
-            if self.trace(sequence).stat().st_mtime < since:
-                return None
+            return self.trace(sequence).stat().st_mtime_ns
+        except OSError:
+            return None
+
+    def failure(self, sequence: str) -> str | None:
+        """The reason of a failure; None when there is none."""
+        try:
             return self.trace(sequence).read_text().partition("\n")[0]
         except (OSError, ValueError):
             return None

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from framework.errors import InputError
 from framework.inference.stream import Begun, Position, TrackedFrame, TrackedObject
 from framework.storage.files import write_atomic
 from framework.storage.mask_rle import decode_mask, encode_mask
@@ -132,8 +133,13 @@ class Journal:
 
     def _finished(self, count: int) -> Iterator[Mapping[int, TrackedObject]]:
         with self._frames.open(encoding="utf-8") as file:
-            for line in islice(file, count):
-                yield {int(key): self._object(found) for key, found in json.loads(line).items()}
+            for number, line in enumerate(islice(file, count), 1):
+                try:
+                    objects = {int(key): self._object(found) for key, found in json.loads(line).items()}
+                except (ValueError, KeyError, TypeError, AttributeError) as error:
+                    fix = f"remove {self._position} to begin anew"
+                    raise InputError(f"{self._frames}, line {number}: damaged: {fix}") from error
+                yield objects
 
     def _object(self, found: Mapping[str, Any]) -> TrackedObject:
         use = found["memory"]

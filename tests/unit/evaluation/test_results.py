@@ -5,18 +5,21 @@ import gzip
 import io
 import json
 import os
+import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from framework.errors import InputError
 from framework.evaluation import results
-from framework.evaluation.evaluate import evaluate, status
+from framework.evaluation.evaluate import _Failures, evaluate, status
 from framework.evaluation.protocol import EvaluationProtocol
 from framework.evaluation.records import from_json, to_json
 from framework.evaluation.results import RunFolder, RunProgress
 from framework.metrics.tracking import mask_box
+from framework.storage import identity
 from framework.storage.files import write_atomic
 from framework.storage.mask_rle import decode_mask, encode_mask
 from framework.tracker import Tracker
@@ -133,3 +136,55 @@ def test_records_and_masks_survive_the_file(tmp_path):
     mask = np.random.default_rng(0).random((9, 13)) > 0.5
     assert np.array_equal(decode_mask(encode_mask(mask), (9, 13)), mask)
     assert mask_box(np.zeros((4, 4), dtype=bool)) is None
+
+
+@pytest.mark.parametrize("ahead", [-86400, 86400])
+def test_what_failed_before_is_tried_again_whatever_the_clock_says(ahead, tmp_path):
+    folders = {"a": RunFolder.open(tmp_path, "squares", "a", {}, {})}
+    folders["a"].fail("old", "broke", "trace")
+    os.utime(folders["a"].trace("old"), (time.time() + ahead,) * 2)
+    failures = _Failures({"a": "a"}, folders, ["old", "new", "done"], True)
+    folders["a"].fail("new", "broke too", "trace")
+    os.utime(folders["a"].trace("new"), (time.time() + ahead,) * 2)
+    assert [failures.reason("a", name) for name in ("old", "new", "done")] == [None, "broke too", None]
+    folders["a"].fail("old", "broke again", "trace")
+    assert failures.reason("a", "old") == "broke again"
+
+
+def test_results_of_two_machines_copied_together_are_all_found(tmp_path, monkeypatch):
+    """Of one version they complete each other; those of another version lie beside them."""
+    halves = [replace(Squares(), videos=videos) for videos in (Squares().videos[:2], Squares().videos[1:])]
+    for name, half in zip(("here", "there"), halves, strict=True):
+        monkeypatch.setattr(results.socket, "gethostname", lambda name=name: name)
+        evaluate(TWO, half, tmp_path / name)
+    with monkeypatch.context() as patch:
+        patch.setattr(identity, "code_digest", lambda *parts: "another")
+        evaluate(TWO, Squares(), tmp_path / "other")
+    for name in ("here", "there", "other"):
+        shutil.copytree(tmp_path / name, tmp_path / "all", dirs_exist_ok=True)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "all").glob("*/*/*.json.gz")}
+    assert len(kept) == 2 * 3 * len(TWO)
+    assert evaluate(TWO, Squares(), tmp_path / "all").sequences == ["alpha", "beta", "gamma"]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "all").glob("*/*/*.json.gz")} == kept
+
+
+WRONG = {
+    "text for a number": lambda columns: {**columns, "iou": ["0.5" for _ in columns["iou"]]},
+    "a truth for a number": lambda columns: {**columns, "area": [True for _ in columns["area"]]},
+    "a number for a truth": lambda columns: {**columns, "visible": [1 for _ in columns["visible"]]},
+    "a column too short": lambda columns: {**columns, "presence": columns["presence"][:-1]},
+    "no column": lambda columns: {**columns, "choice": 3},
+    "three edges": lambda columns: {**columns, "box": [[1.0, 2.0, 3.0] for _ in columns["box"]]},
+    "an unknown column": lambda columns: {**columns, "IoU": columns["iou"]},
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_every_column_of_a_record_is_checked(case, tmp_path):
+    folder = evaluate(TWO, Squares(), tmp_path).runs[0].folder
+    path = folder.path / "beta.json.gz"
+    record = json.loads(gzip.decompress(path.read_bytes()))
+    record["objects"] = {key: WRONG[case](columns) for key, columns in record["objects"].items()}
+    path.write_bytes(gzip.compress(json.dumps(record).encode()))
+    with pytest.raises(InputError, match=r"beta.json.gz is damaged or of another version: remove it and run again"):
+        folder.load("beta")
