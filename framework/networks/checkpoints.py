@@ -9,6 +9,7 @@ import hashlib
 import os
 import pickle
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +116,7 @@ def read(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings(action="ignore"):  # the one line below says it better
             content = torch.load(path, map_location="cpu", weights_only=True)
+        _check_sums(path)
     except pickle.UnpicklingError as error:
         if _is_checkpoint_file(path):
             raise InputError(
@@ -133,6 +135,14 @@ def read(path: Path) -> dict[str, Tensor]:
             f"{held or type(content).__name__}"
         )
     return state
+
+
+def _check_sums(path: Path) -> None:
+    """Raises BadZipFile where numbers are not those that were written: torch compares no checksums."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(damaged)
 
 
 def _is_weight(name: object, value: object) -> bool:

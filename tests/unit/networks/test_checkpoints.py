@@ -181,6 +181,14 @@ def test_a_bad_file_is_named_with_its_fault(content: bytes, said: str, tmp_path:
     assert str(path) in line and said in line
 
 
+def test_one_changed_number_is_noticed(tmp_path: Path) -> None:
+    content = bytearray(saved({"model": {"weight": torch.full((200,), 1.5)}}))
+    content[content.index(torch.full((9,), 1.5).numpy().tobytes()) + 7] ^= 1
+    (tmp_path / "x.pt").write_bytes(content)
+    assert torch.load(tmp_path / "x.pt")["model"]["weight"].unique().tolist() != [1.5]
+    assert "truncated or damaged; fetch it again" in refusal(read, tmp_path / "x.pt")
+
+
 @pytest.mark.parametrize("bare", [False, True])
 def test_code_in_a_pickle_is_refused_and_never_runs(
     bare: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
