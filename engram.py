@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from framework.defaults import Greedy as Greedy
     from framework.defaults import NoMotion as NoMotion
+    from framework.diagnostics.contract import check_contract as check_contract
+    from framework.diagnostics.contract import clauses_of as clauses_of
     from framework.errors import InputError as InputError
     from framework.interfaces import MemoryPolicy as MemoryPolicy
     from framework.interfaces import MotionModel as MotionModel
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from framework.networks.by_name import network as network
     from framework.storage.saved_state import load_state as load_state
     from framework.storage.saved_state import save_state as save_state
-    from framework.testing.contract import check_contract as check_contract
-    from framework.testing.contract import clauses_of as clauses_of
     from framework.tracker import Tracker as Tracker
     from framework.tracker import lockstep as lockstep
     from framework.types import Candidates as Candidates
@@ -55,8 +55,8 @@ PUBLIC = {
     "Result": "framework.types",
     "Selector": "framework.interfaces",
     "Tracker": "framework.tracker",
-    "check_contract": "framework.testing.contract",
-    "clauses_of": "framework.testing.contract",
+    "check_contract": "framework.diagnostics.contract",
+    "clauses_of": "framework.diagnostics.contract",
     "load_state": "framework.storage.saved_state",
     "lockstep": "framework.tracker",
     "network": "framework.networks.by_name",

@@ -9,8 +9,8 @@ from rich.console import Console
 from framework.config.checks import build, limit_threads, positive
 from framework.config.cli import command
 from framework.config.variants import variants
-from framework.profiling.components import components, locksteps
-from framework.profiling.decisions import decisions, in_the_loop
+from framework.diagnostics.components import components, locksteps
+from framework.diagnostics.decisions import decisions, in_the_loop
 from framework.report.terminal import tables
 from framework.types import Frame
 

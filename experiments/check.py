@@ -11,8 +11,8 @@ from omegaconf import OmegaConf
 from framework.config.checks import build
 from framework.config.error_lines import explain
 from framework.config.plug_ins import plug_ins
+from framework.diagnostics.contract import ContractError, clauses_of
 from framework.errors import InputError, PlugInFault, reason
-from framework.testing.contract import ContractError, clauses_of
 
 
 def check(where: str, options: list[str]) -> bool:

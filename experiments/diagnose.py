@@ -8,7 +8,7 @@ from rich.table import Table
 from framework.config.checks import build, limit_threads, positive
 from framework.config.cli import command
 from framework.config.variants import variants
-from framework.profiling.backbone import diagnose
+from framework.diagnostics.backbone import diagnose
 
 
 @command("diagnose", videos=int, threads=int | None)

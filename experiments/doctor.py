@@ -5,8 +5,8 @@ Versions, devices, threads, decoders, writable folders, W&B. Nothing is changed 
 
 import sys
 
+from framework.diagnostics.machine import as_json, as_text, machine
 from framework.networks.checkpoints import cache_folder
-from framework.profiling.machine import as_json, as_text, machine
 
 
 def main() -> None:

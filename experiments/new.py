@@ -8,8 +8,8 @@ import re
 import sys
 from pathlib import Path
 
+from framework.diagnostics.templates import KINDS, plug_in_files
 from framework.errors import InputError, unknown
-from framework.testing.templates import KINDS, plug_in_files
 
 
 def write(kind: str, name: str) -> list[Path]:

@@ -6,9 +6,9 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from framework.diagnostics.contract import MOTION, bounded_motion
+from framework.diagnostics.synthetic import Video
 from framework.interfaces import MotionModel
-from framework.testing.contract import MOTION, bounded_motion
-from framework.testing.synthetic import Video
 
 CONF = Path(__file__).parents[2] / "conf/motion"
 

@@ -6,9 +6,9 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from framework.diagnostics.contract import POLICY, SLOTS, bounded_memory, check_read
+from framework.diagnostics.synthetic import Video, live
 from framework.interfaces import MemoryPolicy
-from framework.testing.contract import POLICY, SLOTS, bounded_memory, check_read
-from framework.testing.synthetic import Video, live
 from framework.types import ANCHOR
 
 CONF = Path(__file__).parents[2] / "conf/policy"

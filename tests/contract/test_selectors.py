@@ -6,7 +6,7 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from framework.testing.contract import SELECTOR
+from framework.diagnostics.contract import SELECTOR
 
 CONF = Path(__file__).parents[2] / "conf/selector"
 

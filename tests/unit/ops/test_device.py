@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from framework.diagnostics.components import milliseconds
 from framework.ops.device import wait_for
-from framework.profiling.components import milliseconds
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from framework.data.procedural.dataset import Procedural
+from framework.diagnostics.synthetic import Video, live
 from framework.errors import InputError
 from framework.networks.build import facade
 from framework.networks.micro import MicroSize, micro
 from framework.storage.identity import describe
-from framework.testing.synthetic import Video, live
 from framework.tracker import Tracker, lockstep
 from framework.types import Candidates, Entry, Frame, Outcome, Query, Scores
 from policies.components.read_gate import WEIGHTS, ReadGate, load

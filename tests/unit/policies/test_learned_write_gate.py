@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
+from framework.diagnostics.synthetic import Video, live
 from framework.storage.identity import describe
-from framework.testing.synthetic import Video, live
 from framework.types import Candidates, Entry, Outcome, Read, Scores
 from policies.components.recorder import Recorder
 from policies.components.set_classifier import SetClassifier

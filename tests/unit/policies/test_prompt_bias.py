@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from framework.testing.synthetic import Video, live
+from framework.diagnostics.synthetic import Video, live
 from framework.types import Query
 from policies.learned_write_gate import LearnedWriteGate
 from policies.oracle_gate import OracleGate

@@ -9,9 +9,9 @@ from PIL import Image
 
 from framework.data.procedural.dataset import Procedural
 from framework.data.readers.folder import AnyFolder
+from framework.diagnostics.backbone import ColourHistogram, Findings, diagnose
 from framework.errors import InputError
 from framework.networks.micro import network
-from framework.profiling.backbone import ColourHistogram, Findings, diagnose
 from framework.tracker import Tracker
 from policies.oracle_masks import OracleMasks
 from policies.sam2 import Sam2

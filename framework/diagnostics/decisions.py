@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from framework.defaults import NoMotion
+from framework.diagnostics.components import POINTERS, milliseconds
 from framework.interfaces import MemoryPolicy, MotionModel, Wrapped
-from framework.profiling.components import POINTERS, milliseconds
 from framework.tracker import Tracker, lockstep
 from framework.types import (
     Candidates,

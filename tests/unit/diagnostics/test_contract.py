@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from framework.defaults import Greedy, NoMotion
+from framework.diagnostics.contract import MOTION, POLICY, SELECTOR, ContractError, check_contract, clauses_of
 from framework.errors import InputError, PlugInFault
 from framework.interfaces import MemoryPolicy
-from framework.testing.contract import MOTION, POLICY, SELECTOR, ContractError, check_contract, clauses_of
 from framework.types import ANCHOR, Cue, Read
 from motion.constant_velocity import ConstantVelocity
 from policies.skip_absent import SkipAbsent

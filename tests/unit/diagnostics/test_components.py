@@ -3,9 +3,9 @@
 import torch
 
 from framework.data.procedural.dataset import Procedural
+from framework.diagnostics.components import components, locksteps
+from framework.diagnostics.decisions import decisions, in_the_loop
 from framework.networks.micro import network
-from framework.profiling.components import components, locksteps
-from framework.profiling.decisions import decisions, in_the_loop
 from framework.tracker import Tracker
 from framework.types import Frame
 from policies.dam4sam import Dam4Sam

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from experiments.doctor import main
-from framework.profiling.machine import DISTRIBUTIONS, folder, machine
+from framework.diagnostics.machine import DISTRIBUTIONS, folder, machine
 
 PROJECT = Path(__file__).parents[3]
 
@@ -54,7 +54,7 @@ def test_a_folder_that_takes_no_files_is_named(monkeypatch, tmp_path):
 
 
 def test_what_is_missing_is_said(monkeypatch, tmp_path):
-    monkeypatch.setattr("framework.profiling.machine.find_spec", lambda name: None)
+    monkeypatch.setattr("framework.diagnostics.machine.find_spec", lambda name: None)
     found = machine(tmp_path)
     assert found["decoders"] == {"video": "none: av is not installed"}
     assert found["wandb"] == {"state": "not installed"}

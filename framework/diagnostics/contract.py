@@ -10,9 +10,9 @@ from math import isfinite
 from typing import Any, TypeVar
 
 from framework.defaults import NoMotion
+from framework.diagnostics.synthetic import Step, SyntheticNetwork, Video, live, outcome, seen, tracked
 from framework.errors import InputError, calling
 from framework.interfaces import MemoryPolicy, MotionModel, Selector
-from framework.testing.synthetic import Step, SyntheticNetwork, Video, live, outcome, seen, tracked
 from framework.tracker import Tracker
 from framework.types import ANCHOR, Candidates, Cue, Entry, Outcome, Pick, Query, Read
 

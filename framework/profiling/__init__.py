@@ -1,1 +1,0 @@
-"""What components and decisions cost, and what a backbone can do."""

@@ -1,1 +1,0 @@
-"""What every plug-in owes, and a made-up video to see whether it gives it."""
