@@ -9,9 +9,10 @@ from rich.console import Console
 from framework.benchmarks.papers import requested
 from framework.config.checks import build, limit_threads
 from framework.config.cli import command
-from framework.data.excerpt import excerpt
+from framework.data.excerpt import excerpt, first_frames
 from framework.errors import PartlyFailed
 from framework.evaluation.evaluate import evaluate
+from framework.networks import unfamiliar
 from framework.report.report import tell
 from framework.report.sequence_progress import SequenceProgress
 from framework.report.sweep import Compared, conclude
@@ -28,6 +29,7 @@ def compare(config: DictConfig) -> Compared:
     if table is not None:
         table.check(data)
     network = protocol.network(build(config.backbone))
+    unfamiliar.warn(network, first_frames(data))
     trackers = {variant.name: variant.tracker(network) for variant in chosen}
     options = {variant.name: variant.resolved for variant in chosen}
     with torch.inference_mode(), SequenceProgress(console) as progress:

@@ -9,13 +9,14 @@ from framework.config.checks import build, limit_threads
 from framework.config.cli import command
 from framework.config.variants import variants
 from framework.data.prompts import schedule
-from framework.data.sources.source import contents, open_source
+from framework.data.sources.source import open_source
 from framework.errors import InputError, unknown
-from framework.inference.folder import TrackFolder, write_all
+from framework.inference.folder import TrackFolder, decides, write_all
+from framework.inference.remarks import with_remarks
 from framework.inference.stream import stream
 from framework.inference.writers import OUTPUTS, open_writers
+from framework.networks import unfamiliar
 from framework.report.progress import WorkProgress
-from framework.storage import identity
 
 LIMITS = dict.fromkeys(("frames", "loop", "threads"), int | None)
 
@@ -30,18 +31,11 @@ def main(config: DictConfig) -> None:
     source = open_source(config.source, config.frames, config.loop)
     plan = schedule(build(config.prompt), source.size, source.length)
     (variant,) = variants(config)
-    tracker = variant.tracker(build(config.backbone))
+    tracker = variant.tracker(network := build(config.backbone))
     if tracker.policy.privileged:
         raise InputError(f"{variant.name} decides by true masks, which {source.name} has none of: give another policy=")
 
-    configuration = {
-        "source": str(Path(f"{config.source}").resolve()) if Path(f"{config.source}").exists() else config.source,
-        "length": source.length,
-        "prompts": identity.describe(plan),
-        "tracker": identity.describe(tracker),
-    }
-    code = {"the code": identity.code_digest(stream.__module__, tracker), "torch": torch.__version__}
-    key = {"the source": holds, **code} if (holds := contents(config.source)) else None
+    configuration, key = decides(config.source, source, plan, tracker)
     output = Path(config.output or f"outputs/track/{source.name}-{variant.file_name}")
     with (
         torch.inference_mode(),
@@ -52,6 +46,7 @@ def main(config: DictConfig) -> None:
             progress.print(f"{output}: {line}")
         writers = open_writers(folder.partial, config.outputs, source, plan)
         frames = stream(tracker, source, plan, folder.journal.begun)
+        frames = with_remarks(frames, plan, lambda image: unfamiliar.warn(network, [image]))
         paths = write_all(frames, folder, writers, lambda frame: progress.advance(frame.position is not None))
     print(f"{int(progress.done)} frames at {progress.rate:.1f} fps -> {output}/: {', '.join(p.name for p in paths)}")
 

@@ -1,6 +1,7 @@
 """The first frames of the first videos of a data set, to try things out on."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,3 +77,10 @@ class BoxedBeginning(VideoBeginning):
 def excerpt(data: DataSet, videos: int | None, frames: int | None) -> DataSet:
     """The data themselves where neither is limited."""
     return data if videos is None and frames is None else Excerpt(data, videos, frames)
+
+
+def first_frames(data: DataSet, videos: int = 5) -> Iterator[np.ndarray]:
+    """Of the first videos, as far as they can be read; RGB, uint8 [Hv Wv 3]."""
+    for index in range(min(videos, len(data))):
+        with suppress(InputError):
+            yield data.sequence(index).frame(0)

@@ -28,12 +28,17 @@ from types import TracebackType
 from typing import Any
 
 import cv2
+import torch
 
+from framework.data.prompts import Schedule
+from framework.data.sources.source import Source, contents
 from framework.errors import InputError
 from framework.inference.journal import FRAMES, POSITION, Journal
-from framework.inference.stream import TrackedFrame
+from framework.inference.stream import TrackedFrame, stream
 from framework.inference.writers import OUTPUTS, Writer
+from framework.storage import identity
 from framework.storage.files import write_atomic
+from framework.tracker import Tracker
 from framework.types import Size
 
 ABOUT = "run.json"
@@ -43,6 +48,21 @@ EVERY = 30.0
 """Seconds of work that a process which is killed may lose."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM)
 """Errors of the disk, which no output escapes."""
+
+
+def decides(
+    given: str | int, source: Source, schedule: Schedule, tracker: Tracker
+) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
+    """A track's configuration, and all that decides it beside that: code, versions and the contents of what was `given`
+    as the source; None for one that cannot be read again."""
+    configuration = {
+        "source": str(Path(f"{given}").resolve()) if Path(f"{given}").exists() else given,
+        "length": source.length,
+        "prompts": identity.describe(schedule),
+        "tracker": identity.describe(tracker),
+    }
+    code = {"the code": identity.code_digest(stream.__module__, tracker), "torch": torch.__version__}
+    return configuration, {"the source": holds, **code} if (holds := contents(given)) else None
 
 
 class TrackFolder:

@@ -1,8 +1,9 @@
-"""Official checkpoints, unmodified: found by path, in the cache folder or on the hub, and loaded strictly.
+"""Official checkpoints, unmodified: found by path, where they usually lie or on the hub, and loaded strictly.
 
 A checkpoint is a file of `{"model": state_dict}` as its authors publish it. The cache folder is `$ENGRAM_CACHE` or
 `~/.cache/engram`; beside each file it keeps the SHA-256 of what was first loaded (`<file>.sha256`, in the format of
-sha256sum), so a file that changes later is noticed.
+sha256sum), so a file that changes later is noticed. A file that is not there is looked for in sam2's own folder,
+`./checkpoints`, and in the caches of torch.hub and of the Hugging Face hub.
 """
 
 import hashlib
@@ -10,7 +11,8 @@ import os
 import pickle
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +73,7 @@ def load(
 
     Args:
         name: backbone, a key of `SOURCES`.
-        checkpoint: a file, a folder that holds the official file, or None for the cache folder and then the hub.
+        checkpoint: a file, a folder that holds the official file, or None for where it usually lies and then the hub.
         layout: entries of a backbone by its name, to say which one a misfit belongs to.
         cache: cache folder, the default one if None.
 
@@ -87,7 +89,7 @@ def load(
         raise InputError(f"{path} does not fit {name}: {_difference(expected, found)}; {_owner(found, layout)}")
     if odd := other_kinds(model, state):
         raise InputError(f"{path} does not fit {name}: {odd[0]} is of {state[odd[0]].dtype}; fetch the published file")
-    if checkpoint is None:
+    if checkpoint is None and path.parent == cache:
         _verify(path)
     _warn_of_other_variant(path, name, cache)
     model.load_state_dict(state)
@@ -98,13 +100,29 @@ def find(name: str, checkpoint: str | Path | None, cache: Path) -> Path:
     """The file of a backbone's weights, downloaded into the cache if need be."""
     source = SOURCES[name]
     if checkpoint is None:
-        path = cache / source.file
-        return path if path.exists() else _fetch(name, source, cache)
+        return at_hand(name, cache) or fetch(name, cache)
     path = Path(checkpoint).expanduser()
     path = path / source.file if path.is_dir() else path
     if not path.exists():
         raise InputError(f"checkpoint {path} does not exist: {_remedy(source, cache)}")
     return path
+
+
+def at_hand(name: str, cache: Path) -> Path | None:
+    """The official file of a backbone where it usually lies; None where it is not on this machine."""
+    return next((path for path in _usual(SOURCES[name], cache) if path.is_file()), None)
+
+
+def _usual(source: CheckpointSource, cache: Path) -> Iterator[Path]:
+    yield cache / source.file
+    yield Path("checkpoints") / source.file  # sam2's own
+    yield Path(torch.hub.get_dir()) / "checkpoints" / source.file
+    if source.repository is not None:
+        with suppress(ImportError):  # an extra
+            from huggingface_hub import try_to_load_from_cache
+
+            if isinstance(path := try_to_load_from_cache(source.repository, source.file), str):
+                yield Path(path)
 
 
 def read(path: Path) -> dict[str, Tensor]:
@@ -169,8 +187,12 @@ def _remedy(source: CheckpointSource, cache: Path) -> str:
     return f"fetch {source.file} from {source.page} and put it at {cache / source.file}, or set backbone.checkpoint"
 
 
-def _fetch(name: str, source: CheckpointSource, cache: Path) -> Path:
-    """Downloads an official file into the cache; interrupted hub downloads resume."""
+def fetch(name: str, cache: Path) -> Path:
+    """Downloads the official file of a backbone into the cache; interrupted hub downloads resume.
+
+    Raises InputError, which says what to do, where that fails.
+    """
+    source = SOURCES[name]
     path = cache / source.file
     try:
         if source.repository is None:

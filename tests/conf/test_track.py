@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
@@ -17,6 +18,8 @@ from tests.conf.test_ablate import call
 from tests.fakes.colour import square_mask, write_folder, write_video
 
 MICRO = "backbone.checkpoint=random"
+UNSEEN = "object 1 was never seen again after the prompt: "
+"""What the untrained network comes to."""
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +32,8 @@ def test_tracks_a_video_into_its_own_folder(capsys):
     threads = torch.get_num_threads()
     assert call(track.main, "source=clip.mp4", "prompt.box=[0,16,16,32]", MICRO) == 0
     shown = capsys.readouterr()
-    assert "8 frames at" in shown.out and "outputs/track/clip-sam2" in shown.out and not shown.err
+    assert "8 frames at" in shown.out and "outputs/track/clip-sam2" in shown.out
+    assert shown.err.startswith(UNSEEN) and shown.err.count("\n") == 1
     output = Path("outputs/track/clip-sam2")
     assert len(json.loads((output / "masks.json").read_text())) == 8
     assert json.loads((output / "run.json").read_text())["configuration"]["tracker"]["policy"]["slots"] == 6
@@ -106,7 +110,8 @@ def test_as_a_process_of_its_own():
         text=True,
         env={"PYTHONPATH": str(Path(track.__file__).parents[1])},
     )
-    assert (done.returncode, done.stderr) == (0, "") and "8 frames at" in done.stdout
+    assert done.returncode == 0 and "8 frames at" in done.stdout
+    assert done.stderr.startswith(UNSEEN) and done.stderr.count("\n") == 1
     masks = json.loads(Path("o/masks.json").read_text())
     assert np.mean([item["area"] for item in masks]) > 0
 
@@ -154,3 +159,33 @@ def test_a_prompt_behind_what_a_video_shows_is_refused_at_once(capsys):
     assert (
         "is for frame 8 but the video has 8 frames: give 0 to 7" in capsys.readouterr().err and not Path("o").exists()
     )
+
+
+def test_without_a_backbone_the_best_weights_are_taken_and_said(tmp_path, monkeypatch, capsys):
+    """Nothing is here and nothing is fetched: the embedded network for photographs, which another one replaces."""
+    monkeypatch.setenv("ENGRAM_CACHE", str(tmp_path / "none"))
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda repository, file: None)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "none"))
+    options = ("source=clip.mp4", "prompt.box=[0,16,16,32]", "frames=2", "outputs=[boxes.csv]")
+    assert call(track.main, *options, "output=best", "backbone.fetch=false") == 0
+    first = capsys.readouterr().err.splitlines()[0]
+    assert first.startswith("backbone=photo, embedded, as no checkpoint is here or can be fetched (fetching is off): ")
+    assert call(track.main, *options, "output=photo", "backbone=photo") == 0
+    assert "backbone=" not in capsys.readouterr().err
+    assert Path("best/boxes.csv").read_bytes() == Path("photo/boxes.csv").read_bytes()
+
+
+def test_a_network_of_drawn_videos_is_not_given_photographs_unsaid(tmp_path, capsys):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    (tmp_path / "photographs").mkdir()
+    for index in range(3):
+        light = rng.normal(120, 25, (128, 128, 1)) * (1.0, 0.9, 0.75)
+        Image.fromarray(np.clip(light, 0, 255).astype(np.uint8)).save(tmp_path / "photographs" / f"{index}.png")
+    options = ("source=photographs", "prompt.box=[0,16,16,32]", "outputs=[boxes.csv]", "backbone=micro")
+    assert call(track.main, *options, "output=micro") == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if "knows drawn videos alone" in line]
+    assert len(lines) == 1
+    assert call(track.main, *options, "output=random", MICRO) == 0
+    assert "knows drawn videos alone" not in capsys.readouterr().err

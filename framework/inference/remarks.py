@@ -1,0 +1,35 @@
+"""What a user should hear of a track beside its results, on stderr."""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from jaxtyping import UInt8
+
+from framework.data.prompts import Schedule
+from framework.inference.stream import TrackedFrame
+
+
+def with_remarks(
+    frames: Iterable[TrackedFrame], schedule: Schedule, begin: Callable[[UInt8[np.ndarray, "Hv Wv 3"]], None]
+) -> Iterator[TrackedFrame]:
+    """The frames as they come. `begin` is given the image of the first prompt; the end says what was never seen.
+
+    A track that loses its object at once looks like one of an object that left, so objects on which there was no mask
+    but those of their prompts are named.
+    """
+    searched: set[int] = set()
+    seen: set[int] = set()
+    for frame in frames:
+        if frame.frame == min(schedule.prompts, default=-1):
+            begin(frame.image)
+        for key, tracked in frame.objects.items():
+            if key not in schedule.prompts.get(frame.frame, {}):
+                searched.add(key)
+                if key not in seen and tracked.mask.any():
+                    seen.add(key)
+        yield frame
+    if lost := sorted(searched - seen):
+        names = f"object {lost[0]} was" if len(lost) == 1 else f"objects {', '.join(map(str, lost))} were"
+        fix = "another backbone=, or a mask as the prompt, may find more"
+        print(f"{names} never seen again after the prompt: {fix}", file=sys.stderr)
