@@ -1,6 +1,6 @@
 """Data sets in the format of the VOT toolkit: DiDi, VOT-ST 2020 to 2022 (multistart) and VOTS (several objects).
 
-    list.txt
+    list.txt                            or none: every folder with a ground truth
     <sequence>/sequence                 lines key=value
     <sequence>/color/00000001.jpg ..    or wherever `channels.color` says
     <sequence>/groundtruth.txt          one region per frame, or groundtruth_<object>.txt each
@@ -139,10 +139,16 @@ class VotData(PublicData):
 
     @property
     def sequences(self) -> Path:
-        return self.release.first([self.folder / "list.txt", self.folder / "sequences" / "list.txt"]).parent
+        places = (self.folder, self.folder / "sequences")
+        listed = [place for place in places if (place / "list.txt").exists()]
+        found = listed or [place for place in places if any(place.glob("*/groundtruth*.txt"))]
+        return found[0] if found else self.release.first(place / "list.txt" for place in places)
 
     def listed(self) -> list[str]:
-        return self.release.lines(self.sequences / "list.txt")
+        if (self.sequences / "list.txt").exists():
+            return self.release.lines(self.sequences / "list.txt")
+        names = self.release.folders(self.sequences)
+        return [name for name in names if any((self.sequences / name).glob("groundtruth*.txt"))]
 
     def open(self, name: str) -> VotSequence:
         folder = self.sequences / name

@@ -142,3 +142,20 @@ def test_missing_data_say_where_they_are(kind, tmp_path):
         assert kind.release.page in str(caught.value) and "which holds list.txt" in str(caught.value)
     with pytest.raises(InputError, match="get the data from"):
         len(kind(str(tmp_path)))
+
+
+def test_sequences_without_a_list_are_those_with_a_ground_truth(tmp_path):
+    """As VOT2013 to VOT2015 lie: frames and eight numbers a row in the sequence's own folder."""
+    for place in (tmp_path, tmp_path / "workspace" / "sequences"):
+        for name in ("ball10", "ball2"):
+            write_frames(place / name, 2)
+            write_text(place / name / "groundtruth.txt", "2,3,8,3,8,9,2,9\n3,3,9,3,9,9,3,9\n")
+        write_frames(place / "other", 2)
+    for root in (tmp_path, tmp_path / "workspace"):
+        data = Vots(str(root), split="2015")
+        assert data.names == ("ball2", "ball10")
+        video = data.sequence(0)
+        assert (video.length, video.prompts()[0][1].box) == (2, (2.0, 3.0, 9.0, 10.0))
+        assert video.truth_boxes(1) == {1: (3.0, 3.0, 10.0, 10.0)}
+    write_text(tmp_path / "list.txt", "ball10\n")
+    assert Vots(str(tmp_path)).names == ("ball10",)
