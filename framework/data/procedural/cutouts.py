@@ -49,6 +49,15 @@ class Cutout:
         """RGBA, cut to what is covered; not premultiplied. Raises InputError for a picture that cannot be used."""
         return _pixels(self)
 
+    @property
+    def in_place(self) -> bool:
+        """Whether its picture shows it where it was photographed."""
+        return self.mask is not None or self.outline is not None
+
+    def photograph(self) -> UInt8[np.ndarray, "h w 4"]:
+        """The whole picture, RGB, with the object's coverage as its fourth channel. Raises InputError as `pixels`."""
+        return _photograph(self)
+
 
 @dataclass(frozen=True)
 class Cutouts:
@@ -208,6 +217,16 @@ def _is_outline(value: Any) -> bool:
 
 @lru_cache(maxsize=512)
 def _pixels(cutout: Cutout) -> UInt8[np.ndarray, "h w 4"]:
+    rgba = _photograph(cutout)
+    rows, columns = np.nonzero((rgba[..., 3] > 127).any(1))[0], np.nonzero((rgba[..., 3] > 127).any(0))[0]
+    if not len(rows) or max(len(rows), len(columns)) < LEAST:
+        raise InputError(f"{cutout.image}: an object of less than {LEAST} pixels cannot be drawn; leave it out")
+    cut = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    cut.setflags(write=False)
+    return cut
+
+
+def _photograph(cutout: Cutout) -> UInt8[np.ndarray, "h w 4"]:
     try:
         with Image.open(cutout.image) as image:
             rgba = np.array(image.convert("RGBA"))
@@ -223,12 +242,7 @@ def _pixels(cutout: Cutout) -> UInt8[np.ndarray, "h w 4"]:
         rgba[..., 3] = 255 * _decoded(cutout, rgba.shape[:2])
     elif not alpha:
         raise InputError(f"{cutout.image} has no alpha channel to cut by: give RGBA pictures, or images/ and masks/")
-    rows, columns = np.nonzero((rgba[..., 3] > 127).any(1))[0], np.nonzero((rgba[..., 3] > 127).any(0))[0]
-    if not len(rows) or max(len(rows), len(columns)) < LEAST:
-        raise InputError(f"{cutout.image}: an object of less than {LEAST} pixels cannot be drawn; leave it out")
-    cut = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    cut.setflags(write=False)
-    return cut
+    return rgba
 
 
 def _decoded(cutout: Cutout, size: tuple[int, int]) -> np.ndarray:

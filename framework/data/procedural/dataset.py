@@ -5,7 +5,7 @@ nothing to download. The val, test and long splits are fixed lists; the train sp
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar
 
@@ -72,6 +72,15 @@ class ProceduralSequence:
     def size(self) -> Size:
         """Height and width in pixels."""
         return self.cast.scene.size, self.cast.scene.size
+
+    @property
+    def objects(self) -> tuple[int, ...]:
+        """Ids of all that may be tracked."""
+        return self.cast.objects
+
+    def render(self, t: float, hidden: Set[int] = frozenset()) -> Rendering:
+        """Any moment of the scene, in its own time, without the objects in `hidden`."""
+        return self.cast.scene.render(t, hidden)
 
     def frame(self, t: int) -> UInt8[np.ndarray, "H W 3"]:
         return self._rendering(t).image

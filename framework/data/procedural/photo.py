@@ -1,7 +1,8 @@
 """Photographic videos: cut-outs of one's own pictures move, meet and hide over photographs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,14 +14,17 @@ from PIL import Image
 
 from framework.data.procedural.compose import Stock
 from framework.data.procedural.cutouts import Cutout, Cutouts, shares
-from framework.data.procedural.dataset import Procedural
+from framework.data.procedural.dataset import Procedural, ProceduralSequence, generator
 from framework.data.procedural.levels import LEVELS, Level
 from framework.data.procedural.scene import Cover, Flex, Scene, Sprite, Wander, direction
+from framework.data.procedural.stills import Picture, Still, draw_warp
 from framework.data.procedural.textures import outline
 from framework.errors import InputError
 
 SIZES = {"calm": (0.12, 0.42)}
 """Radii by level, in frame widths: half the diagonal of a cut-out. Photographed things fill more of their picture."""
+STILL = 3
+"""Half sides of a frame that the picture of a still measures."""
 MARGIN = 0.12
 """Share of a patch's side left free for what swings."""
 
@@ -217,10 +221,45 @@ class Photo(Procedural):
         level = LEVELS[self.level]
         return replace(level, radius=SIZES.get(self.level, (0.11, 0.32)))
 
+    def still(self, index: int) -> Still:
+        """A photograph that warps as a whole: one with its mask where the cut-outs come with their surroundings, else
+        what the video `index` shows at its start, drawn larger."""
+        rng = generator(f"{self.family}-still", self.version, self.split, index, self.level)
+        side = STILL * self.size // 2
+        things, _ = self.cutouts.of(self.drawn_from)
+        whole = [one for one in things if one.in_place]
+        objects: tuple[int, ...] = (1,)
+        if whole:
+            thing, mirrored = whole[int(rng.integers(len(whole)))], bool(rng.random() < 0.5)
+            picture: Callable[[frozenset[int]], Picture] = partial(_in_place, thing, side, mirrored)
+        else:
+            video = replace(self, size=side).sequence(index)
+            picture, objects = partial(_at_start, video), video.objects
+        rows, columns = np.nonzero(picture(frozenset())[1] == 1)
+        centre = (np.array([columns.mean(), rows.mean()]) + 0.5) / side
+        spread = max(np.ptp(columns), np.ptp(rows)) / side
+        extent = float(np.clip(spread * rng.uniform(1.2, 3.5), 0.5, 1.0))
+        warp = draw_warp(rng, centre + rng.normal(0, 0.1 * extent, 2), extent)
+        return Still(self.size, self.frames, objects, picture, warp)
+
     def stock(self, rng: np.random.Generator) -> Stock:
         things, pictures = self.cutouts.of(self.drawn_from)
         squash = rng.choice([1.0, 9 / 16, rng.uniform(0.5, 1.6)], p=[0.3, 0.4, 0.3])
         return PhotoStock(things, pictures, squash, picture(pictures[int(rng.integers(len(pictures)))]))
+
+
+def _at_start(video: ProceduralSequence, hidden: frozenset[int]) -> Picture:
+    shown = video.render(0.0, hidden)
+    return shown.image, shown.owner
+
+
+def _in_place(thing: Cutout, side: int, mirrored: bool, hidden: frozenset[int]) -> Picture:
+    """The whole photograph squeezed into a square; its object cannot be left out."""
+    pixels = thing.photograph()
+    pixels = np.ascontiguousarray(pixels[:, ::-1]) if mirrored else pixels
+    smaller = min(pixels.shape[:2]) > side
+    square = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+    return np.ascontiguousarray(square[..., :3]), (square[..., 3] > 127).astype(np.uint8)
 
 
 @lru_cache(maxsize=8)

@@ -13,6 +13,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from framework.data.procedural.dataset import Procedural, ProceduralSequence
 from framework.data.procedural.photo import Photo
+from framework.data.procedural.stills import Still
 from framework.errors import InputError
 
 MAX_VIDEOS = 256  # videos of one step at most, so that no two steps share one
@@ -122,6 +123,7 @@ class ClipStream(IterableDataset):
         step: step at which the stream starts (not 0 when training resumes).
         photographs: photographic videos, of which the split, level, length and size do not count.
         photographic: share of the videos that are theirs.
+        stills: share of those that are stills under warps (`framework.data.procedural.stills`).
     """
 
     LEVELS = ("calm", "distractors", "occlusion", "hard")
@@ -137,9 +139,10 @@ class ClipStream(IterableDataset):
         step: int = 0,
         photographs: Photo | None = None,
         photographic: float = 0.0,
+        stills: float = 0.0,
     ) -> None:
         self.progress, self.curriculum, self.size, self.seed, self.step = progress, curriculum, size, seed, step
-        self.photographs, self.photographic = photographs, photographic
+        self.photographs, self.photographic, self.stills = photographs, photographic, stills
 
     def __iter__(self) -> Iterator[Clips]:
         cv2.setNumThreads(1)
@@ -160,7 +163,12 @@ class ClipStream(IterableDataset):
             drawn: Procedural = Procedural()
             if self.photographs is not None and rng.random() < self.photographic:
                 drawn = self.photographs
-            sequence = replace(drawn, split="train", level=level, length=self.LENGTH, size=self.size).sequence(index)
+            drawn = replace(drawn, split="train", level=level, length=self.LENGTH, size=self.size)
+            sequence: ProceduralSequence | Still
+            if isinstance(drawn, Photo) and self.stills and rng.random() < self.stills:
+                sequence = drawn.still(index)
+            else:
+                sequence = drawn.sequence(index)
             clips.append(self._clip(rng, sequence, plan.gaps(rng, progress, frames, sequential), sequential))
         images, owners, objects, times = (np.stack(part) for part in zip(*clips, strict=True))
         return Clips(
@@ -172,7 +180,7 @@ class ClipStream(IterableDataset):
         )
 
     def _clip(
-        self, rng: np.random.Generator, sequence: ProceduralSequence, gaps: np.ndarray, sequential: bool
+        self, rng: np.random.Generator, sequence: ProceduralSequence | Still, gaps: np.ndarray, sequential: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         start = int(rng.integers(0, max(sequence.length - int(gaps.sum()), 1)))
         objects = self._trackable(sequence, start)
@@ -181,7 +189,7 @@ class ClipStream(IterableDataset):
         tracked = np.array([1, int(rng.choice(objects[1:])) if len(objects) > 1 else 1])
         times = np.minimum(start + np.concatenate([[0], np.cumsum(gaps)]), sequence.length - 1)
         hidden = self._hidden(rng, tracked, len(times), sequential)
-        frames = [sequence.cast.scene.render(float(t), gone) for t, gone in zip(times, hidden, strict=True)]
+        frames = [sequence.render(float(t), gone) for t, gone in zip(times, hidden, strict=True)]
         return np.stack([f.image for f in frames]), np.stack([f.owner for f in frames]), tracked, times
 
     def _hidden(self, rng: np.random.Generator, tracked: np.ndarray, frames: int, sequential: bool) -> list[set[int]]:
@@ -196,7 +204,7 @@ class ClipStream(IterableDataset):
         return [gone if i in away else set() for i in range(frames)]
 
     @staticmethod
-    def _trackable(sequence: ProceduralSequence, t: int, least: int = 40) -> list[int]:
+    def _trackable(sequence: ProceduralSequence | Still, t: int, least: int = 40) -> list[int]:
         """Objects with at least `least` visible pixels."""
         shown = np.bincount(sequence.ids(t).ravel(), minlength=256)
-        return [identity for identity in sequence.cast.objects if shown[identity] >= least]
+        return [identity for identity in sequence.objects if shown[identity] >= least]

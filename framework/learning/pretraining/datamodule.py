@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from framework.data.procedural.dataset import Procedural
 from framework.data.procedural.photo import Photo
+from framework.errors import InputError
 from framework.learning.pretraining.clips import Clips, ClipStream
 from framework.learning.pretraining.module import Pretraining
 
@@ -24,6 +25,10 @@ class ProceduralClips(pl.LightningDataModule):
         workers: processes that draw training clips (0: the training process itself).
         photographs: photographic videos to train on and to hold out beside the drawn ones.
         photographic: share of the training videos that are theirs, 0..1.
+        stills: share of those that are stills under warps, 0..1.
+
+    Raises:
+        InputError: shares beyond 0..1, or stills without photographs.
     """
 
     def __init__(
@@ -35,10 +40,15 @@ class ProceduralClips(pl.LightningDataModule):
         seed: int = 0,
         photographs: Photo | None = None,
         photographic: float = 0.7,
+        stills: float = 0.0,
     ) -> None:
         super().__init__()
+        if not (0 <= photographic <= 1 and 0 <= stills <= 1):
+            raise InputError(f"data.photographic={photographic} and data.stills={stills} are shares: give 0 to 1")
+        if stills and photographs is None:
+            raise InputError("data.stills needs photographs: give data.photographs, as +pretraining=photo does")
         self.size, self.videos, self.frames, self.workers, self.seed = size, videos, frames, workers, seed
-        self.photographs, self.photographic = photographs, photographic
+        self.photographs, self.photographic, self.stills = photographs, photographic, stills
 
     def train_dataloader(self) -> DataLoader:
         trainer = self.trainer
@@ -46,7 +56,7 @@ class ProceduralClips(pl.LightningDataModule):
         module = trainer.lightning_module
         assert isinstance(module, Pretraining)
         seed = self.seed * trainer.world_size + trainer.global_rank
-        photographs = (self.photographs, self.photographic)
+        photographs = (self.photographs, self.photographic, self.stills)
         stream = ClipStream(module.progress, module.curriculum, self.size, seed, trainer.global_step, *photographs)
         ahead = 3 if self.workers else None
         return DataLoader(stream, batch_size=None, num_workers=self.workers, prefetch_factor=ahead)

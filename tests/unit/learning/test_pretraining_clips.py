@@ -162,14 +162,46 @@ def test_videos_of_a_step_are_its_own(monkeypatch, photographs):
     assert drawn == [(Procedural, *shared), (Photo, *shared)]
 
 
+def test_a_share_of_the_photographic_videos_are_stills(photographs, monkeypatch):
+    """With objects that are left out of frames like those of any other clip; a share of 0 draws nothing of chance."""
+    plan = Curriculum(videos=3, frames=5, hide=0.5)
+
+    def draw(**options):
+        drawn = ClipStream(torch.zeros(1), plan, 64, photographs=photographs, photographic=1.0, **options)
+        return drawn.draw(np.random.default_rng(1), 3, 0.0)
+
+    asked = []
+    made = Photo.still
+    monkeypatch.setattr(Photo, "still", lambda self, index: asked.append((self.split, self.size)) or made(self, index))
+    clips = draw(stills=1.0)
+    assert asked == [("train", 64)] * 3 and clips.images.shape == (3, 5, 3, 64, 64)
+    for video in range(3):
+        tracked = clips.objects[video].tolist()
+        assert all((clips.owners[video, 0] == key).sum() >= 40 for key in tracked)
+    assert any(1 not in clips.owners[video, t] for video in range(3) for t in range(1, 5))
+    asked.clear()
+    assert torch.equal(draw(stills=0.0).images, draw().images) and not asked
+    assert not torch.equal(draw().images, clips.images)
+
+
+def test_shares_that_cannot_be_are_refused(photographs):
+    assert ProceduralClips(photographs=photographs, photographic=0.0, stills=1.0).stills == 1.0
+    with pytest.raises(InputError, match=r"data\.photographic=1\.1 and data\.stills=0\.0 are shares: give 0 to 1"):
+        ProceduralClips(photographic=1.1)
+    with pytest.raises(InputError, match=r"data\.stills=-0\.1 are shares"):
+        ProceduralClips(photographs=photographs, stills=-0.1)
+    with pytest.raises(InputError, match=r"data\.stills needs photographs"):
+        ProceduralClips(stills=0.1)
+
+
 def test_training_clips_are_those_of_the_process_and_step(photographs):
-    data = ProceduralClips(64, workers=2, seed=3, photographs=photographs, photographic=0.25)
+    data = ProceduralClips(64, workers=2, seed=3, photographs=photographs, photographic=0.25, stills=0.5)
     module = Pretraining(micro(64), 1.0)
     data.trainer = SimpleNamespace(lightning_module=module, world_size=2, global_rank=1, global_step=11)
     loader = data.train_dataloader()
     dataset = loader.dataset
     assert (dataset.seed, dataset.step, dataset.size) == (7, 11, 64)
-    assert (dataset.photographs, dataset.photographic) == (photographs, 0.25)
+    assert (dataset.photographs, dataset.photographic, dataset.stills) == (photographs, 0.25, 0.5)
     assert dataset.progress is module.progress and dataset.curriculum is module.curriculum
     assert (loader.batch_size, loader.num_workers) == (None, 2)
 
