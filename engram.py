@@ -69,6 +69,7 @@ COMMANDS = {
     "ablate": "compare memories over the same frames: a table, a report",
     "evaluate": "track and score a data set with one variant",
     "status": "how far a comparison is",
+    "rank": "whether memories come in the same order on other videos",
     "score": "score finished results as an official evaluator would",
     "export": "write finished results for an official tool or server",
     "train": "train a learned policy or motion model",

@@ -95,6 +95,7 @@ class ComparisonReport:
             "table.md": table.markdown(self.comparison, self.rows, self.layout).encode(),
             "table.csv": table.csv_table(self.rows).encode(),
             "losses.csv": losses.csv_table(self.losses).encode(),
+            "videos.csv": table.csv_videos(self.comparison, self.layout.metric).encode(),
             "config.yaml": self.configuration.encode(),
         }
         if self.attributes is not None:

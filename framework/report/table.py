@@ -141,6 +141,9 @@ def _gain(table: Sequence[TableRow], layout: TableLayout) -> bool:
     return found is not None and found.low > 0
 
 
+VIDEO_COLUMNS = ("data", "metric", "variant", "bound", "video", "value")
+"""Of the scores video by video."""
+
 COMPARED, SCORE, P = 2, 3, 4
 """Columns of the difference, of wins and losses, and of the p-value."""
 
@@ -318,3 +321,13 @@ def columns(table: Sequence[TableRow]) -> tuple[list[str], list[list[Any]]]:
         values += [row.runs, row.deviation, shared_by(row)]
         lines.append(without_nan(values))
     return titles, lines
+
+
+def csv_videos(comparison: Comparison, metric: str) -> str:
+    """One score of every variant on every video that all of them finished: what `framework.report.ranks` reads."""
+    videos, lines = comparison.sequences, list[list[Any]]()
+    for run in comparison.runs:
+        values = without_nan(run.values(metric, videos).tolist())
+        about = [comparison.data, metric, run.name, run.bound]
+        lines += [[*about, video, value] for video, value in zip(videos, values, strict=True)]
+    return csv_text(VIDEO_COLUMNS, lines)

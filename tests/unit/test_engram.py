@@ -64,7 +64,7 @@ def test_version(monkeypatch, capsys):
 def test_an_unknown_command_is_one_line(monkeypatch, capsys):
     code, out, err = run(monkeypatch, capsys, "trak")
     assert (code, out) == (2, "") and err.count("\n") == 1
-    assert err.startswith("unknown command 'trak': did you mean track or train? (valid: ablate, bench, ")
+    assert err.startswith("unknown command 'trak': did you mean track or rank? (valid: ablate, bench, ")
     code, out, err = run(monkeypatch, capsys, "examine")
     assert (code, out, err) == (2, "", "engram examine is called engram diagnose now\n")
 
