@@ -56,6 +56,12 @@ def generator(family: str, version: int, split: str, index: int, level: str) -> 
     return np.random.default_rng(np.frombuffer(digest, np.uint32))
 
 
+def number_of(name: str) -> int:
+    """The number that the name of a video ends in; -1 where there is none."""
+    number = name.rpartition("-")[2]
+    return int(number) if number.isascii() and number.isdigit() else -1
+
+
 @dataclass(frozen=True)
 class ProceduralSequence:
     """One video. Frames are rendered when asked for; the last few are kept."""
@@ -176,6 +182,7 @@ class Procedural:
         rate: frame rate: 2 shows the same scenes in twice as many frames, 0.5 in half as many.
         limit: use only the first videos of the split.
         altered: fields of the level (`framework.data.procedural.levels.Level`) to change, such as {covers: 3.0}.
+        only: names of videos to use, in this order; empty for all.
     """
 
     family: ClassVar[str] = "procedural"
@@ -188,6 +195,7 @@ class Procedural:
     version: int = VERSION
     rate: float = 1.0
     altered: Mapping[str, object] = field(default_factory=dict)
+    only: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if self.split not in COUNTS:
@@ -207,6 +215,11 @@ class Procedural:
             raise InputError("procedural data need 1 or more targets, and a limit of 1 or more, or null for all videos")
         if self.split == "long" and self.duration < LONG:
             raise InputError(f"videos of the long split have a length of {LONG} or more, not {self.duration}")
+        for name in self.only:
+            if name != self.name_of(index := number_of(name)) or (
+                self.split != "train" and index >= COUNTS[self.split]
+            ):
+                raise InputError(f"{self.name} has no video '{name}': they are called {self.name_of(0)} and so on")
 
     @property
     def origin(self) -> str:
@@ -247,16 +260,21 @@ class Procedural:
         """What the things of one video are taken from."""
         return HELD_OUT if self.split == "test" else COMMON
 
+    def name_of(self, index: int) -> str:
+        """Of a video, by its number in the split."""
+        return f"{self.level}-{self.split}-{index:04d}"
+
     def __len__(self) -> int:
-        return COUNTS[self.split] if self.limit is None else min(self.limit, COUNTS[self.split])
+        count = len(self.only) or COUNTS[self.split]
+        return count if self.limit is None else min(self.limit, count)
 
     def sequence(self, index: int) -> ProceduralSequence:
-        if index < 0 or (self.split != "train" and index >= len(self)):
+        if index < 0 or ((self.split != "train" or self.only) and index >= len(self)):
             raise InputError(f"video {index} is not in the {self.split} split: it has 0 to {len(self) - 1}")
+        index = number_of(self.only[index]) if self.only else index
         rng = generator(self.family, self.version, self.split, index, self.level)
         cast = compose(rng, self.scenes, self.stock(rng), self.duration, self.size)
-        name = f"{self.level}-{self.split}-{index:04d}"
-        return ProceduralSequence(name, self.frames, cast, cast.objects[: self.targets], self.rate)
+        return ProceduralSequence(self.name_of(index), self.frames, cast, cast.objects[: self.targets], self.rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,27 +286,37 @@ class Mixed:
         levels: easy to hard or in any other order.
         rate: frame rate: 2 shows the same scenes in twice as many frames, 0.5 in half as many.
         limit: use only the first videos.
+        only: names of videos to use, in this order; empty for all.
     """
 
     videos: Procedural = Procedural()
     levels: Sequence[str] = ("distractors", "occlusion", "hard")
     limit: int | None = None
+    only: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not self.levels:
             raise InputError(f"a mixture needs levels: use some of {', '.join(LEVELS)}")
         for level in self.levels:
-            replace(self.videos, level=level, limit=self.limit)
+            replace(self.videos, level=level, limit=self.limit, only=())
+        for name in self.only:
+            replace(self.of(number_of(name)), only=(name,))
 
     @property
     def name(self) -> str:
         return self.videos.name.replace(self.videos.level, "+".join(self.levels), 1)
 
+    def of(self, index: int) -> Procedural:
+        """The level that has the video of this number."""
+        return replace(self.videos, level=self.levels[index % len(self.levels)], limit=None, only=())
+
     def __len__(self) -> int:
-        return len(replace(self.videos, limit=self.limit))
+        count = len(self.only) or len(replace(self.videos, limit=None, only=()))
+        return count if self.limit is None else min(self.limit, count)
 
     def sequence(self, index: int) -> ProceduralSequence:
         if index >= len(self):
             raise InputError(f"video {index} is not in {self.name}: it has 0 to {len(self) - 1}")
-        level = self.levels[index % len(self.levels)]
-        return replace(replace(self.videos, level=level, limit=None).sequence(index), kinds=frozenset({level}))
+        index = number_of(self.only[index]) if self.only else index
+        videos = self.of(index)
+        return replace(videos.sequence(index), kinds=frozenset({videos.level}))

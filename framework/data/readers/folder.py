@@ -7,6 +7,11 @@
                                        a size of 0 is an object that is not there
 
 Without prompts.json, each object starts from its first mask, or else the one object from its first known box.
+
+A folder that is laid out as DAVIS and YouTube-VOS are is read too:
+
+    JPEGImages/<sequence>/*.jpg        the frames
+    Annotations/<sequence>/<frame>.png true masks of some or all frames
 """
 
 from collections.abc import Mapping
@@ -119,14 +124,22 @@ class AnyFolder(PublicData):
     release = Release(
         "Folder of videos",
         "your own disk",
-        "which holds <sequence>/{*.jpg or frames/*.jpg, and prompts.json, masks/*.png or boxes.txt}",
+        "which holds <sequence>/{*.jpg or frames/*.jpg, and prompts.json, masks/*.png or boxes.txt}, or "
+        "JPEGImages/<sequence>/*.jpg and Annotations/<sequence>/*.png",
     )
 
     @property
     def name(self) -> str:
         return f"{self.folder.resolve().name}-v{self.version}"
 
+    @property
+    def images(self) -> Path | None:
+        """Where the frames of all sequences are, in the layout of DAVIS; None in the other one."""
+        return images if (images := self.folder / "JPEGImages").is_dir() else None
+
     def listed(self) -> list[str]:
+        if self.images is not None:
+            return [name for name in self.release.folders(self.images) if frames(self.images / name) is not None]
         others = [name for name in self.release.folders(self.folder) if frames(self.folder / name) is not None]
         if frames(self.folder) is None:
             return others
@@ -138,6 +151,9 @@ class AnyFolder(PublicData):
         return [self.folder.resolve().name]
 
     def open(self, name: str) -> FolderSequence:
+        if self.images is not None:
+            masks = self.folder / "Annotations" / name
+            return FolderSequence(name, self.images / name, annotations=masks, prompted="first appearance")
         folder = self.folder if frames(self.folder) is not None else self.folder / name
         images = frames(folder)
         if images is None:

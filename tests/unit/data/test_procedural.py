@@ -46,6 +46,39 @@ def test_any_order_gives_the_same_frames():
         np.testing.assert_array_equal(forward.ids(t), backward.ids(t))
 
 
+def test_named_videos_are_those_of_the_whole_split():
+    whole = Procedural("val", "hard", length=8)
+    some = Procedural("val", "hard", length=8, only=["hard-val-0007", "hard-val-0002"])
+    assert (len(some), some.name) == (2, whole.name) and len(Procedural(only=["distractors-val-0003"], limit=1)) == 1
+    for place, number in enumerate((7, 2)):
+        found, video = some.sequence(place), whole.sequence(number)
+        assert found.name == video.name and np.array_equal(found.frame(5), video.frame(5))
+    with pytest.raises(InputError, match="video 2 is not in the val split: it has 0 to 1"):
+        some.sequence(2)
+    train = Procedural("train", "hard", only=["hard-train-1000007"])
+    assert train.sequence(0).name == "hard-train-1000007"
+
+
+def test_named_videos_of_a_mixture_have_the_level_of_their_number():
+    whole = Mixed(Procedural("val", length=8))
+    some = Mixed(Procedural("val", length=8), only=["occlusion-val-0004", "hard-val-0002"])
+    assert (len(some), some.name) == (2, whole.name) and len(Mixed(limit=3)) == 3
+    for place, number in enumerate((4, 2)):
+        found, video = some.sequence(place), whole.sequence(number)
+        assert (found.name, found.kinds) == (video.name, video.kinds)
+        assert np.array_equal(found.frame(5), video.frame(5))
+
+
+@pytest.mark.parametrize(
+    "name", ["hard-val-200", "hard-val-0200", "hard-val-1", "calm-val-0001", "hard-test-0001", "car"]
+)
+def test_videos_that_do_not_exist_are_one_line(name):
+    with pytest.raises(InputError, match=f"has no video '{name}': they are called hard-val-0000 and so on"):
+        Procedural("val", "hard", only=[name])
+    with pytest.raises(InputError, match=f"has no video '{name}': they are called "):
+        Mixed(Procedural("val"), only=[name])
+
+
 def test_another_frame_rate_shows_the_same_scene_at_other_times():
     plain, fast, slow = (Procedural("val", "hard", length=12, rate=rate).sequence(3) for rate in (1.0, 2.0, 0.5))
     assert (plain.length, fast.length, slow.length) == (12, 24, 6)
@@ -103,7 +136,7 @@ def test_all_that_decides_the_videos_is_in_the_name():
         "rate": 0.5,
         "altered": {"covers": 3},
     }
-    assert changed.keys() == {field.name for field in fields(Procedural)} - {"limit", "version"}
+    assert changed.keys() == {field.name for field in fields(Procedural)} - {"limit", "only", "version"}
     names = {Procedural(**{key: value}).name for key, value in changed.items()}
     assert len(names | {Procedural().name}) == len(changed) + 1
     del changed["level"]  # a mixture has its own

@@ -44,6 +44,19 @@ def is_true(video, key=1):
     )
 
 
+def test_the_layout_of_davis_is_read(tmp_path):
+    for name in ("street", "kitchen"):
+        write_frames(tmp_path / "JPEGImages" / name, LENGTH, first=0, digits=5, suffix=".png")
+    for index, mask in enumerate(MASKS):
+        save(tmp_path / f"Annotations/kitchen/{index:05d}.png", mask * 255)
+    data = AnyFolder(str(tmp_path))
+    assert [data.sequence(index).name for index in range(len(data))] == ["kitchen", "street"]
+    kitchen = AnyFolder(str(tmp_path), only=["kitchen"]).sequence(0)
+    assert kitchen.length == LENGTH and is_true(kitchen) and list(kitchen.prompts()) == [0]
+    with pytest.raises(InputError, match="street: nothing says where the object is"):
+        data.sequence(1).prompts()
+
+
 @pytest.mark.parametrize(("value", "dtype"), [(1, np.uint8), (7, np.uint8), (255, np.uint8), (65535, np.uint16)])
 @pytest.mark.parametrize("prompted", [True, False])
 def test_masks_of_one_object_have_any_value(tmp_path, value, dtype, prompted):
