@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from framework.data.excerpt import Excerpt, excerpt
+from framework.data.excerpt import Excerpt, excerpt, first_frames
 from framework.data.sequence import BoxedSequence, VideoSequence
 from framework.errors import InputError
 from framework.types import Prompt
@@ -47,3 +47,15 @@ def test_boxes_stay_and_later_prompts_go():
 def test_an_excerpt_of_nothing_is_refused():
     with pytest.raises(InputError, match=r"^an excerpt has 1 or more videos and frames, not 2 and 0$"):
         Excerpt(Squares(), videos=2, frames=0)
+
+
+def test_first_frames_are_those_that_can_be_read():
+    class Unreadable(Square):
+        def frame(self, index):
+            raise InputError("no such file")
+
+    alpha, beta, *_ = Squares().videos
+    data = Squares((alpha, Unreadable("none", 5, 0), beta, *[alpha] * 4))
+    shown = list(first_frames(data))
+    assert [frame.tolist() for frame in shown] == [v.frame(0).tolist() for v in (alpha, beta, alpha, alpha)]
+    assert len(list(first_frames(Squares(), videos=2))) == 2
