@@ -59,10 +59,10 @@ def load(checkpoint: str | None = None) -> ReadGate:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         features, version = content["features"], content["version"]
-        if not "".join(features).isprintable():
-            raise ValueError("no names")
+        if not "".join(features).isprintable() or not isinstance(version, int):
+            raise ValueError("no names and no version")
         if (features, version) != (list(FEATURES), VERSION):
-            others = sorted({*features} ^ {*FEATURES}) or [f"version {version!r}, not {VERSION}"]
+            others = sorted({*features} ^ {*FEATURES}) or [f"version {version}, not {VERSION}"]
             raise InputError(f"{path} is a gate of other features ({', '.join(others[:3])}): {fix}")
         gate = ReadGate(content["width"])
         gate.load_state_dict(content["weights"])

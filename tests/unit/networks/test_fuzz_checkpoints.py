@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
@@ -166,6 +166,7 @@ def test_other_bytes(fresh: Callable[[], Path], content: bytes, head: bytes) -> 
 
 
 @many
+@example({"features": list(read_gate.FEATURES), "version": {"weight": torch.eye(9)}})
 @given(
     st.dictionaries(
         st.sampled_from(["model", "inputs", "features", "version", "width", "weights"]),
