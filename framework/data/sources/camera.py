@@ -32,16 +32,18 @@ class Camera:
     def frames(self) -> Iterator[UInt8[np.ndarray, "Hv Wv 3"]]:
         """RGB frames as they come, until the camera is taken away (InputError)."""
         yield self._first
+        count = 1
         try:
             while True:
-                yield self._read()
+                yield self._read(f" any more after {count} frames, which are kept")
+                count += 1
         finally:
             self._device.release()
 
-    def _read(self) -> UInt8[np.ndarray, "Hv Wv 3"]:
+    def _read(self, when: str = "") -> UInt8[np.ndarray, "Hv Wv 3"]:
         found, image = self._device.read()
         if not found:
-            raise InputError(f"camera {self._number} gives no image: is it plugged in, and free?")
+            raise InputError(f"camera {self._number} gives no image{when}: is it plugged in, and free?")
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 

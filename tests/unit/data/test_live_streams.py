@@ -1,4 +1,4 @@
-"""Streams from the network, sent by a server on the loopback."""
+"""Streams from the network, sent by a server on the loopback, and a camera that goes."""
 
 import socket
 import threading
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from framework.data.sources import camera
@@ -55,3 +56,28 @@ def test_a_stream_that_stalls_ends_in_one_line(frames: int, tmp_path: Path, monk
         for _ in open_source(url).frames():
             read += 1
     assert read > frames * 0.9 or read == frames == 0
+
+
+class Unplugged:
+    """A camera that gives three images."""
+
+    def __init__(self, number: int) -> None:
+        self.left = 3
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        self.left -= 1
+        return (True, np.full((4, 6, 3), self.left, np.uint8)) if self.left >= 0 else (False, None)
+
+    def get(self, what: int) -> float:
+        return 0.0
+
+    def release(self) -> None:
+        self.left = -1
+
+
+def test_a_camera_that_is_unplugged_ends_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(camera.cv2, "VideoCapture", Unplugged)
+    frames = camera.Camera(0).frames()
+    assert [int(next(frames).max()) for _ in range(3)] == [2, 1, 0]
+    with pytest.raises(InputError, match="camera 0 gives no image any more after 3 frames, which are kept"):
+        next(frames)
