@@ -67,6 +67,12 @@ class State:
             {at: given for at, given in self.given.items() if at[1] not in objects},
         )
 
+    def joined_by(self, other: "State", objects: Collection[int]) -> "State":
+        """With these objects of another state, and what was absorbed for them."""
+        joining = {key: branches for key, branches in other.objects.items() if key in objects}
+        given = {at: given for at, given in other.given.items() if at[1] in objects}
+        return State({**self.objects, **joining}, {**self.given, **given})
+
 
 def held_bytes(states: Collection[State]) -> int:
     """Bytes of all tensors that the states keep alive; what they share counts once."""

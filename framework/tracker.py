@@ -13,7 +13,16 @@ from torch import Tensor
 from framework.defaults import Greedy, NoMotion
 from framework.errors import InputError, calling
 from framework.interfaces import MemoryPolicy, MotionModel, Network, Selector
-from framework.rows import Correction, HostPrediction, Observation, RowRequest, memorise, predict_rows, to_host
+from framework.rows import (
+    Correction,
+    HostPrediction,
+    Observation,
+    RowPrediction,
+    RowRequest,
+    memorise,
+    predict_rows,
+    to_host,
+)
 from framework.state import Branch, Given, State, remember
 from framework.types import (
     ANCHOR,
@@ -176,6 +185,40 @@ def absorb(
     return {name: State(*values) for name, values in after.items()}
 
 
+def replay(
+    trackers: Mapping[str, Tracker],
+    states: Mapping[str, State],
+    features: Features,
+    frame: Frame,
+    tracks: Mapping[str, Mapping[int, Track]],
+) -> dict[str, State]:
+    """States as if each tracker had tracked this frame and found its `tracks`, of objects that it knows.
+
+    Nothing is predicted and nothing is read: policies and motion models are told. Objects in `frame.prompts` are
+    remembered as shown, like corrections. A tracker follows one branch per object.
+    """
+    network = next(iter(trackers.values())).network
+    retaken = [
+        (_Row(name, trackers[name], key, states[name].objects[key][0], RowRequest()), track)
+        for name, found in tracks.items()
+        for key, track in found.items()
+    ]
+    predictions = {  # what was computed once is one prediction again
+        id(track.candidates): RowPrediction(track.candidates) for _, track in retaken if track.candidates is not None
+    }
+    pairs = [(predictions[id(track.candidates)], row.tracker.fill_hole_area) for row, track in retaken]
+    choices = [
+        _retake(row, host, track, features, prompted=row.key in frame.prompts)
+        for (row, track), host in zip(retaken, to_host(pairs, features), strict=True)
+    ]
+    memorised = memorise(network, features, [choice.observation for choice in choices])
+    objects = {name: dict(state.objects) for name, state in states.items()}
+    for choice, entry in zip(choices, memorised.entries, strict=True):
+        objects[choice.row.name][choice.row.key] = (_write(choice, entry, features, frame).branch,)
+    memorised.end()
+    return {name: State(objects[name], state.given) for name, state in states.items()}
+
+
 # -------------------------------------------------------------------------------------------------------------- rows
 
 
@@ -306,6 +349,17 @@ def _take(row: _Row, host: HostPrediction) -> _Choice:
     """The one mask of a prompt."""
     observation = _prompted(row, host, prompted=True)
     return _Choice(row, observation, row.branch.total, row.branch.motion)
+
+
+def _retake(row: _Row, host: HostPrediction, track: Track, features: Features, prompted: bool) -> _Choice:
+    """The mask that was chosen before; the motion model is asked in vain, since it may predict as it scores."""
+    if prompted:
+        return _Choice(row, _prompted(row, host, track.scores.prompted), row.branch.total, row.branch.motion)
+    with calling(row.tracker.motion, "score", features.query.frame, row.key):
+        motion, _ = row.tracker.motion.score(row.branch.motion, features, host.candidates)
+    agreement, choice = track.scores.motion, track.choice
+    observation = Observation(host, choice, agreement, as_shown=False, binarised=False, prompted=track.scores.prompted)
+    return _Choice(row, observation, row.branch.total, motion)
 
 
 def _prompted(row: _Row, host: HostPrediction, prompted: bool) -> Observation:

@@ -32,7 +32,7 @@ def box_rows(video: VideoSequence, record: SequenceRecord, empty: Empty = "zeros
     Raises InputError for several objects, or for one that does not start on the first frame.
     """
     key = only_object(record)
-    columns = record.objects[key]
+    columns = _from_its_prompt(record, key)
     if columns.frame[:1] != [0] or len(columns.frame) != record.length:
         raise InputError(f"{record.sequence}: boxes on {len(columns.frame)} of {record.length} frames; track it again")
     given = video.truth_boxes(0).get(key) if isinstance(video, BoxedSequence) else None
@@ -40,6 +40,17 @@ def box_rows(video: VideoSequence, record: SequenceRecord, empty: Empty = "zeros
     for box in columns.box[1:]:
         rows.append(extent_or(box, {"zeros": ZEROS, "negative": NEGATIVE, "previous": rows[-1]}[empty]))
     return np.array(rows, dtype=np.float64)
+
+
+def _from_its_prompt(record: SequenceRecord, key: int) -> ObjectRecord:
+    """An object that is known from its prompt on, as official tools take it. Raises InputError for another."""
+    columns = record.objects[key]
+    if columns.frame[:1] != columns.prompted[:1]:
+        raise InputError(
+            f"{record.sequence}: object {key} is known before its prompt, which official tools do not expect: track it "
+            "with protocol.direction=forward"
+        )
+    return columns
 
 
 def extent(box: Box) -> Box:
@@ -53,7 +64,7 @@ def extent_or(box: Box | None, otherwise: Box) -> Box:
 
 def regions(record: SequenceRecord, key: int, kind: Literal["mask", "rectangle"]) -> tuple[Region, ...]:
     """One VOT region per frame: unknown before the prompt, the state PROMPTED on it, then masks or rectangles."""
-    columns = record.objects[key]
+    columns = _from_its_prompt(record, key)
     before = [UNKNOWN] * columns.frame[0]
     if kind == "rectangle":
         tracked: list[Region] = [Rectangle(*extent_or(box, ZEROS)) for box in columns.box[1:]]

@@ -83,8 +83,10 @@ def read_prompts(
     return _place({**item, "frame": frame}, "prompt", Path())
 
 
-def schedule(placed: Iterable[Placed], size: Size, length: int | None) -> Schedule:
+def schedule(placed: Iterable[Placed], size: Size, length: int | None, backward: bool = False) -> Schedule:
     """Prompts by frame, checked against the video (`length` None: not known).
+
+    What comes before what is meant in the order of tracking: of frames that go down where it is `backward`.
 
     Raises InputError for a mask of another size or without a pixel, a box outside the image or without area, a point
     outside, points of which none is inside an object that starts, a frame past the end, an object id that does not fit
@@ -94,7 +96,8 @@ def schedule(placed: Iterable[Placed], size: Size, length: int | None) -> Schedu
     prompts: dict[int, dict[int, Prompt | tuple[Prompt, ...]]] = {}
     removed: dict[int, set[int]] = {}
     tracked: set[int] = set()
-    for item in sorted(placed, key=lambda item: (item.frame, item.prompt is not None)):
+    order = -1 if backward else 1
+    for item in sorted(placed, key=lambda item: (order * item.frame, item.prompt is not None)):
         if length is not None and item.frame >= length:
             raise InputError(
                 f"{item.origin} is for frame {item.frame} but the video has {length} frames: give 0 to {length - 1}"

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,10 +21,11 @@ from framework.evaluation.results import Lock
 from framework.interfaces import Network
 from framework.metrics.tracking import box_iou, mask_iou
 from framework.ops.device import wait_for
+from framework.passes import Lent, Pass, check, passes, recollect
 from framework.state import State
 from framework.storage.mask_rle import encode_mask
 from framework.tracker import Tracker, advance
-from framework.types import Box, Features, Frame, Prompt, Result, Track, Work
+from framework.types import Box, Features, Frame, Prompt, Result, Track, Work, in_turn
 
 
 class ProgressListener:
@@ -104,7 +106,8 @@ class _RecordBuilder:
 
     def record(self) -> ObjectRecord:
         names = [field.name for field in fields(ObjectRecord) if field.name != "prompted"]
-        return ObjectRecord(self.prompted, **{name: [row[name] for row in self.rows.values()] for name in names})
+        rows = [self.rows[frame] for frame in sorted(self.rows)]
+        return ObjectRecord(self.prompted, **{name: [row[name] for row in rows] for name in names})
 
 
 @dataclass(frozen=True)
@@ -127,13 +130,13 @@ class _TrackerRecord:
         for key, mask in result.masks().items():
             self.objects[key].add(result.frame, result.tracks[key], mask.cpu().numpy(), truth)
 
-    def revise(self, past: Mapping[int, Mapping[int, Track]], only: int | None = None) -> None:
-        """Records again what hindsight says: on all its frames, or on one."""
+    def revise(self, passed: Pass, past: Mapping[int, Mapping[int, Track]], only: int | None = None) -> None:
+        """Records again what hindsight says in a pass: at all its times, or at one."""
         for key, revised in past.items():
-            for index, found in revised.items():
-                if only is None or index == only:
-                    mask = found.mask(self.video.size).cpu().numpy()
-                    self.objects[key].add(index, found, mask, _Truth.of(self.video, index))
+            for at, found in revised.items():
+                if (only is None or at == only) and passed.shows(key, at):
+                    mask, index = found.mask(self.video.size).cpu().numpy(), passed.mirrored(at)
+                    self.objects[key].add(index, passed.of_video(found), mask, _Truth.of(self.video, index))
 
 
 class _Clock:
@@ -151,6 +154,13 @@ class _Clock:
             wait_for(until)  # or the memory encoder would run off the clock
         self.seconds += time.perf_counter() - began
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Does not count the block, inside one that counts."""
+        began = time.perf_counter()
+        yield
+        self.seconds -= time.perf_counter() - began
+
 
 @dataclass(frozen=True, slots=True)
 class _EncodedFrame:
@@ -159,17 +169,90 @@ class _EncodedFrame:
 
 
 def _encoded_frames(
-    video: VideoSequence, network: Network, horizon: int, clock: _Clock
+    video: VideoSequence, passed: Pass, network: Network, horizon: int, clock: _Clock
 ) -> Iterator[tuple[_EncodedFrame, Sequence[_EncodedFrame]]]:
-    """Every frame, with the up to `horizon` that follow it, soonest first; each is encoded once."""
+    """Every frame of a pass, with the up to `horizon` that follow it, soonest first; each is encoded once."""
     window: deque[_EncodedFrame] = deque()
-    for index in range(video.length + horizon):
-        if index < video.length:
+    for at in range(len(passed.frames) + horizon):
+        if at < len(passed.frames):
+            index = passed.frames[at]
             image, truth = video.frame(index), _Truth.of(video, index)
             with clock.running():
-                window.append(_EncodedFrame(network.encode(image, index, video.length), truth))
-        if index >= horizon:
+                window.append(_EncodedFrame(network.encode(image, passed.mirrored(index), video.length), truth))
+        if at >= horizon:
             yield window.popleft(), tuple(window)
+
+
+class _Run:
+    """Trackers in lockstep over one video; masks never pile up in memory."""
+
+    def __init__(self, trackers: Mapping[str, Tracker], video: VideoSequence, protocol: EvaluationProtocol) -> None:
+        prompts, frames = protocol.prompts(video), video.length
+        if not prompts or max(prompts) >= frames or min(prompts) < 0:
+            raise InputError(f"{video.name} has {frames} frames and prompts on frames {sorted(prompts) or 'none'}")
+        self.trackers, self.video, self.protocol = trackers, video, protocol
+        self.network = next(iter(trackers.values())).network
+        self.plan = passes(protocol.direction, prompts, {}, frames)
+        for tracker in trackers.values():
+            check(tracker, self.plan)
+        self.privileged = any(tracker.policy.privileged for tracker in trackers.values())
+        self.oracles = {name: tracker for name, tracker in trackers.items() if isinstance(tracker, LookAheadTracker)}
+        self.records = {name: _TrackerRecord.empty(video, prompts, protocol) for name in trackers}
+        self.lent = dict.fromkeys(trackers, Lent())
+        self.clock, self.work = _Clock(), Work()
+
+    def track(self, passed: Pass) -> Iterator[None]:
+        """One frame of a pass after the other."""
+        states = {name: tracker.init() for name, tracker in self.trackers.items()}
+        ready = self._ready(passed)
+        horizon = max((oracle.horizon for oracle in self.oracles.values()), default=0)
+        for now, upcoming in _encoded_frames(self.video, passed, self.network, horizon, self.clock):
+            features, device = now.features, now.features.image.device
+            with self.clock.running(until=device):
+                prompts: Mapping[int, Prompt | Sequence[Prompt]] = {}
+                for name, state in states.items():
+                    states[name], prompts = passed.enter(state, ready[name], features.query.frame)
+                started = {key: self._started(prompt, features) for key, prompt in prompts.items()}
+                frame = Frame(features.image, started, truth=now.truth.on(device) if self.privileged else {})
+                states, results = advance(self.trackers, states, features, frame, encodings=1)
+            self.work += next(iter(results.values())).work
+            for name, oracle in self.oracles.items():
+                ahead = upcoming[: oracle.horizon]
+                truths = [frame.truth.on(device) for frame in ahead]
+                states[name] = oracle.look_ahead(states[name], [frame.features for frame in ahead], truths)
+            for name, result in results.items():
+                self.records[name].add(passed.shown(result), now.truth)
+                self.lent[name] = self.lent[name].add(result.frame, passed.lent(result))
+            self._revise(passed, states, features.query.frame)
+            yield
+        self._revise(passed, states)
+
+    def _started(self, prompt: Prompt | Sequence[Prompt], features: Features) -> Prompt | tuple[Prompt, ...]:
+        """What trackers are told for a prompt of the data."""
+        (given,) = in_turn(prompt)
+        return self.protocol.start(given, self.network, features)
+
+    def _ready(self, passed: Pass) -> Mapping[str, State]:
+        """What objects of a second pass begin with, where it reads the first one."""
+        if not (passed.second and passed.reads_first):
+            return dict.fromkeys(self.trackers, State())
+
+        def frame(index: int) -> Frame:
+            with self.clock.stopped():
+                self.work += Work(encodings=1)
+                truth = _Truth.of(self.video, index).on(torch.device("cpu")) if self.privileged else {}
+                return Frame(self.video.frame(index), truth=truth)
+
+        with self.clock.running():
+            return recollect(self.trackers, self.plan, self.lent, frame, self._started)
+
+    def _revise(self, passed: Pass, states: Mapping[str, State], now: int | None = None) -> None:
+        """Records again what hindsight says: at the time that the state is about to let go of, or in the end at all."""
+        for name, tracker in self.trackers.items() if self.protocol.hindsight else ():
+            if now is None:
+                self.records[name].revise(passed, tracker.hindsight(states[name]))
+            elif tracker.selector.lag:
+                self.records[name].revise(passed, tracker.hindsight(states[name]), only=now - tracker.selector.lag)
 
 
 def track(
@@ -179,39 +262,13 @@ def track(
     listener: ProgressListener,
     locks: Iterable[Lock] = (),
 ) -> dict[str, SequenceRecord]:
-    """Tracks one sequence with trackers named by their run hash; masks never pile up in memory."""
-    prompts = video.prompts()
-    if not prompts or max(prompts) >= video.length or min(prompts) < 0:
-        raise InputError(f"{video.name} has {video.length} frames and prompts on frames {sorted(prompts) or 'none'}")
-    network = next(iter(trackers.values())).network
-    privileged = any(tracker.policy.privileged for tracker in trackers.values())
-    oracles = {name: tracker for name, tracker in trackers.items() if isinstance(tracker, LookAheadTracker)}
-    horizon = max((oracle.horizon for oracle in oracles.values()), default=0)
-    revising = trackers if protocol.hindsight else {}
-    records = {name: _TrackerRecord.empty(video, prompts, protocol) for name in trackers}
-    states = {name: tracker.init() for name, tracker in trackers.items()}
-    clock, work = _Clock(), Work()
-    for index, (now, upcoming) in enumerate(_encoded_frames(video, network, horizon, clock)):
-        features, device = now.features, now.features.image.device
-        with clock.running(until=device):
-            started = {key: protocol.start(prompt, network, features) for key, prompt in prompts.get(index, {}).items()}
-            frame = Frame(features.image, started, truth=now.truth.on(device) if privileged else {})
-            states, results = advance(trackers, states, features, frame, encodings=1)
-        work += next(iter(results.values())).work
-        for name, oracle in oracles.items():
-            ahead = upcoming[: oracle.horizon]
-            truths = [frame.truth.on(device) for frame in ahead]
-            states[name] = oracle.look_ahead(states[name], [frame.features for frame in ahead], truths)
-        for name, result in results.items():
-            records[name].add(result, now.truth)
-        for name, tracker in revising.items():
-            if tracker.selector.lag:  # the state is about to let go of the oldest frame it can revise
-                records[name].revise(tracker.hindsight(states[name]), only=index - tracker.selector.lag)
+    """Tracks one sequence with trackers named by their run hash."""
+    run = _Run(trackers, video, protocol)
+    frames = sum(len(passed.frames) for passed in run.plan)
+    for index, _ in enumerate(chain.from_iterable(map(run.track, run.plan))):
         for lock in locks:
             lock.beat()
-        listener.frame(video.name, index, video.length)
-    for name, tracker in revising.items():
-        records[name].revise(tracker.hindsight(states[name]))
+        listener.frame(video.name, index, frames)
     lockstep = uuid.uuid4().hex
     return {
         name: SequenceRecord(
@@ -219,11 +276,11 @@ def track(
             sequence=video.name,
             length=video.length,
             size=video.size,
-            objects={key: builder.record() for key, builder in records[name].objects.items()},
-            seconds=clock.seconds,
+            objects={key: builder.record() for key, builder in run.records[name].objects.items()},
+            seconds=run.clock.seconds,
             lockstep=lockstep,
             sharing=len(trackers),
-            work=work,
+            work=run.work,
         )
         for name in trackers
     }

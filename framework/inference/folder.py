@@ -236,8 +236,11 @@ def write_all(
     writers: Mapping[str, Writer],
     listener: Callable[[TrackedFrame], None] = lambda frame: None,
     clock: Callable[[], float] = time.monotonic,
+    reordered: Callable[[Journal], Iterable[TrackedFrame]] | None = None,
 ) -> list[Path]:
     """Writes every frame and completes the folder; returns the paths written.
+
+    Frames that do not come in the order of the video are `reordered` from the journal when all are tracked.
 
     An interrupt (Ctrl-C) is the regular end of a source that cannot be read again. Any other one raises
     KeyboardInterrupt after what came before is written, and kept for the same command to go on from. When a source
@@ -246,7 +249,7 @@ def write_all(
     """
     outputs = _Outputs(folder.partial, writers)
     try:
-        count, ended = _write(frames, folder, outputs, listener, clock)
+        count, ended = _write(frames, folder, outputs, listener, clock, reordered)
         outputs.close()
         if ended is None and outputs.lost:
             made = "; ".join(f"{name} could not be made ({reason})" for name, reason in outputs.lost.items())
@@ -266,18 +269,18 @@ def _write(
     outputs: _Outputs,
     listener: Callable[[TrackedFrame], None],
     clock: Callable[[], float],
+    reordered: Callable[[Journal], Iterable[TrackedFrame]] | None,
 ) -> tuple[int, InputError | KeyboardInterrupt | None]:
     """How many frames were written, and what ended it too early."""
-    count, saved, last = 0, clock(), None
+    count, last = 0, None
     with _interrupts() as interrupted:
         try:
-            for last in frames:
+            if reordered is not None:
+                _track_first(frames, folder, listener, clock, interrupted)
+                frames = reordered(folder.journal)
+            for last in _journaled(frames, folder.journal, clock):
                 outputs.write(last)
-                folder.journal.add(last)
                 count += 1
-                if last.position is not None and clock() - saved >= EVERY:
-                    folder.journal.save(last.position)
-                    saved = clock()
                 listener(last)
                 if interrupted():
                     return count, _interruption(folder, last)
@@ -288,6 +291,38 @@ def _write(
     return count, None
 
 
+def _track_first(
+    frames: Iterable[TrackedFrame],
+    folder: TrackFolder,
+    listener: Callable[[TrackedFrame], None],
+    clock: Callable[[], float],
+    interrupted: Callable[[], bool],
+) -> None:
+    """Tracks all that can only be written afterwards. An interrupt keeps what the same command goes on from."""
+    last = None
+    for last in _journaled(frames, folder.journal, clock):
+        listener(last)
+        if interrupted():
+            break
+    if last is not None and last.position is not None:
+        folder.journal.save(last.position)
+    if last is not None and interrupted():
+        raise KeyboardInterrupt(
+            f"interrupted after frame {last.frame}, before {folder.path} was written; {_then(folder)}"
+        )
+
+
+def _journaled(frames: Iterable[TrackedFrame], journal: Journal, clock: Callable[[], float]) -> Iterator[TrackedFrame]:
+    """Frames that are in the journal, with a position now and then."""
+    saved = clock()
+    for frame in frames:
+        journal.add(frame)
+        if frame.position is not None and clock() - saved >= EVERY:
+            journal.save(frame.position)
+            saved = clock()
+        yield frame
+
+
 def _interruption(folder: TrackFolder, frame: TrackedFrame) -> KeyboardInterrupt | None:
     """Keeps what the same command goes on from; None where an interrupt is the end."""
     if not folder.repeatable:
@@ -296,8 +331,11 @@ def _interruption(folder: TrackFolder, frame: TrackedFrame) -> KeyboardInterrupt
         raise KeyboardInterrupt  # the folder holds more already
     folder.journal.save(frame.position)
     where = f"interrupted after frame {frame.frame}, and {folder.path} holds what came before"
-    then = folder.journal.unkept or "the same command goes on from there"
-    return KeyboardInterrupt(f"{where}; {then}")
+    return KeyboardInterrupt(f"{where}; {_then(folder)}")
+
+
+def _then(folder: TrackFolder) -> str:
+    return folder.journal.unkept or "the same command goes on from there"
 
 
 @contextmanager

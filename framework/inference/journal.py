@@ -10,7 +10,7 @@ since the last one, and nothing else.
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from itertools import islice
@@ -53,7 +53,7 @@ class Journal:
     def resumption(self) -> str | None:
         """A line on what becomes of an earlier run; None where there was none."""
         if self.begun is not None:
-            return f"goes on at frame {self.begun.position.finished}"
+            return f"goes on after {self.begun.position.finished} frames"
         return self.dropped and f"begins anew, since {self.dropped}"
 
     def add(self, frame: TrackedFrame) -> None:
@@ -71,6 +71,20 @@ class Journal:
         }
         self._file.write(json.dumps(objects, separators=(",", ":")) + "\n")
         self._file.flush()
+
+    def by_frame(self, frames: Sequence[int], length: int) -> Iterator[Mapping[int, TrackedObject]]:
+        """Objects of every frame of a video; `frames` says of which one each line is."""
+        places: dict[int, list[tuple[int, int]]] = {}
+        with self._frames.open(encoding="utf-8") as file:
+            for number, frame in enumerate(frames, 1):
+                places.setdefault(frame, []).append((number, file.tell()))
+                file.readline()
+            for index in range(length):
+                found: dict[int, TrackedObject] = {}
+                for number, place in places.get(index, []):
+                    file.seek(place)
+                    found.update(self._objects(file.readline(), number))
+                yield found
 
     def save(self, position: Position) -> None:
         """Goes on from here, where that is possible (see `unkept`)."""
@@ -134,12 +148,14 @@ class Journal:
     def _finished(self, count: int) -> Iterator[Mapping[int, TrackedObject]]:
         with self._frames.open(encoding="utf-8") as file:
             for number, line in enumerate(islice(file, count), 1):
-                try:
-                    objects = {int(key): self._object(found) for key, found in json.loads(line).items()}
-                except (ValueError, KeyError, TypeError, AttributeError) as error:
-                    fix = f"remove {self._position} to begin anew"
-                    raise InputError(f"{self._frames}, line {number}: damaged: {fix}") from error
-                yield objects
+                yield self._objects(line, number)
+
+    def _objects(self, line: str, number: int) -> dict[int, TrackedObject]:
+        try:
+            return {int(key): self._object(found) for key, found in json.loads(line).items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            fix = f"remove {self._position} to begin anew"
+            raise InputError(f"{self._frames}, line {number}: damaged: {fix}") from error
 
     def _object(self, found: Mapping[str, Any]) -> TrackedObject:
         use = found["memory"]

@@ -20,9 +20,11 @@ def with_remarks(
     """
     searched: set[int] = set()
     seen: set[int] = set()
+    begun = False
     for frame in frames:
-        if frame.frame == min(schedule.prompts, default=-1):
+        if not begun and frame.frame == min(schedule.prompts, default=-1):
             begin(frame.image)
+            begun = True
         for key, tracked in frame.objects.items():
             if key not in schedule.prompts.get(frame.frame, {}):
                 searched.add(key)

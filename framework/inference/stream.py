@@ -1,19 +1,21 @@
 """A source through a tracker, frame by frame and in constant memory."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
 from jaxtyping import Bool, UInt8
 
 from framework.data.prompts import Schedule
-from framework.data.sources.source import Source
+from framework.data.sources.source import ReadAnywhere, Source, read_in_order
 from framework.errors import InputError
+from framework.passes import Lent, Pass, recollect
 from framework.state import State
 from framework.tracker import Tracker
-from framework.types import MemoryUse, Result, Scores, Track, Work
+from framework.types import Frame, MemoryUse, Result, Scores, Size, Track, Work
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,11 +34,13 @@ class Position:
     """All that tracking the rest of a video takes."""
 
     frame: int
-    """The next to be tracked."""
+    """The next to be tracked, counted over all passes."""
     state: State
     """After the frame before it."""
     waiting: tuple[Result, ...] = ()
     """Tracked, but to be revised still: the last frames before `frame`."""
+    lent: Lent = Lent()
+    """What the first of two passes leaves to the second."""
 
     @property
     def finished(self) -> int:
@@ -73,41 +77,90 @@ def stream(tracker: Tracker, source: Source, schedule: Schedule, begun: Begun | 
     out again as it was, and tracked from its position on. Raises InputError, after the last frame, when the source
     ends before a prompt.
     """
-    selector = tracker.selector
-    lag = (selector.lag or 0) if selector.hindsight else 0
-    if selector.hindsight and selector.lag is None:
-        tracker = replace(tracker, selector=replace(selector, lag=0))  # type: ignore[type-var]
     start = Position(0, tracker.init()) if begun is None else begun.position
-    finished = iter(begun.objects if begun else ())
-    state, images, waiting = start.state, deque[UInt8[np.ndarray, "Hv Wv 3"]](), deque(start.waiting)
-    length = 0
-    for index, image in enumerate(source.frames()):
+    images, finished, length = enumerate(source.frames()), iter(begun.objects if begun else ()), 0
+    for index, image in islice(images, start.finished):
         length = index + 1
-        if index < start.finished:
-            yield TrackedFrame(image, index, next(finished))
-            continue
-        images.append(image)
-        if index < start.frame:
-            continue
-        prompts, removed = schedule.prompts.get(index, {}), schedule.removed.get(index, frozenset())
-        if state.objects or prompts:
-            features = tracker.network.encode(image, index, source.length)
-            state, result = tracker.step(state, features, prompts, removed)
-        else:
-            result = Result(index, source.size, {}, Work())
-        waiting.append(result)
-        if len(waiting) > lag:
-            tracked = _revised(waiting.popleft(), tracker.hindsight(state))
-            yield TrackedFrame(images.popleft(), tracked.frame, _objects(tracked), Position(length, state, (*waiting,)))
-    while waiting and images:
-        tracked = _revised(waiting.popleft(), tracker.hindsight(state))
-        yield TrackedFrame(images.popleft(), tracked.frame, _objects(tracked), Position(length, state, (*waiting,)))
+        yield TrackedFrame(image, index, next(finished))
+    forward = Pass(schedule.prompts, schedule.removed, source.length)
+    for tracked in _track(tracker, forward, images, source.size, start, State()):
+        length = tracked.frame + 1
+        yield tracked
     late = [frame for frame in schedule.prompts if frame >= length]
     if late:
         raise InputError(
             f"{source.name} ended after {length} frames: the prompt of frame {late[0]} was never reached; "
             f"give a frame from 0 to {length - 1}"
         )
+
+
+def stream_passes(
+    tracker: Tracker, source: ReadAnywhere, plan: Sequence[Pass], begun: Begun | None = None
+) -> Iterator[TrackedFrame]:
+    """Tracks a source pass after pass; frames come as they are tracked, some in both passes with other objects.
+
+    Hindsight is that of `stream`. What was `begun` goes on from its position and is not handed out again.
+    """
+    position, before = Position(0, tracker.init()) if begun is None else begun.position, 0
+    for passed in plan:
+        left = passed.frames[max(position.finished - before, 0) :]
+        if left:
+            ready = State()
+            if passed.second and passed.reads_first:
+                lent = {"": position.lent}
+                ready = recollect({"": tracker}, plan, lent, lambda frame: Frame(source.frame(frame)))[""]
+            images = zip(map(passed.mirrored, left), read_in_order(source, left), strict=True)
+            for tracked in _track(tracker, passed, images, source.size, position, ready):
+                position = tracked.position or position
+                yield tracked
+        before += len(passed.frames)
+        if position.finished == before:
+            position = Position(before, tracker.init(), lent=position.lent)
+
+
+def in_order(source: ReadAnywhere, objects: Iterable[Mapping[int, TrackedObject]]) -> Iterator[TrackedFrame]:
+    """Frames of a source with what was tracked on each of them before."""
+    for index, found in enumerate(objects):
+        yield TrackedFrame(source.frame(index), index, found)
+
+
+def _track(
+    tracker: Tracker,
+    passed: Pass,
+    images: Iterable[tuple[int, UInt8[np.ndarray, "Hv Wv 3"]]],
+    size: Size,
+    start: Position,
+    ready: State,
+) -> Iterator[TrackedFrame]:
+    """The rest of a pass; time and image of each of its frames, beginning with the first that waits at `start`."""
+    selector = tracker.selector
+    lag = (selector.lag or 0) if selector.hindsight else 0
+    if selector.hindsight and selector.lag is None:
+        tracker = replace(tracker, selector=replace(selector, lag=0))  # type: ignore[type-var]
+    state, lent, count = start.state, start.lent, start.finished
+    waiting, shown = deque(start.waiting), deque[UInt8[np.ndarray, "Hv Wv 3"]]()
+
+    def oldest() -> TrackedFrame:
+        result = passed.shown(_revised(waiting.popleft(), tracker.hindsight(state)))
+        return TrackedFrame(shown.popleft(), result.frame, _objects(result), Position(count, state, (*waiting,), lent))
+
+    for time, image in images:
+        shown.append(image)
+        count += 1
+        if count <= start.frame:
+            continue  # it waits already
+        state, prompts = passed.enter(state, ready, time)
+        if state.objects or prompts:
+            features = tracker.network.encode(image, time, passed.length)
+            state, result = tracker.step(state, features, prompts, passed.removed.get(time, frozenset()))
+        else:
+            result = Result(time, size, {}, Work())
+        lent = lent.add(time, passed.lent(result))
+        waiting.append(result)
+        if len(waiting) > lag:
+            yield oldest()
+    while waiting and shown:
+        yield oldest()
 
 
 def _revised(result: Result, past: Mapping[int, Mapping[int, Track]]) -> Result:

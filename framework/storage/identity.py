@@ -38,6 +38,8 @@ OURS = ("framework", "policies", "motion")
 """Packages whose source counts wherever they are, and their installed version does not."""
 LIBRARIES = ("numpy", "sam2", "torch")
 """Recorded by their versions; their code is not identity."""
+WHEN_USED = {"identity": "when used"}
+"""Metadata of a field that came later: at its default it is no part of the identity, so that earlier results stay."""
 
 
 def describe(value: Any) -> Any:
@@ -52,7 +54,12 @@ def describe(value: Any) -> Any:
         return _describe_module(value)
     if is_dataclass(value) and not isinstance(value, type):
         described = {"class": _class_name(value)}
-        return described | {field.name: describe(getattr(value, field.name)) for field in fields(value) if field.init}
+        values = {field: getattr(value, field.name) for field in fields(value) if field.init}
+        return described | {
+            field.name: describe(item)
+            for field, item in values.items()
+            if field.metadata != WHEN_USED or item != field.default
+        }
     if isinstance(value, Mapping):
         return {str(key): describe(value[key]) for key in sorted(value, key=str)}
     if isinstance(value, list | tuple):

@@ -147,7 +147,7 @@ writers.BoxTable.write = write
     about = json.loads(Path("o/run.json").read_text())
     assert (about["frames"], about["complete"], about["ended"]) == (6, False, line)
     done = run(*options, "output=o")
-    assert done.returncode == 0 and "o: goes on at frame 6" in done.stdout and "12 frames at" in done.stdout
+    assert done.returncode == 0 and "o: goes on after 6 frames" in done.stdout and "12 frames at" in done.stdout
     assert run(*options, "output=whole").returncode == 0
     for name in ("masks.json", "boxes.csv", "run.json"):
         assert (Path("o") / name).read_bytes() == (Path("whole") / name).read_bytes()

@@ -69,10 +69,13 @@ def tell_upstream(predictor, state, index: int, key: int, prompt: Prompt) -> Non
     )
 
 
-def upstream_logits(built: SAM2Base, video: Path, prompts: Prompts, **options: object) -> Logits:
-    """(frame, object) -> video-resolution logits. Prompts join when their frame is reached, corrections after it."""
+def upstream_logits(built: SAM2Base, video: Path, prompts: Prompts, state: Any = None, **options: object) -> Logits:
+    """(frame, object) -> video-resolution logits. Prompts join when their frame is reached, corrections after it.
+
+    `state`: that of a predictor with the same options, to go on with.
+    """
     predictor = upstream_predictor(built, **options)
-    state = predictor.init_state(str(video))
+    state = predictor.init_state(str(video)) if state is None else state
     corrects = {index: any(in_turn(each)[0].refine for each in given.values()) for index, given in prompts.items()}
     found: Logits = {}
     starts = sorted(prompts)

@@ -19,6 +19,9 @@ from framework.data.sources.video import VideoFile
 from framework.errors import InputError
 from framework.types import Size
 
+BLOCK = 16
+"""Frames that are read at once where a video is read backward."""
+
 
 @runtime_checkable
 class Source(Protocol):
@@ -44,6 +47,18 @@ class Source(Protocol):
         """RGB frames from the first one. Raises InputError at a frame that cannot be read."""
 
 
+@runtime_checkable
+class ReadAnywhere(Source, Protocol):
+    """A source whose frames can be read in any order, and again."""
+
+    @property
+    def length(self) -> int:
+        """Number of frames as announced."""
+
+    def frame(self, index: int) -> UInt8[np.ndarray, "Hv Wv 3"]:
+        """RGB frame. Raises InputError when it cannot be read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Looped:
     """The first `length` frames of a source repeated for ever, for measurements over long runs."""
@@ -62,6 +77,10 @@ class Looped:
     @property
     def rate(self) -> float:
         return self.source.rate
+
+    def frame(self, index: int) -> UInt8[np.ndarray, "Hv Wv 3"]:
+        source = anywhere(self.source)
+        return source.frame(index % source.length)
 
     def frames(self) -> Iterator[UInt8[np.ndarray, "Hv Wv 3"]]:
         left = self.length
@@ -94,8 +113,31 @@ class Beginning:
     def rate(self) -> float:
         return self.source.rate
 
+    def frame(self, index: int) -> UInt8[np.ndarray, "Hv Wv 3"]:
+        return anywhere(self.source).frame(index)
+
     def frames(self) -> Iterator[UInt8[np.ndarray, "Hv Wv 3"]]:
         return islice(self.source.frames(), self.limit)
+
+
+def anywhere(source: Source) -> ReadAnywhere:
+    """The source itself. Raises InputError for a camera or a stream, also for a part of one."""
+    whole = source
+    while isinstance(whole, Beginning | Looped):
+        whole = whole.source
+    if not isinstance(source, ReadAnywhere) or not isinstance(whole, ReadAnywhere):
+        raise InputError(f"{source.name} comes once, first frame first: save it as a video, or give direction=forward")
+    return source
+
+
+def read_in_order(source: ReadAnywhere, order: range) -> Iterator[UInt8[np.ndarray, "Hv Wv 3"]]:
+    """These frames of a source; backward by blocks, which are decoded forward and held."""
+    for at in range(0, len(order), BLOCK):
+        block = order[at : at + BLOCK]
+        if block.step > 0:
+            yield from map(source.frame, block)
+        else:
+            yield from reversed([source.frame(index) for index in reversed(block)])
 
 
 def open_source(where: str | int | Path, limit: int | None = None, loop: int | None = None) -> Source:
