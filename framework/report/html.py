@@ -127,8 +127,7 @@ def _losses_table(found: Sequence[Loss]) -> str:
     titles, *rows = lines(found)
     note = (
         f"Lost: IoU is at most {LOST}, or the object is absent. Found again: it is in view with an IoU above {HIT}. "
-        f"{len(rows)} of {len(found)}, those that missed it on most frames first; losses.csv has all, and "
-        "engram inspect draws a frame."
+        f"{len(rows)} of {len(found)}, those that missed it on most frames first; losses.csv has all."
     )
     return _notes([note]) + _table(titles, rows, meaning=MEANINGS)
 
