@@ -16,7 +16,7 @@ from framework.learning.training_log import logged
 
 
 def train(config: DictConfig) -> None:
-    """Goes on from the folder's last validation when there was one; writes the weights that were best at any."""
+    """Goes on from the folder's last state when there is one; writes the weights that were best at any."""
     positive(steps=config.steps)
     if config.seed < 0:
         raise InputError(f"seed={config.seed} must be 0 or more")

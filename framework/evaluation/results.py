@@ -26,6 +26,7 @@ from typing import Any
 
 from framework.errors import InputError
 from framework.evaluation.records import FORMAT, SequenceRecord, from_json, to_json
+from framework.storage.differences import differences
 from framework.storage.files import safe_name, write_atomic
 
 STALE_AFTER = 600.0  # seconds without a heartbeat
@@ -140,8 +141,9 @@ class RunFolder:
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{about} is damaged: restore it, or choose another output=") from error
         if not same:
+            what = "; ".join(differences(there["identity"], json.loads(json.dumps(identity)))[:3])
             raise InputError(
-                f"{folder.path} holds another configuration's results: remove it or choose another output="
+                f"{folder.path} holds another configuration's results ({what}): remove it or choose another output="
             )
         return folder
 

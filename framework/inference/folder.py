@@ -37,6 +37,7 @@ from framework.inference.journal import FRAMES, POSITION, Journal
 from framework.inference.stream import TrackedFrame, stream
 from framework.inference.writers import OUTPUTS, Writer
 from framework.storage import identity
+from framework.storage.differences import differences
 from framework.storage.files import write_atomic
 from framework.tracker import Tracker
 from framework.types import Size
@@ -185,7 +186,7 @@ class TrackFolder:
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{about} is damaged: {fix}") from error
         if there != self._configuration:
-            what = "; ".join(_differences(there, self._configuration)[:2])
+            what = "; ".join(differences(there, self._configuration)[:2])
             raise InputError(f"{self.path} holds results of another configuration ({what}): {fix}")
         lost = [name for name in OUTPUTS if name not in outputs and (self.path / name).exists()]
         if lost:
@@ -362,17 +363,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _differences(there: Any, here: Any, path: str = "") -> list[str]:
-    """`policy.slots: 6, now 3`, for every leaf that differs."""
-    if isinstance(there, dict) and isinstance(here, dict):
-        keys = [*there, *(key for key in here if key not in there)]
-        pairs = [(f"{path}.{key}" if path else key, there.get(key), here.get(key)) for key in keys]
-        return [line for name, a, b in pairs if a != b for line in _differences(a, b, name)]
-    return [f"{path}: {_brief(there)}, now {_brief(here)}"]
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -2,17 +2,21 @@
 
 import io
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
+import yaml
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from framework.errors import InputError
 from framework.learning.supervised.rounds import Rounds
+from framework.storage.differences import differences
 from framework.storage.files import write_atomic
 
 CONFIGURATION, LAST = "training.yaml", "last.ckpt"
@@ -44,8 +48,11 @@ def claim(folder: Path, configuration: str) -> Path | None:
     """
     folder.mkdir(parents=True, exist_ok=True)
     record, last = folder / CONFIGURATION, folder / LAST
-    if record.exists() and record.read_text() != configuration:
-        raise InputError(f"{folder} holds a training of another configuration: give another folder=, or remove it")
+    if record.exists() and (there := record.read_text()) != configuration:
+        what = "; ".join(differences(yaml.safe_load(there), yaml.safe_load(configuration))[:3])
+        raise InputError(
+            f"{folder} holds a training of another configuration ({what}): give another folder=, or remove it"
+        )
     if not record.exists() and last.exists():
         raise InputError(f"{folder} holds a training without its {CONFIGURATION}: give another folder=, or remove it")
     write_atomic(record, configuration.encode())
@@ -56,6 +63,38 @@ def claim(folder: Path, configuration: str) -> Path | None:
     except Exception as error:
         raise InputError(f"{last} is damaged: remove it to begin again") from error
     return last
+
+
+class LastState(Checkpoint):
+    """Keeps the state that a training goes on from: after every validation, and between them after optimiser steps.
+
+    Args:
+        dirpath: folder of the training.
+        seconds: between two states at least; an interruption loses no more than what came since, and its own step.
+    """
+
+    def __init__(self, dirpath: str, seconds: float = 30.0) -> None:
+        self.path, self.seconds = Path(dirpath) / LAST, seconds
+        self._kept = time.monotonic()
+        self._step = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._kept, self._step = time.monotonic(), trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        whole, self._step = trainer.global_step > self._step, trainer.global_step
+        if whole and time.monotonic() - self._kept >= self.seconds:
+            self._keep(trainer)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not trainer.sanity_checking:
+            self._keep(trainer)
+
+    def _keep(self, trainer: pl.Trainer) -> None:
+        trainer.save_checkpoint(self.path)
+        self._kept = time.monotonic()
 
 
 def fit(trainer: pl.Trainer, module: pl.LightningModule, data: pl.LightningDataModule, last: Path | None) -> None:

@@ -74,11 +74,16 @@ class Rounds(pl.LightningDataModule, ABC, Generic[R]):
             records = self.records(round, range(round * self.videos, (round + 1) * self.videos), known)
             workers = 0 if torch.cuda.is_initialized() else self.workers  # a process that holds a GPU cannot be forked
             loader = DataLoader(records, batch_size=None, num_workers=workers)
-            found = []
+            found: list[R] = []
+            kept = {path.stem for path in records.folder.glob("*.npz")}
             with WorkProgress("videos", len(records), description=f"rollouts, round {round + 1}") as progress:
-                for record in loader:
+                progress.print(
+                    f"rollouts, round {round + 1}: {len(records)} videos, tracked and recorded with their truth: "
+                    f"what there is to learn from; kept in {records.folder}"
+                )
+                for number, record in zip(records.videos, loader, strict=True):
                     found.append(record)
-                    progress.advance()
+                    progress.advance(made=records.data.sequence(number).name not in kept)
             learned = len(found) - (0 if round else self.held_out)
             self.held_out_records += found[learned:]
             self.rounds.append(found[:learned])

@@ -139,6 +139,7 @@ def config(tmp_path):
             *("learner=read_gate", "steps=4", "threads=1", "train_logger=csv", f"folder={tmp_path / name}"),
             *("backbone.checkpoint=random", "trainer.val_check_interval=2", "trainer.accumulate_grad_batches=1"),
             *("trainer.accelerator=cpu", "backbone.device=cpu", "learner.data.workers=0", *(f"~{v}" for v in video)),
+            "trainer.callbacks.1.seconds=1.0e9",  # states after validations alone, however slow the machine
             *(
                 "learner.data.sampler.frames=1",
                 "learner.data.sampler.burn_in=2",
@@ -184,12 +185,27 @@ def test_training_repeats_and_goes_on_bit_for_bit(config, capsys):
     assert {"train/loss", "train/gradient", "train/bias/spread", "val/soft", "val/hard_gain", "val/J"} <= set(curves)
 
 
+def test_what_was_learned_since_the_last_validation_is_kept(config):
+    whole = config("whole", "trainer.accumulate_grad_batches=2", "trainer.val_check_interval=4")
+    cut = config(
+        "cut", "trainer.accumulate_grad_batches=2", "trainer.val_check_interval=4", "trainer.callbacks.1.seconds=0.0"
+    )
+    train(whole)
+    with power_cut(ReadGateTraining, at=3):
+        train(cut)
+    assert weights(cut)[0] == 3  # of 4; validations are after steps 2 and 4
+    train(cut)
+    (reached, expected), (steps, resumed) = weights(whole), weights(cut)
+    assert reached == steps == 4 and torch.equal(resumed, expected)
+
+
 def test_rounds_go_on_with_the_one_that_was_broken_off(config, tmp_path):
     def rounds(name):
         options = [
             *("learner=judge", "steps=2", "trainer.max_epochs=3", "threads=1", "train_logger=csv"),
             *(f"folder={tmp_path / name}", f"learner.data.cache={tmp_path / 'cache'}", "backbone.checkpoint=random"),
             *("trainer.accelerator=cpu", "backbone.device=cpu", "learner.data.workers=0", "learner.data.videos=2"),
+            "trainer.callbacks.1.seconds=1.0e9",
             *("learner.data.held_out=1", "learner.data.data.videos.length=6", "learner.module.validation.limit=1"),
         ]
         return as_from_the_command_line("train", options)
@@ -208,8 +224,8 @@ def test_a_folder_belongs_to_one_configuration(tmp_path):
     assert claim(tmp_path / "run", "rate: 1") is None
     torch.save({"state_dict": {}}, tmp_path / "run" / "last.ckpt")
     assert claim(tmp_path / "run", "rate: 1") == tmp_path / "run" / "last.ckpt"
-    with pytest.raises(InputError, match="another configuration"):
-        claim(tmp_path / "run", "rate: 2")
+    with pytest.raises(InputError, match=r"another configuration \(rate: 1, now 2; data: null, now .*\): give"):
+        claim(tmp_path / "run", "rate: 2\ndata: {size: 3}")
     (tmp_path / "run" / "last.ckpt").write_bytes(b"")
     with pytest.raises(InputError, match=r"last.ckpt is damaged: remove it to begin again"):
         claim(tmp_path / "run", "rate: 1")
