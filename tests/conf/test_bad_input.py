@@ -58,7 +58,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "prompt is a number": ([CLIP, "prompt=3"], "3 stands where a group of options should"),
     "missing prompt file": ([CLIP, "prompts=nope.json"], "nope.json: no such prompt file"),
     "broken prompt file": ([CLIP, "prompts=broken.json"], "broken.json: not valid JSON"),
-    "unknown field": ([CLIP, "prompts=typo.json"], "typo.json, prompt 1: unknown field 'bx' (valid: object, frame"),
+    "unknown field": ([CLIP, "prompts=typo.json"], "typo.json, prompt 1: unknown field 'bx': did you mean box?"),
     "frame past the end in a file": ([CLIP, "prompts=late.json"], "late.json, prompt 2 is for frame 30"),
     "prompts twice": ([CLIP, BOX, "prompts=late.json"], "prompts=late.json and prompt.box cannot both be given"),
     # checkpoints
