@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from framework.passes import Lent, Pass, check, recollect
+from framework.evaluation.passes import Lent, Pass, check, recollect
 from framework.state import State
 from framework.tracker import Tracker
 from framework.types import Frame, Image, Result

@@ -10,10 +10,10 @@ from jaxtyping import Bool
 from framework.data.sequence import BoxedSequence, VideoSequence
 from framework.errors import InputError
 from framework.evaluation.clicks import clicked
+from framework.evaluation.passes import Direction
 from framework.interfaces import Network
 from framework.metrics.tracking import mask_box
 from framework.networks.sam2 import COMPUTE, Resize, Sam2Network
-from framework.passes import Direction
 from framework.storage.identity import WHEN_USED
 from framework.types import Box, Features, Prompt, upsample
 
@@ -33,7 +33,7 @@ class EvaluationProtocol:
         autocast: what the network computes in; None leaves it to the backbone.
         prompted: on which of the frames that show it an object is prompted: as the data say (first), or by its truth on
             the one in the middle or the last one.
-        direction: the passes over a video (`framework.passes.Direction`).
+        direction: the passes over a video (`framework.evaluation.passes.Direction`).
         clicks: start from so many simulated clicks in turn (`framework.evaluation.clicks`) in place of a mask, or after
             a box; 0 for none.
     """

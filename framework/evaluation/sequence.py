@@ -15,13 +15,13 @@ from torch import Tensor
 
 from framework.data.sequence import BoxedSequence, VideoSequence
 from framework.errors import InputError
+from framework.evaluation.passes import Lent, Pass, check, passes, recollect
 from framework.evaluation.protocol import EvaluationProtocol
 from framework.evaluation.records import ObjectRecord, SequenceRecord
 from framework.evaluation.results import Lock
 from framework.interfaces import Network
 from framework.metrics.tracking import box_iou, mask_iou
 from framework.ops.device import wait_for
-from framework.passes import Lent, Pass, check, passes, recollect
 from framework.state import State
 from framework.storage.mask_rle import encode_mask
 from framework.tracker import Tracker, advance

@@ -11,12 +11,12 @@ from jaxtyping import UInt8
 from framework.data.prompts import Placed, Schedule, schedule
 from framework.data.sources.source import Source, anywhere
 from framework.errors import unknown
+from framework.evaluation.passes import Direction, Pass, check, passes
 from framework.inference.folder import TrackFolder, write_all
 from framework.inference.journal import Journal
 from framework.inference.remarks import with_remarks
 from framework.inference.stream import TrackedFrame, in_order, stream, stream_passes
 from framework.inference.writers import open_writers
-from framework.passes import Direction, Pass, check, passes
 from framework.report.progress import WorkProgress
 from framework.tracker import Tracker
 

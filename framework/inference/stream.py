@@ -12,7 +12,7 @@ from jaxtyping import Bool, UInt8
 from framework.data.prompts import Schedule
 from framework.data.sources.source import ReadAnywhere, Source, read_in_order
 from framework.errors import InputError
-from framework.passes import Lent, Pass, recollect
+from framework.evaluation.passes import Lent, Pass, recollect
 from framework.state import State
 from framework.tracker import Tracker
 from framework.types import Frame, MemoryUse, Result, Scores, Size, Track, Work

@@ -8,8 +8,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 
 from framework.errors import InputError
+from framework.evaluation.passes import REACH, Direction, passes
 from framework.networks import micro
-from framework.passes import REACH, Direction, passes
 from framework.tracker import Tracker
 from framework.types import Prompt, Result
 from tests.composition import as_from_the_command_line

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 from sam2.modeling.sam2_base import SAM2Base
 
+from framework.evaluation.passes import Direction, passes
 from framework.networks.build import model
 from framework.networks.sam2 import Sam2Network
-from framework.passes import Direction, passes
 from framework.tracker import Tracker
 from framework.types import upsample
 from policies.sam2 import Sam2

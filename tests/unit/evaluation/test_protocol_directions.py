@@ -12,12 +12,12 @@ from framework.benchmarks.predictions import box_rows, regions
 from framework.errors import InputError
 from framework.evaluation.evaluate import evaluate
 from framework.evaluation.look_ahead import LookAhead
+from framework.evaluation.passes import Direction, passes
 from framework.evaluation.protocol import EvaluationProtocol
 from framework.evaluation.records import SequenceRecord
 from framework.evaluation.sequence import ProgressListener, track
 from framework.metrics.tracking import mask_box
 from framework.networks import micro
-from framework.passes import Direction, passes
 from framework.tracker import Tracker
 from framework.types import Prompt
 from policies.evict_oldest import EvictOldest

@@ -15,9 +15,9 @@ import pytest
 from framework.data.prompts import Placed
 from framework.data.sources.source import Beginning, Looped, Source, open_source
 from framework.errors import InputError
+from framework.evaluation.passes import Direction
 from framework.inference.folder import TrackFolder
 from framework.inference.plan import TrackingPlan
-from framework.passes import Direction
 from framework.report.progress import WorkProgress
 from framework.tracker import Tracker
 from framework.types import Prompt, Size
