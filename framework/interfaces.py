@@ -125,6 +125,10 @@ class Network(Protocol):
     def slots(self) -> int:
         """Temporal slots of a memory, beside that of the anchors."""
 
+    @property
+    def fill_hole_area(self) -> int:
+        """Cells of the holes in a mask that its own video predictor fills."""
+
     def encode(self, image: Image, frame: int, length: int | None) -> Features:
         """Image features of one frame; the costly part, done once per frame."""
 

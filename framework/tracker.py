@@ -45,11 +45,11 @@ from framework.types import (
 class Tracker:
     """A memory policy, a motion model and a selector over a network.
 
-    `presence_threshold` is an object-score logit; `fill_hole_area` counts cells of the mask-logit grid (the published
-    predictors fill holes of up to 8); `exclusive` forbids objects to overlap in the output; with `anchor_corrections`
-    a corrected frame becomes a conditioning memory; without `binarise_prompts` prompts and corrections are remembered
-    as probabilities, like what is tracked (``binarize_mask_from_pts_for_mem_enc=false``, as published numbers were made
-    where no post-processing was on).
+    `presence_threshold` is an object-score logit; `fill_hole_area` counts cells of the mask-logit grid (None: as many
+    as the network's published predictor fills: 8 for SAM 2, none for SAM 3); `exclusive` forbids objects to overlap in
+    the output; with `anchor_corrections` a corrected frame becomes a conditioning memory; without `binarise_prompts`
+    prompts and corrections are remembered as probabilities, like what is tracked
+    (``binarize_mask_from_pts_for_mem_enc=false``, as published numbers were made where no post-processing was on).
     """
 
     network: Network
@@ -57,7 +57,7 @@ class Tracker:
     motion: MotionModel = NoMotion()
     selector: Selector = Greedy()
     presence_threshold: float = 0.0
-    fill_hole_area: int = 0
+    fill_hole_area: int | None = 0
     exclusive: bool = False
     anchor_corrections: bool = False
     binarise_prompts: bool = True
@@ -67,6 +67,11 @@ class Tracker:
         if slots > known:
             name = type(self.policy).__name__
             raise InputError(f"{name} reads {slots} temporal slots, and the network has {known}: use at most {known}")
+
+    @property
+    def hole_area(self) -> int:
+        """Cells of the holes that are filled."""
+        return self.network.fill_hole_area if self.fill_hole_area is None else self.fill_hole_area
 
     def init(self) -> State:
         """Before the first frame of a video."""
@@ -269,7 +274,7 @@ def _prompt_row(name: str, tracker: Tracker, state: State, key: int, prompt: Pro
 def _predict(network: Network, features: Features, rows: Sequence[_Row]) -> tuple[list[HostPrediction], int]:
     """What the network says of each row, and how many rows it computed."""
     predictions, computed = predict_rows(network, features, [row.request for row in rows])
-    holes = (row.tracker.fill_hole_area for row in rows)
+    holes = (row.tracker.hole_area for row in rows)
     return to_host(zip(predictions, holes, strict=True), features), computed
 
 
@@ -299,7 +304,7 @@ class _Choice:
             truth=frame.truth.get(self.row.key) if tracker.policy.privileged else None,
             read=self.row.request.read,
             attention=host.prediction.attention if tracker.policy.measures else None,
-            shown=host.shown[mask] if tracker.fill_hole_area else None,
+            shown=host.shown[mask] if tracker.hole_area else None,
             embedding=features.query.embedding,
         )
 

@@ -7,8 +7,8 @@ R     rows: one per object and branch, of every tracker in the batch
 M     masks (hypotheses) per row: 3 when tracking, 1 when prompted
 C     width of an object pointer and of the image embedding
 S, P  spatial memories and object pointers in one `Read`; items = S + P
-h w   mask-logit grid (input / 4 for SAM2)
-y x   token grid of the image embedding (input / 16 for SAM2)
+h w   mask-logit grid: four cells per token, each way (for SAM2 input / 4)
+y x   token grid of the image embedding: input / the network's stride (16 for SAM2, 14 for SAM3)
 H W   network input in pixels; ``Hv Wv`` video frame in pixels
 ====  =====================================================================================
 """
@@ -28,6 +28,26 @@ ANCHOR = -1
 
 IMAGE_MEAN, IMAGE_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, of red, green and blue from 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """How RGB from 0 to 1 becomes a network's input: less `mean`, over `deviation` (ImageNet's by default)."""
+
+    mean: tuple[float, float, float] = IMAGE_MEAN
+    deviation: tuple[float, float, float] = IMAGE_DEVIATION
+
+    def apply(self, rgb: Float[Tensor, "*n 3 H W"]) -> Float[Tensor, "*n 3 H W"]:
+        mean, deviation = self._on(rgb)
+        return (rgb - mean) / deviation
+
+    def undo(self, image: Float[Tensor, "*n 3 H W"]) -> Float[Tensor, "*n 3 H W"]:
+        mean, deviation = self._on(image)
+        return torch.addcmul(mean, image, deviation)
+
+    def _on(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        return image.new_tensor(self.mean)[:, None, None], image.new_tensor(self.deviation)[:, None, None]
+
 
 ABSENT_LOGIT = -1024.0
 """Mask logit written everywhere when the network says that the object is not in the frame."""
@@ -59,6 +79,8 @@ class Query:
     """Image features before any memory."""
     length: int | None
     """Frames of the whole video; None when streaming."""
+    max_anchors: int | None = None
+    """Prompted frames that the network reads at most, unless the policy says how many; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +89,13 @@ class Features:
 
     query: Query
     image: Float[Tensor, "3 H W"]
-    """Network input: RGB from 0 to 1 less `IMAGE_MEAN`, over `IMAGE_DEVIATION`."""
+    """Network input: RGB from 0 to 1 after `normalisation`."""
     private: Any
     """The network's own pyramid; nobody else looks inside."""
     size: Size | None = None
     """Video frame in pixels; None when the video has the size of the network input."""
+    normalisation: Normalisation = Normalisation()
+    """The network's, so that whoever looks at colours can undo it."""
 
     @property
     def video_size(self) -> Size:

@@ -75,7 +75,7 @@ class Hierarchical(MotionModel[HierarchicalState]):
         return Cue(agreement, weight, reported=cue.agreement)
 
     def update(self, state: HierarchicalState, features: Features, outcome: Outcome) -> HierarchicalState:
-        frame = PastFrame(features.image, outcome.logits)
+        frame = PastFrame(features.image, outcome.logits, features.normalisation)
         if state.followed is not None and outcome.candidates.iou.shape[1] > 1:
             iou = float(outcome.candidates.iou[0, state.followed])
             scores = replace(outcome.scores, iou=iou)

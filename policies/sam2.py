@@ -14,7 +14,8 @@ class Sam2(MemoryPolicy[Bank]):
     """Reads every prompted frame as an anchor and frames t-1 ... t-`slots` at slots by their true distance.
 
     With `stride` r > 1 the slots after the first hold frames that are multiples of r. `max_anchors` limits the anchors
-    read to the closest before, the closest after and then the nearest; the others count as ordinary frames.
+    read to the closest before, the closest after and then the nearest; the others count as ordinary frames. None: as
+    many as the network reads by itself, which is all for SAM 2 and four for SAM 3.
     Frames on which the object is absent are kept, and leave their slot to no one else.
     """
 
@@ -33,8 +34,9 @@ class Sam2(MemoryPolicy[Bank]):
 
     def read(self, state: Bank, query: Query) -> Read:
         anchors = state.anchors
-        if self.max_anchors is not None:
-            anchors = tuple(closest_first(anchors, query.frame, self.max_anchors))
+        most = query.max_anchors if self.max_anchors is None else self.max_anchors
+        if most is not None:
+            anchors = tuple(closest_first(anchors, query.frame, most))
         others = sorted((*(a for a in state.anchors if a not in anchors), *state.recent), key=lambda e: e.frame)
         at = {entry.frame: entry for entry in others}
         slots = [(at[frame], slot) for slot, frame in enumerate(self._frames(query.frame)) if frame in at]

@@ -141,6 +141,7 @@ class SyntheticNetwork:
 
     video: Video = Video(0, FRAMES, lost=14, found=18)
     slots: int = 6
+    fill_hole_area: int = 0
 
     def encode(self, image: Image, frame: int, length: int | None) -> Features:
         return self.video.features(frame)

@@ -21,12 +21,11 @@ from torch import Tensor
 
 from framework.errors import InputError
 from framework.networks.attention import KeyWeights, MemoryTokens, attend
+from framework.networks.conventions import Conventions, conventions
 from framework.networks.neck import fuse
 from framework.types import (
     ABSENT_LOGIT,
     ANCHOR,
-    IMAGE_DEVIATION,
-    IMAGE_MEAN,
     Candidates,
     Features,
     Image,
@@ -38,8 +37,8 @@ from framework.types import (
     upsample,
 )
 
-PROMPT_LOGIT = 10.0
-"""Logit of a given mask inside, and minus that outside: nearly 1 and 0 after the sigmoid."""
+PRESENCE_LOGIT = 10.0
+"""Object score of a given mask that is not empty, and minus that of an empty one."""
 CORRECTED_LOGIT = 32.0
 """A mask under correction is clamped to +- this before it is fed back."""
 
@@ -71,6 +70,13 @@ def _together(parts: Iterable[Candidates]) -> Candidates:
         torch.cat([part.pointers for part in (first, *others)]),
         torch.cat([part.presence for part in (first, *others)]),
     )
+
+
+def _antialiased(map_: Float[Tensor, "1 1 _ _"], size: Size) -> Float[Tensor, "1 1 _ _"]:
+    """On another grid; the map itself where it has that size."""
+    if tuple(map_.shape[-2:]) == tuple(size):
+        return map_
+    return F.interpolate(map_, size=size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def _tokens(map_: Float[Tensor, "R C y x"]) -> Float[Tensor, "R N C"]:
@@ -105,6 +111,14 @@ class Sam2Network:
         size = self.rows_at_once or rows
         return [slice(start, start + size) for start in range(0, rows, size)]
 
+    @cached_property
+    def conventions(self) -> Conventions:
+        return conventions(self.model)
+
+    @property
+    def fill_hole_area(self) -> int:
+        return self.conventions.fill_hole_area
+
     @property
     def device(self) -> torch.device:
         return self.model.device
@@ -129,7 +143,7 @@ class Sam2Network:
     # ------------------------------------------------------------------ encode
 
     def prepare(self, image: Image) -> Float[Tensor, "3 H W"]:
-        """Network input of a video frame: resized, 0..1, less the ImageNet mean and over its deviation.
+        """Network input of a video frame: resized, 0..1, normalised.
 
         Tensors are taken to be prepared already.
         """
@@ -142,20 +156,20 @@ class Sam2Network:
         if tuple(scaled.shape[1:]) != self.input_size:
             smooth = self.resize == "antialiased"
             (scaled,) = F.interpolate(scaled[None], (height, width), mode="bilinear", antialias=smooth)
-        mean, std = torch.tensor(IMAGE_MEAN)[:, None, None], torch.tensor(IMAGE_DEVIATION)[:, None, None]
-        return ((scaled - mean) / std).to(self.device)
+        return self.conventions.normalisation.apply(scaled).to(self.device)
 
     def encode(self, image: Image, frame: int, length: int | None) -> Features:
         prepared = self.prepare(image)
         encoder, decoder = self.model.image_encoder, self.model.sam_mask_decoder
         with self._computing():
             maps = encoder.trunk(prepared[None])
-            (*fine, top), position = fuse(encoder.neck, maps, levels=len(maps) - encoder.scalp)
+            (*fine, top), position = fuse(encoder.neck, maps, levels=self.model.num_feature_levels)
             sharp = (decoder.conv_s0, decoder.conv_s1) if self.model.use_high_res_features_in_sam else ()
             projected = tuple(project(level) for project, level in zip(sharp, fine, strict=False))
         height, width = image.shape[:2] if isinstance(image, np.ndarray) else prepared.shape[1:]
         private = FeaturePyramid(projected, top, position)
-        return Features(Query(frame, top[0], length), prepared, private, (height, width))
+        query = Query(frame, top[0], length, self.conventions.max_anchors)
+        return Features(query, prepared, private, (height, width), self.conventions.normalisation)
 
     # --------------------------------------------------------------- condition
 
@@ -296,8 +310,8 @@ class Sam2Network:
         if points is None or labels is None:
             points = torch.zeros(rows, 1, 2, device=self.device)
             labels = -torch.ones(rows, 1, dtype=torch.int32, device=self.device)
-        if mask is not None and tuple(mask.shape[-2:]) != self.logit_size:
-            mask = F.interpolate(mask, size=self.logit_size, mode="bilinear", align_corners=False, antialias=True)
+        if mask is not None:
+            mask = _antialiased(mask, self.logit_size)
         pyramid: FeaturePyramid = features.private
         with self._computing():
             sparse, dense = model.sam_prompt_encoder(points=(points, labels), boxes=None, masks=mask)
@@ -341,27 +355,25 @@ class Sam2Network:
 
     def _prompt_mask(self, features: Features, mask: Bool[np.ndarray, "Hv Wv"]) -> Candidates:
         """A given mask is its own result; the decoder runs only for the object pointer, without memory embedding."""
-        given = torch.from_numpy(mask)[None, None].float().to(self.device)
-        if tuple(mask.shape) != self.input_size:
-            given = F.interpolate(given, size=self.input_size, mode="bilinear", align_corners=False, antialias=True)
-            given = (given >= 0.5).float()
-        logits = F.interpolate(
-            given * 2 * PROMPT_LOGIT - PROMPT_LOGIT,
-            size=self.logit_size,
-            mode="bilinear",
-            align_corners=False,
-            antialias=True,
-        )
+        given, own = torch.from_numpy(mask)[None, None].float().to(self.device), self.conventions
+        cells = own.prompt_cells and own.prompt_cells * self.model.sam_image_embedding_size
+        shown = _antialiased(given, (cells, cells) if cells else self.input_size)
+        if own.binarised_prompts:
+            shown = remembered = shown if shown is given else (shown >= 0.5).float()
+        else:
+            remembered = _antialiased(given, features.video_size)
+            remembered = remembered if remembered is given else (remembered > 0.5).float()
+        logits = _antialiased(remembered * 2 * own.prompt_logit - own.prompt_logit, self.logit_size)
         with self._computing():
-            dense = self.model.mask_downsample(given)
+            dense = self.model.mask_downsample(shown)
         threshold = torch.zeros(1, device=self.device)  # the decoder may still find the object absent
         pointed = self._decode(features, features.private.top, threshold, several=False, mask=dense.float())
-        visible = given.flatten(1).any(dim=1)
+        visible = shown.flatten(1).any(dim=1)
         return Candidates(
             logits,
             torch.ones(1, 1, device=self.device),
             torch.where(visible[:, None, None], pointed.pointers, self.model.no_obj_ptr),
-            torch.where(visible, PROMPT_LOGIT, -PROMPT_LOGIT),
+            torch.where(visible, PRESENCE_LOGIT, -PRESENCE_LOGIT),
         )
 
     def _prompt_points(
@@ -377,10 +389,15 @@ class Sam2Network:
         height, width = features.video_size
         xy = xy / torch.tensor([width, height], device=self.device) * self.model.image_size
         labels = torch.tensor([[2, 3][: len(corners)] + list(prompt.labels)], dtype=torch.int32, device=self.device)
-        model = self.model
+        model, most = self.model, self.conventions.most_points
+        if most is not None and len(xy) > most:
+            kept = [*range(most // 2), *range(len(xy) - most // 2, len(xy))]
+            xy, labels = xy[kept], labels[:, kept]
+        if conditioned is None or not self.conventions.corrections_read_memory:
+            conditioned = self._without_memory(features.private, 1)
         found = self._decode(
             features,
-            self._without_memory(features.private, 1) if conditioned is None else conditioned,
+            conditioned,
             torch.zeros(1, device=self.device),
             several=model.multimask_min_pt_num <= len(xy) <= model.multimask_max_pt_num,
             points=xy[None],

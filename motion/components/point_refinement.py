@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from framework.types import IMAGE_DEVIATION, IMAGE_MEAN
+from framework.types import Normalisation
 from motion.components.boxes import EMPTY_BOX, box_iou, foreground, mask_box
 from motion.components.densities import mask_density, point_density
 from motion.components.point_sampling import farthest_points, interior
@@ -20,8 +20,10 @@ class PastFrame:
     """An earlier frame and what was segmented on it."""
 
     image: Float[Tensor, "3 H W"]
-    """Network input, normalised."""
+    """Network input."""
     logits: Float[Tensor, "h w"]
+    normalisation: Normalisation = Normalisation()
+    """Of the image."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class PointRefinement:
             return (0.0,) * len(masks)
         past = past[: self.window]
         images = [frame.image for frame in past] if self.quirks else [image, *(frame.image for frame in past)]
-        tracks = self._tracked(images, queries)
+        clip = past[0].normalisation.undo(torch.stack(images))
+        tracks = self._tracked(clip, queries)
         x, y = np.minimum(queries.astype(int), self.grid - 1).T
         first = len(images) - len(past)
         judged = range(len(past)) if self.average else [len(past) - 1]
@@ -94,11 +97,11 @@ class PointRefinement:
             queries = np.concatenate([queries, np.zeros((self.samples - len(queries), 2), np.float32)])
         return queries
 
-    def _tracked(self, images: Sequence[Float[Tensor, "3 H W"]], queries: Float[np.ndarray, "q 2"]) -> PointTracks:
-        """In pixels of the grid, tracked at the size of the network input."""
-        height, width = images[0].shape[-2:]
+    def _tracked(self, clip: Float[Tensor, "n 3 H W"], queries: Float[np.ndarray, "q 2"]) -> PointTracks:
+        """In pixels of the grid, tracked at the size of the network input; `clip` is RGB in 0..1."""
+        height, width = clip.shape[-2:]
         scale = np.array([width, height], dtype=np.float32) / self.grid
-        tracks = self.points.track(_clip(images), queries * scale)
+        tracks = self.points.track(clip, queries * scale)
         return PointTracks(tracks.positions / scale, tracks.visible)
 
     def _agreement(self, density: Float[np.ndarray, "H W"] | None, mask: Float[np.ndarray, "H W"] | None) -> float:
@@ -107,10 +110,3 @@ class PointRefinement:
         dice = 2 * float((density * mask).sum()) / (float(density.sum()) + float(mask.sum()) + 0.01)
         boxes = [mask_box((values > 0.1).view(np.uint8)) or EMPTY_BOX for values in (density, mask)]
         return self.dice_share * dice + (1 - self.dice_share) * box_iou(boxes[0], boxes[1])
-
-
-def _clip(images: Sequence[Float[Tensor, "3 H W"]]) -> Float[Tensor, "n 3 H W"]:
-    """RGB in 0..1."""
-    clip = torch.stack(list(images))
-    mean, deviation = (clip.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_DEVIATION))
-    return torch.addcmul(mean, clip, deviation, out=clip)

@@ -22,11 +22,9 @@ from framework.ops.hypotheses import (
 )
 from framework.ops.tokens import coarse_tokens, masked_means, on_host
 from framework.ops.vectors import moving_average, unit
-from framework.types import IMAGE_DEVIATION, IMAGE_MEAN, Candidates, Features
+from framework.types import Candidates, Features
 from motion.components.boxes import Corners
 from motion.features.kernels import colours, cover
-
-MEAN, DEVIATION = np.array((IMAGE_MEAN, IMAGE_DEVIATION), np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,6 +98,7 @@ def describe(candidates: Candidates, features: Features) -> HypothesisFeatures:
     masks, tokens = hypothesis_masks(candidates), coarse_tokens(features.query.embedding)
     binary, counts = masks.binary, masks.counts
     found, sums = counts.tolist(), masks.sums.tolist()
+    mean, deviation = np.array((features.normalisation.mean, features.normalisation.deviation), np.float32)
     areas = [one[AREA] for one in found]
     boxes = tuple(
         (float(one[LEFT]), float(one[TOP]), one[RIGHT] - 1.0, one[BOTTOM] - 1.0) if one[AREA] else None for one in found
@@ -113,7 +112,7 @@ def describe(candidates: Candidates, features: Features) -> HypothesisFeatures:
         ious=tuple(map(tuple, _ious(masks.common, areas, areas))),
         looks=masked_means(tokens, cover(binary, counts, *tokens.shape[1:])),
         pointers=unit(on_host(candidates.pointers[0])),
-        colours=colours(_pixels(features.image, binary.shape[1:]), binary, counts, MEAN, DEVIATION),
+        colours=colours(_pixels(features.image, binary.shape[1:]), binary, counts, mean, deviation),
     )
 
 

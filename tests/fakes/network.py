@@ -27,6 +27,7 @@ class FakeNetwork:
     """A `Network` whose attention is uniform and whose prompts are taken at their word; the rest is the script's."""
 
     slots = 6
+    fill_hole_area = 0
 
     def condition(self, features: Features, reads: Sequence[Read]) -> Tensor:
         raise NotImplementedError

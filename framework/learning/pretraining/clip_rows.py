@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Int
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
 from framework.learning.pretraining.clips import Clips
 from framework.learning.pretraining.sam2_steps import RowPyramid, encode
-from framework.types import IMAGE_DEVIATION, IMAGE_MEAN
+from framework.networks.conventions import conventions
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def clip_rows(network: SAM2Base, clips: Clips, learn: slice, half: bool) -> Clip
         half: run the image encoder in bfloat16.
     """
     videos, frames = clips.images.shape[:2]
-    images = _normalise(clips.images)
+    images = conventions(network).normalisation.apply(clips.images.float() / 255)
     learned = torch.zeros(frames, dtype=torch.bool)
     learned[0], learned[learn] = True, True
     parts = []
@@ -76,8 +76,3 @@ def clip_rows(network: SAM2Base, clips: Clips, learn: slice, half: bool) -> Clip
     low = F.avg_pool2d(masks.float(), network.backbone_stride // 4)
     covered = F.avg_pool2d(masks.float(), network.backbone_stride).flatten(2)
     return ClipRows(pyramid, video, frames, masks, others, clips.times[video], low, covered)
-
-
-def _normalise(images: UInt8[Tensor, "*n 3 H W"]) -> Float[Tensor, "*n 3 H W"]:
-    mean, deviation = (torch.tensor(v, device=images.device).view(3, 1, 1) for v in (IMAGE_MEAN, IMAGE_DEVIATION))
-    return (images.float() / 255 - mean) / deviation

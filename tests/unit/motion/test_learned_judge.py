@@ -13,9 +13,9 @@ from framework.learning.checkpoints import write_best
 from framework.learning.supervised.judge import JudgeTraining
 from framework.networks.micro import network
 from framework.storage import identity
-from framework.types import Candidates, Features, Outcome, Query, Scores
+from framework.types import Candidates, Features, Normalisation, Outcome, Query, Scores
 from motion.components.judge import Judge
-from motion.features.hypotheses import DEVIATION, MEAN, describe
+from motion.features.hypotheses import describe
 from motion.features.relative import FEATURES, compare
 from motion.features.target import TargetModel
 from motion.learned_judge import LearnedJudge
@@ -49,8 +49,7 @@ def coloured(here=RED, there=GREEN, light=1.0):
     """Network input of twice the grid: one colour at the top left, another one at the bottom right, grey between."""
     image = torch.tensor(GREY)[:, None, None].repeat(1, 2 * GRID, 2 * GRID)
     image[:, :8, :8], image[:, 24:, 24:] = (torch.tensor(colour)[:, None, None] for colour in (here, there))
-    mean, deviation = (torch.tensor(values)[:, None, None] for values in (MEAN, DEVIATION))
-    return (image * light - mean) / deviation
+    return Normalisation().apply(image * light)
 
 
 def features(frame, image=None, tokens=None):
@@ -139,10 +138,20 @@ def test_colours_tell_things_apart_in_any_light():
     np.testing.assert_allclose(shown.colours[0], brightness_weighted(coloured()[:, ::2, ::2]), atol=1e-3)
 
 
+def test_colours_are_the_images_whatever_the_network_makes_of_it():
+    expected, found = seen(HERE, THERE)
+    halves = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+    image = halves.apply(Normalisation().undo(coloured()))
+    other = replace(features(1, image), normalisation=halves)
+    np.testing.assert_allclose(describe(found, other).colours, expected.colours, atol=1e-4)
+    wrong = describe(found, features(1, image)).colours
+    assert np.abs(wrong - expected.colours).max() > 0.05
+
+
 def brightness_weighted(pixels):
     """Square root of the histogram of chromaticities, pixel by pixel."""
     histogram = np.zeros((16, 16))
-    for pixel in pixels.flatten(1).T.numpy() * DEVIATION + MEAN:
+    for pixel in Normalisation().undo(pixels).flatten(1).T.numpy():
         red, green, blue = pixel.astype(float)
         across, down = (red - green) / pixel.sum() / 2 + 0.5, (red + green - 2 * blue) / pixel.sum() / 3 + 2 / 3
         for row in range(16):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framework.errors import InputError
-from framework.types import Candidates, Features, Outcome, Query, Scores, upsample
+from framework.types import Candidates, Features, Normalisation, Outcome, Query, Scores, upsample
 from motion.components.box_filter import BoxFilter
 from motion.components.boxes import EMPTY_BOX, box_iou, boxes, mask_box
 from motion.components.point_refinement import PastFrame, PointRefinement
@@ -269,6 +269,21 @@ def test_refinement_prefers_the_mask_that_was_there_before():
     mean = replace(refinement, average=True).scores(torch.stack([other, same]), torch.zeros(3, SIDE, SIDE), past)
     assert mean == pytest.approx(scores[:2])
     assert refinement.scores(torch.stack([mask(), mask()]), torch.zeros(3, SIDE, SIDE), past) == (0, 0)
+
+
+def test_points_are_followed_in_the_colours_of_the_video():
+    halves = Normalisation((0.5, 0.25, 0.5), (0.5, 0.125, 2.0))
+    shown = torch.rand(3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    past = [PastFrame(halves.apply(shown), mask(8, 8, 20, 20), halves)]
+
+    class Watching(Still):
+        def track(self, clip, queries):
+            torch.testing.assert_close(clip, shown.expand(2, -1, -1, -1))
+            return super().track(clip, queries)
+
+    points = Watching()
+    PointRefinement(points, grid=128).scores(mask(8, 8, 20, 20)[None], halves.apply(shown), past)
+    assert len(points.asked) == 1
 
 
 def test_few_points_are_not_padded():
