@@ -1,11 +1,12 @@
-"""Backbones by name: SAM 2 and 2.1 (Hiera), EfficientTAM, EdgeTAM, all as sam2's `SAM2Base` behind the facade.
+"""Backbones by name: SAM 2, 2.1 (Hiera) and 3, EfficientTAM, EdgeTAM, all as sam2's `SAM2Base` behind the facade.
 
 The configurations packaged with sam2 are read as plain files and instantiated, without its Hydra entry point. SAM 2
-Hiera-T is the common ground of the other two families too: they differ in the trunk, the neck and the cross-attention.
+Hiera-T is the common ground of EfficientTAM and EdgeTAM too, which differ in the trunk, the neck and the
+cross-attention, as SAM 2.1 Hiera-L is that of SAM 3.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -19,8 +20,9 @@ from torch.overrides import TorchFunctionMode
 from framework.errors import InputError
 from framework.networks import checkpoints
 from framework.networks.sam2 import COMPUTE, Sam2Network
+from framework.networks.sam3 import PATCH, Sam3Size
 
-STRIDE = 16
+STRIDE = 16  # pixels per token, of `SAM2Base` where a configuration does not say
 HIERA = ("t", "s", "b+", "l")
 SAM2 = tuple(f"{family}_hiera_{size}" for family in ("sam2", "sam2.1") for size in HIERA)
 
@@ -46,7 +48,7 @@ EFFICIENTTAM = {
         ("_512x512", {"image_size": 512}),
     )
 }
-NAMES = (*SAM2, *EFFICIENTTAM, "edgetam")
+NAMES = (*SAM2, "sam3", *EFFICIENTTAM, "edgetam")
 
 
 def network(
@@ -114,6 +116,8 @@ def model(name: str, image_size: int | None = None, dynamic_multimask: bool = Tr
     """
     if name in SAM2:
         return sam2_model(name, image_size, dynamic_multimask)
+    if name == "sam3":
+        return sam3_model(image_size, dynamic_multimask)
     if name in EFFICIENTTAM:
         return efficienttam_model(name, image_size, dynamic_multimask)
     if name == "edgetam":
@@ -124,6 +128,26 @@ def model(name: str, image_size: int | None = None, dynamic_multimask: bool = Tr
 def sam2_model(name: str, image_size: int | None = None, dynamic_multimask: bool = True) -> SAM2Base:
     """SAM 2 or 2.1 with a Hiera trunk, named as sam2's configuration files."""
     return _build(_packaged(name), image_size, dynamic_multimask, multiple_of=32)
+
+
+def sam3_model(image_size: int | None = None, dynamic_multimask: bool = True, size: Sam3Size = Sam3Size()) -> SAM2Base:
+    """SAM 3's tracker: plain ViT with 14-pixel patches, everything after the neck as in SAM 2.1."""
+    config = _packaged("sam2.1_hiera_l")
+    config._target_ = "framework.networks.sam3.Sam3Tracker"
+    config.backbone_stride = PATCH
+    image_size = 1008 if image_size is None else image_size
+    tokens, encoder, downsampler = image_size // PATCH, config.image_encoder, config.memory_encoder.mask_downsampler
+    encoder.scalp = 0
+    encoder.trunk = {"_target_": "framework.networks.sam3.RotaryViT", "side": tokens, **asdict(size)}
+    encoder.neck = {
+        "_target_": "framework.networks.sam3.BranchedNeck",
+        "position_encoding": encoder.neck.position_encoding,
+        "d_model": encoder.neck.d_model,
+        "width": size.width,
+    }
+    downsampler._target_ = "framework.networks.sam3.ResizedMaskDownSampler"
+    downsampler.tokens = tokens
+    return _build(config, image_size, dynamic_multimask, multiple_of=PATCH)
 
 
 def efficienttam_model(name: str, image_size: int | None = None, dynamic_multimask: bool = True) -> SAM2Base:
@@ -194,8 +218,9 @@ def _build(config: DictConfig, image_size: int | None, dynamic_multimask: bool, 
     if size <= 0 or size % multiple_of:
         raise InputError(f"image_size {size} of this backbone must be a positive multiple of {multiple_of}")
     config.image_size = size
+    side = size // config.get("backbone_stride", STRIDE)
     layer = config.memory_attention.layer
-    layer.self_attention.feat_sizes = layer.cross_attention.feat_sizes = [size // STRIDE, size // STRIDE]
+    layer.self_attention.feat_sizes = layer.cross_attention.feat_sizes = [side, side]
     config.compile_image_encoder = False  # the facade compiles, when asked
     if dynamic_multimask:
         config.sam_mask_decoder_extra_args = {

@@ -15,12 +15,15 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from framework.errors import InputError
+from framework.networks import checkpoint_names
 
+T = TypeVar("T")
 StateLayout = dict[str, tuple[int, ...]]
 """Name and shape of every entry of a state."""
 
@@ -34,6 +37,16 @@ class CheckpointSource:
     file: str
     page: str
     repository: str | None = None
+    terms: str | None = None
+    """What its authors ask for before they hand it out."""
+    bare: bool = False
+    """The file may be the state itself."""
+    names: Callable[[str], str | None] = str
+    """What an entry of the file is called here; None for one that the network has no use for."""
+
+    def select(self, state: Mapping[str, T]) -> dict[str, T]:
+        """Entries that the network has use for, by their names here."""
+        return {here: value for name, value in state.items() if (here := self.names(name)) is not None}
 
 
 def _on_hub(file: str, repository: str) -> CheckpointSource:
@@ -49,6 +62,14 @@ SOURCES = {
         for family in ("sam2", "sam2.1")
         for short, size in _SIZES.items()
     },
+    "sam3": CheckpointSource(
+        "sam3.pt",
+        "https://huggingface.co/facebook/sam3",
+        "facebook/sam3",
+        terms="accept the SAM License there, then log in with `hf auth login` or set HF_TOKEN",
+        bare=True,
+        names=checkpoint_names.of_sam3,
+    ),
     **{
         f"efficienttam_{size}{suffix}": _on_hub(f"efficienttam_{size}{suffix}.pt", "yunyangx/efficient-track-anything")
         for size in ("s", "ti")
@@ -81,12 +102,14 @@ def load(
         InputError: not found, unreadable, or of another backbone.
     """
     cache = cache or cache_folder()
-    path = find(name, checkpoint, cache)
-    state = read(path)
+    path, source = find(name, checkpoint, cache), SOURCES[name]
+    published = read(path, source.bare)
+    state = source.select(published)
     expected = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     found = {key: tuple(value.shape) for key, value in state.items()}
     if found != expected:
-        raise InputError(f"{path} does not fit {name}: {_difference(expected, found)}; {_owner(found, layout)}")
+        owner = _owner({key: tuple(value.shape) for key, value in published.items()}, layout)
+        raise InputError(f"{path} does not fit {name}: {_difference(expected, found)}; {owner}")
     if odd := other_kinds(model, state):
         raise InputError(f"{path} does not fit {name}: {odd[0]} is of {state[odd[0]].dtype}; fetch the published file")
     if checkpoint is None and path.parent == cache:
@@ -125,8 +148,10 @@ def _usual(source: CheckpointSource, cache: Path) -> Iterator[Path]:
                 yield Path(path)
 
 
-def read(path: Path) -> dict[str, Tensor]:
+def read(path: Path, bare: bool = False) -> dict[str, Tensor]:
     """State of an official checkpoint file; tensors only, no code of the file is run.
+
+    The file may be the state itself if `bare`.
 
     Raises:
         InputError: truncated, holding pickled code, or not a checkpoint.
@@ -145,7 +170,7 @@ def read(path: Path) -> dict[str, Tensor]:
         if _is_checkpoint_file(path):
             raise InputError(f"{path} is truncated or damaged; fetch it again") from error
         raise InputError(f"{path} is not a checkpoint: {_what_it_is(path)}") from error
-    state = content.get("model") if isinstance(content, dict) else None
+    state = content.get("model", content if bare else None) if isinstance(content, dict) else None
     if not isinstance(state, dict) or not all(_is_weight(name, value) for name, value in state.items()):
         held = " ".join(", ".join(map(str, list(content)[:SHOWN])).split()) if isinstance(content, dict) else ""
         raise InputError(
@@ -184,7 +209,9 @@ def sha256(path: Path) -> str:
 
 
 def _remedy(source: CheckpointSource, cache: Path) -> str:
-    return f"fetch {source.file} from {source.page} and put it at {cache / source.file}, or set backbone.checkpoint"
+    terms = f" ({source.terms})" if source.terms else ""
+    where = f"{source.page}{terms} and put it at {cache / source.file}"
+    return f"fetch {source.file} from {where}, or set backbone.checkpoint"
 
 
 def fetch(name: str, cache: Path) -> Path:
@@ -229,7 +256,7 @@ def _difference(expected: StateLayout, found: StateLayout) -> str:
 
 
 def _owner(found: StateLayout, layout: Callable[[str], StateLayout]) -> str:
-    names = [name for name in SOURCES if layout(name) == found]
+    names = [name for name, source in SOURCES.items() if layout(name) == source.select(found)]
     return f"it fits backbone={' or '.join(names)}" if names else "it fits no known backbone"
 
 

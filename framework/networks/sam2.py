@@ -85,7 +85,7 @@ def _tokens(map_: Float[Tensor, "R C y x"]) -> Float[Tensor, "R N C"]:
 
 @dataclass(frozen=True)
 class Sam2Network:
-    """A `Network` over a built `SAM2Base` (SAM2, SAM2.1, EfficientTAM, EdgeTAM, micro) in evaluation mode.
+    """A `Network` over a built `SAM2Base` (SAM2, SAM2.1, SAM3, EfficientTAM, EdgeTAM, micro) in evaluation mode.
 
     Memories are stored in `memory_dtype` (the published predictors store bfloat16 whatever they compute in).
     `autocast` is the compute dtype of every verb; None computes in the weights' own. `resize` brings video frames to

@@ -12,11 +12,8 @@ then equals its numbers. Where neither matters a video must stay within the tole
 plain matrix products, which lie closer to the golden run than the fused kernel on other matrix kernels.
 """
 
-import subprocess
-from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +83,17 @@ def close(found: Tensor, expected: np.ndarray, atol: float, what: str, spread: n
 
 
 def follows_golden(name: str, scenario: str, frames: int) -> None:
-    network, results = track(name, scenario, frames)
+    check_video(name, scenario, *track(name, scenario, frames), given=scenario != "box")
+
+
+def check_video(name: str, scenario: str, network: Observed, results: list[Result], given: bool) -> None:
+    """What was tracked is what the file says; `given`: from a mask."""
     with np.load(GOLDENS / f"{name}.npz") as file:
         golden = {key: file[key] for key in file.files if key.startswith(f"{scenario}/")}
     for t, result in enumerate(results):
         expected = {key.split("/")[-1]: value for key, value in golden.items() if f"/frame{t}/" in key}
+        if not expected:
+            continue
         shown, at = result.tracks[1], f"{scenario} frame {t}: "
         grid, video = shown.logits.shape[-1] // 64, result.size[0] // 16
         close(shown.logits[::grid, ::grid], expected["pred_masks"], 1e-2, at + "mask logits")
@@ -104,14 +107,17 @@ def follows_golden(name: str, scenario: str, frames: int) -> None:
         memory = network.memories[t].float()
         kept = torch.stack([memory.mean(), memory.std(correction=0), memory.min(), memory.max()])
         np.testing.assert_allclose(kept, expected["maskmem_stats"], rtol=0, atol=2e-2, err_msg=at + "memory")
-        if t == 0 and scenario != "box":
+        if t == 0 and given:
             continue  # a given mask is its own answer, without the decoder's
+        if shown.candidates.iou.shape[1] < len(expected["ious"]):  # of three under a click, the best lives on
+            best = slice(expected["ious"].argmax(), expected["ious"].argmax() + 1)
+            expected |= {"ious": expected["ious"][best], "multimasks": expected["multimasks"][best]}
         close(shown.candidates.iou, expected["ious"], 2e-3, at + "predicted IoU")
         if scenario != "absent":  # there the masks of all hypotheses are replaced
             step = shown.logits.shape[-1] // 16
             masks = shown.candidates.logits[0, :, ::step, ::step]
             close(masks, expected["multimasks"], 1e-2, at + "hypotheses")
-        if t > 0:
+        if "memory_tokens" in expected:
             read, conditioned = network.reads[t - 1], network.conditioned[t - 1].flatten(2).permute(2, 0, 1)
             pointers = POINTER_TOKENS * len(read.pointers)
             tokens = len(read.spatial) * memory[0].numel() + pointers
@@ -125,21 +131,6 @@ def follows_golden(name: str, scenario: str, frames: int) -> None:
 def test_on_any_cpu(name: str, scenario: str, frames: int) -> None:
     with sdpa_kernel(SDPBackend.MATH):
         follows_golden(name, scenario, frames)
-
-
-@pytest.fixture
-def avx512(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Executor]:
-    """A process in which MKL multiplies matrices with the AVX-512 kernels of the golden run.
-
-    MKL keeps them for CPUs of its own vendor. MKL_CBWR, MKL_ENABLE_INSTRUCTIONS and MKL_DEBUG_CPU_TYPE do not bring
-    them to others, so a preloaded library answers MKL's question for the vendor.
-    """
-    library = tmp_path / "vendor.so"
-    answers = "int mkl_serv_intel_cpu(void) { return 1; }\nint mkl_serv_intel_cpu_true(void) { return 1; }\n"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, "-xc", "-"], input=answers, text=True, check=True)
-    monkeypatch.setenv("LD_PRELOAD", str(library))
-    with ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (1,)) as process:
-        yield process
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from framework.learning.pretraining.clips import Clips
 from framework.learning.pretraining.sam2_steps import RowPyramid, encode
-from framework.networks.conventions import conventions
+from framework.types import Normalisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def clip_rows(network: SAM2Base, clips: Clips, learn: slice, half: bool) -> Clip
         half: run the image encoder in bfloat16.
     """
     videos, frames = clips.images.shape[:2]
-    images = conventions(network).normalisation.apply(clips.images.float() / 255)
+    images = Normalisation().apply(clips.images.float() / 255)  # that of the networks that are trained here
     learned = torch.zeros(frames, dtype=torch.bool)
     learned[0], learned[learn] = True, True
     parts = []
