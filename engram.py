@@ -64,6 +64,8 @@ PUBLIC = {
 }
 __all__ = tuple(PUBLIC)
 PACKAGES = ("conf", "experiments", "framework", "motion", "policies")
+MODULES = {"inspect": "inspect_frame"}
+"""Of `experiments`, where the command is not called like its module."""
 COMMANDS = {
     "track": "one video into masks, boxes, a record of memory and an overlay",
     "ablate": "compare memories over the same frames: a table, a report",
@@ -75,6 +77,7 @@ COMMANDS = {
     "train": "train a learned policy or motion model",
     "pretrain": "train the embedded network",
     "describe": "what a data set holds, and a sheet of pictures",
+    "inspect": "what was proposed, read and decided on one tracked frame",
     "check": "a policy, motion model or selector of your own against its contract",
     "new": "the files of a new policy or motion model, and a test",
     "diagnose": "box prompts, confidence and alternatives of a network",
@@ -109,7 +112,7 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> None:
-    """`engram <command> [options]`: `experiments/<command>.py`, from any working folder."""
+    """`engram <command> [options]`: a module of `experiments`, from any working folder."""
     name, *options = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
         print(_help())
@@ -147,7 +150,7 @@ def _entry_point(name: str) -> Callable[[], None]:
     if name not in COMMANDS:
         raise ImportError(renamed_command(name) or str(unknown("command", name, COMMANDS)))
     try:
-        return importlib.import_module(f"experiments.{name}").main
+        return importlib.import_module(f"experiments.{MODULES.get(name, name)}").main
     except ModuleNotFoundError as error:
         line = how_to_install(error.name, name)
         if line is None:

@@ -33,7 +33,9 @@ def compare(config: DictConfig) -> Compared:
     trackers = {variant.name: variant.tracker(network) for variant in chosen}
     options = {variant.name: variant.resolved for variant in chosen}
     with torch.inference_mode(), SequenceProgress(console) as progress:
-        comparison = evaluate(trackers, data, Path(config.output), protocol, progress, config.keep_going, options)
+        comparison = evaluate(
+            trackers, data, Path(config.output), protocol, progress, config.keep_going, options, config.hypotheses
+        )
     published = None if table is None else table.compare(comparison, data, protocol.empty)
     result = Compared(comparison, OmegaConf.to_yaml(config, resolve=True))
     report = reporter.report(comparison, data, result.configuration, published)
@@ -45,7 +47,9 @@ def compare(config: DictConfig) -> Compared:
     return result
 
 
-@command("ablate", conclude, output=str, keep_going=bool, full_traces=bool, profile=bool, threads=int | None)
+@command(
+    "ablate", conclude, output=str, keep_going=bool, hypotheses=bool, full_traces=bool, profile=bool, threads=int | None
+)
 def main(config: DictConfig) -> Compared:
     return compare(config)
 

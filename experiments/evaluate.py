@@ -7,7 +7,16 @@ from framework.config.cli import command
 from framework.report.sweep import Compared, conclude
 
 
-@command("evaluate", conclude, output=str, keep_going=bool, full_traces=bool, profile=bool, threads=int | None)
+@command(
+    "evaluate",
+    conclude,
+    output=str,
+    keep_going=bool,
+    hypotheses=bool,
+    full_traces=bool,
+    profile=bool,
+    threads=int | None,
+)
 def main(config: DictConfig) -> Compared:
     return compare(config)
 

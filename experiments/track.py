@@ -8,34 +8,38 @@ from omegaconf import DictConfig
 from framework.config.checks import build, limit_threads
 from framework.config.cli import command
 from framework.config.variants import variants
-from framework.data.sources.source import open_source
-from framework.errors import InputError, unknown
+from framework.data.prompts import Placed, prompts_of
+from framework.data.sources.data_set import sequence_source
+from framework.data.sources.source import Source, open_source
 from framework.inference.folder import TrackFolder, decides
 from framework.inference.plan import TrackingPlan
-from framework.inference.writers import OUTPUTS
 from framework.networks import unfamiliar
 from framework.report.progress import WorkProgress
 
-TEXTS = dict.fromkeys(("prompts", "output"), str | None)
+TEXTS = dict.fromkeys(("sequence", "prompts", "output"), str | None)
 LIMITS = dict.fromkeys(("frames", "loop", "threads"), int | None)
 
 
-@command("track", source=str | int, direction=str, outputs=list[str], overwrite=bool, **TEXTS, **LIMITS)
+def asked(config: DictConfig) -> tuple[Source, list[Placed]]:
+    """What is tracked and where its objects are. Raises InputError."""
+    data = config.get("data")
+    if data is None and config.source is not None:
+        return open_source(config.source, config.frames, config.loop), build(config.prompt)
+    source = sequence_source(data and build(data), config.sequence, config.frames, (config.source, config.loop))
+    return source, build(config.prompt) or prompts_of(source.video)
+
+
+@command("track", source=str | int | None, direction=str, outputs=list[str], overwrite=bool, **TEXTS, **LIMITS)
 def main(config: DictConfig) -> None:
     """Prints where the results are."""
-    for name in config.outputs:
-        if name not in OUTPUTS:
-            raise unknown("output", name, OUTPUTS)
     limit_threads(config.threads)
-    source = open_source(config.source, config.frames, config.loop)
-    plan = TrackingPlan.of(source, build(config.prompt), config.direction)
+    source, placed = asked(config)
+    plan = TrackingPlan.of(source, placed, config.direction)
     (variant,) = variants(config)
     tracker = variant.tracker(network := build(config.backbone))
     plan.check(tracker)
-    if tracker.policy.privileged:
-        raise InputError(f"{variant.name} decides by true masks, which {source.name} has none of: give another policy=")
-
-    configuration, key = decides(config.source, source, plan.schedule, tracker)
+    data = variant.resolved.get("data")
+    configuration, key = decides(config.source, source, plan.schedule, tracker, config.outputs, data)
     configuration = {**configuration, **plan.described()}
     output = Path(config.output or f"outputs/track/{source.name}-{variant.file_name}{plan.suffix}")
     with (

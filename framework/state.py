@@ -24,7 +24,7 @@ def remember(past: tuple[Past, ...], frame: int, track: Track, lag: int | None) 
     one mask alone.
     """
     kept = past if lag is None else past[max(len(past) - lag, 0) :]
-    return (*kept, Past(frame, replace(track, logits=track.logits.clone(), candidates=None)))
+    return (*kept, Past(frame, replace(track, logits=track.logits.clone(), candidates=None, cue=None)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,6 +26,7 @@ from framework.rows import (
 from framework.state import Branch, Given, State, remember
 from framework.types import (
     ANCHOR,
+    Cue,
     Entry,
     Features,
     Frame,
@@ -290,6 +291,7 @@ class _Choice:
     total: float
     motion: Any
     """State of the motion model after it scored."""
+    cue: Cue | None = None
 
     def outcome(self, entry: Entry, features: Features, frame: Frame) -> Outcome:
         """What policy and motion model are told."""
@@ -322,6 +324,7 @@ class _Choice:
                 tuple((read_entry.frame, ago) for read_entry, ago in read.pointers),
                 tuple(held.frame for held in self.row.tracker.policy.entries(memory)),
             ),
+            cue=self.cue,
         )
 
 
@@ -347,7 +350,7 @@ def _select_branches(group: Sequence[tuple[_Row, HostPrediction]], features: Fea
     for pick in picks:
         row, host = group[pick.row]
         observation = Observation(host, pick.mask, pick.motion, as_shown=False, binarised=False, prompted=False)
-        yield _Choice(row, observation, pick.total, scored[pick.row][0])
+        yield _Choice(row, observation, pick.total, *scored[pick.row])
 
 
 def _take(row: _Row, host: HostPrediction) -> _Choice:
@@ -393,7 +396,7 @@ def _correct(
         for index, host in zip(at, hosts, strict=True):
             row = choices[index].row
             prompted = row.request.prompt is not None or row.tracker.anchor_corrections
-            corrected[index] = replace(corrected[index], observation=_prompted(row, host, prompted))
+            corrected[index] = replace(corrected[index], observation=_prompted(row, host, prompted), cue=None)
     return corrected, work
 
 

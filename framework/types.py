@@ -388,6 +388,14 @@ class MemoryUse:
     held: tuple[int, ...] = ()
     """Frames of all entries held after the frame."""
 
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> "MemoryUse":
+        """Of the lists that JSON makes of it."""
+        spatial, pointers = (
+            tuple((frame, number) for frame, number in plain[name]) for name in ("spatial", "pointers")
+        )
+        return cls(spatial, pointers, tuple(plain["held"]))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Track:
@@ -401,6 +409,8 @@ class Track:
     candidates: Candidates | None
     """One row, on the network's device; what losses are made of. None in tracks kept for hindsight."""
     memory: MemoryUse
+    cue: Cue | None = None
+    """What the motion model thought of the candidates; None when it abstained, and where those are."""
 
     def mask(self, size: Size) -> Bool[Tensor, "Hv Wv"]:
         """At video size."""

@@ -37,7 +37,9 @@ def save(
     """Paths written. The clock stands still, so nothing is kept but after an interrupt."""
     with TrackFolder(output, configuration, outputs, source.size, key, overwrite) as folder:
         writers = {**open_writers(folder.partial, outputs, source, plan), **extra}
-        frames: Iterator[TrackedFrame] = stream(tracker, source, plan, folder.journal.begun)
+        frames: Iterator[TrackedFrame] = stream(
+            tracker, source, plan, folder.journal.begun, "hypotheses.json" in outputs
+        )
         return write_all(frames, folder, writers, listener, clock)
 
 

@@ -32,8 +32,7 @@ class Excerpt:
 
     def sequence(self, index: int) -> VideoSequence:
         video = self.data.sequence(index)
-        length = video.length if self.frames is None else min(self.frames, video.length)
-        return BoxedBeginning(video, length) if isinstance(video, BoxedSequence) else VideoBeginning(video, length)
+        return beginning(video, video.length if self.frames is None else self.frames)
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,12 @@ class BoxedBeginning(VideoBeginning):
 
     def truth_boxes(self, index: int) -> Mapping[int, Box | None]:
         return self.video.truth_boxes(index)
+
+
+def beginning(video: VideoSequence, frames: int) -> VideoSequence:
+    """At most so many of its first frames."""
+    length = min(frames, video.length)
+    return BoxedBeginning(video, length) if isinstance(video, BoxedSequence) else VideoBeginning(video, length)
 
 
 def excerpt(data: DataSet, videos: int | None, frames: int | None) -> DataSet:

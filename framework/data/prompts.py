@@ -27,6 +27,7 @@ from jaxtyping import Bool
 
 from framework.data.json_file import Fields, are_numbers, read_json, shown
 from framework.data.label_image import object_numbers, read_label_image
+from framework.data.sequence import VideoSequence
 from framework.errors import InputError
 from framework.types import Prompt, Size, in_turn
 
@@ -68,9 +69,9 @@ def read_prompts(
     frame: int = 0,
     file: str | None = None,
 ) -> list[Placed]:
-    """Prompts from options (one of mask, or box and/or points, of one frame) or from a prompt file.
+    """Prompts from options (one of mask, or box and/or points, of one frame) or from a prompt file; none of neither.
 
-    Raises InputError when there is no prompt, when there is more than one kind, or when one is malformed.
+    Raises InputError when there is more than one kind, or when one is malformed.
     """
     given = {"mask": mask, "box": box, "points": points, "labels": labels}
     item = {key: value for key, value in given.items() if value is not None}
@@ -78,9 +79,17 @@ def read_prompts(
         if item or frame:
             raise InputError(f"prompts={file} and prompt.{next(iter(item), 'frame')} cannot both be given: drop one")
         return _read_file(Path(file).expanduser())
+    if not item and frame:
+        raise InputError(f"prompt.frame={frame} prompts nothing: {ADVICE}")
     if not item:
-        raise InputError(f"no prompt: {ADVICE}")
+        return []
     return _place({**item, "frame": frame}, "prompt", Path())
+
+
+def prompts_of(video: VideoSequence) -> list[Placed]:
+    """The prompts that a data set gives of a video."""
+    given = video.prompts().items()
+    return [Placed(f"{video.name}", key, frame, prompt) for frame, those in given for key, prompt in those.items()]
 
 
 def schedule(placed: Iterable[Placed], size: Size, length: int | None, backward: bool = False) -> Schedule:

@@ -4,7 +4,7 @@ import itertools
 import time
 import traceback
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +47,12 @@ def evaluate(
     listener: ProgressListener | None = None,
     keep_going: bool = False,
     options: Mapping[str, Mapping[str, Any]] = {},
+    keep_hypotheses: bool = False,
 ) -> Comparison:
     """Tracks whatever is not on disk yet, waits for what other processes are tracking, and reads the scores.
 
-    `options` are what trackers were made from, by their names; they are noted beside the results.
+    `options` are what trackers were made from, by their names; they are noted beside the results. With
+    `keep_hypotheses`, all masks that the network proposes are kept, and sequences that lack them are tracked again.
 
     A sequence that fails is recorded with its reason and the others go on; it is tried again in the next run.
     Raises InputError when the output cannot be written, holds something else, or when no sequence could be tracked, by
@@ -68,7 +70,9 @@ def evaluate(
         run = identity.run_hash(identities[name])
         distinct.setdefault(run, tracker)
         about = {**notes, "name": name, "options": options.get(name, {})}
-        folders[name] = RunFolder.open(output, data.name, run, identities[name], about)
+        folders[name] = replace(
+            RunFolder.open(output, data.name, run, identities[name], about), keep_hypotheses=keep_hypotheses
+        )
     by_run = {folder.hash: folder for folder in folders.values()}
 
     todo = [i for i, name in enumerate(names) if not all(folder.finished(name) for folder in by_run.values())]
@@ -156,7 +160,8 @@ def _attempt(
         while groups:
             runs = groups.pop(0)
             try:
-                records = track({run: trackers[run] for run in runs}, video, protocol, listener, locks.values())
+                keep = any(folder.keep_hypotheses for folder in open_)
+                records = track({run: trackers[run] for run in runs}, video, protocol, listener, locks.values(), keep)
             except Exception as error:
                 failed = [run for run in runs if len(runs) == 1 or _is_its_fault(trackers[run], error)]
                 told += [failures.record(run, video.name, error) for run in failed]

@@ -9,11 +9,16 @@ import numpy as np
 from jaxtyping import Bool
 
 from framework.metrics.tracking import TrackingScores, mean_scores, score
+from framework.storage.hypotheses import Hypothesis
 from framework.storage.mask_rle import decode_mask
 from framework.types import Box, MemoryUse, Size, Work
 
 FORMAT = 1
 RANGES = 10  # parts of a video over which accuracy is followed
+
+
+Hypotheses = Mapping[int, Mapping[int, tuple[Hypothesis, ...]]]
+"""Object id -> frame -> what the network proposed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class SequenceRecord:
     """Trackers in that lockstep."""
     work: Work
     """Of the whole lockstep."""
+    hypotheses: Hypotheses | None = None
+    """What the network proposed, where that was asked for; written to a file of its own."""
 
     def scores(self) -> TrackingScores | None:
         """Mean over objects with a scored frame; None when there is none."""
@@ -96,8 +103,10 @@ class SequenceRecord:
 
 
 def to_json(record: SequenceRecord) -> dict[str, Any]:
-    """The record as it is written."""
-    return {"format": FORMAT, **dataclasses.asdict(record)}
+    """The record as it is written, without hypotheses."""
+    plain = dataclasses.asdict(dataclasses.replace(record, hypotheses=None))
+    del plain["hypotheses"]
+    return {"format": FORMAT, **plain}
 
 
 ONE_VALUE: Mapping[str, tuple[type, ...]] = {
@@ -123,14 +132,7 @@ def from_json(plain: Mapping[str, Any]) -> SequenceRecord:
     for key, columns in values["objects"].items():
         _check_columns(columns)
         boxes = [None if box is None else tuple(box) for box in columns["box"]]
-        memory = [
-            MemoryUse(
-                tuple((frame, slot) for frame, slot in use["spatial"]),
-                tuple((frame, ago) for frame, ago in use["pointers"]),
-                tuple(use["held"]),
-            )
-            for use in columns["memory"]
-        ]
+        memory = [MemoryUse.of(use) for use in columns["memory"]]
         objects[int(key)] = ObjectRecord(**{**columns, "box": boxes, "memory": memory})
     height, width = values["size"]
     return SequenceRecord(**{**values, "size": (height, width), "objects": objects, "work": Work(**values["work"])})

@@ -2,6 +2,7 @@
 
     <output>/<data set>/<run hash>/run.json             what decides the results, and notes
     <output>/<data set>/<run hash>/<sequence>.json.gz   `SequenceRecord`, columns of equal length per object
+    <output>/<data set>/<run hash>/<sequence>.hypotheses.json.gz    all masks that the network proposed, if asked for
     <output>/<data set>/<run hash>/<sequence>.failed.txt    why the last attempt failed, then the trace
     <output>/<data set>/<run hash>/<sequence>.lock      a process is at work on it
 
@@ -25,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 from framework.errors import InputError
-from framework.evaluation.records import FORMAT, SequenceRecord, from_json, to_json
+from framework.evaluation.records import FORMAT, Hypotheses, SequenceRecord, from_json, to_json
+from framework.storage import hypotheses
 from framework.storage.differences import differences
 from framework.storage.files import safe_name, write_atomic
 
@@ -115,6 +117,8 @@ class RunFolder:
 
     path: Path
     hash: str
+    keep_hypotheses: bool = False
+    """A sequence is finished only when there is what the network proposed, too."""
 
     @classmethod
     def at(cls, output: Path, data: str, run: str) -> "RunFolder":
@@ -150,6 +154,9 @@ class RunFolder:
     def _result(self, sequence: str) -> Path:
         return self.path / f"{safe_name(sequence)}.json.gz"
 
+    def _proposed(self, sequence: str) -> Path:
+        return self.path / f"{safe_name(sequence)}.hypotheses.json.gz"
+
     def trace(self, sequence: str) -> Path:
         """Where a failure is told: its reason on the first line, then the trace."""
         return self.path / f"{safe_name(sequence)}.failed.txt"
@@ -164,6 +171,8 @@ class RunFolder:
             found = path.stat()
         except FileNotFoundError:
             return False
+        if self.keep_hypotheses and not self._proposed(sequence).exists():
+            return False
         beginning = _beginning(path, found.st_size, found.st_mtime_ns)
         ours = json.dumps({"format": FORMAT, "run": self.hash, "sequence": sequence}, separators=(",", ":"))
         if beginning and not beginning.startswith(ours.removesuffix("}").encode()):
@@ -172,9 +181,18 @@ class RunFolder:
 
     def save(self, record: SequenceRecord) -> None:
         """Raises InputError when the folder cannot be written; nothing is left half-written."""
-        text = json.dumps(to_json(record), separators=(",", ":"), allow_nan=False)
+        files = {self._result(record.sequence): to_json(record)}
+        if record.hypotheses is not None:
+            objects = {
+                key: {frame: hypotheses.to_json(those) for frame, those in found.items()}
+                for key, found in record.hypotheses.items()
+            }
+            about = {"format": FORMAT, "run": record.run, "sequence": record.sequence, "objects": objects}
+            files = {self._proposed(record.sequence): about, **files}
         try:
-            write_atomic(self._result(record.sequence), gzip.compress(text.encode(), mtime=0))
+            for path, plain in files.items():
+                text = json.dumps(plain, separators=(",", ":"), allow_nan=False)
+                write_atomic(path, gzip.compress(text.encode(), mtime=0))
             self.trace(record.sequence).unlink(missing_ok=True)
         except OSError as error:
             raise _unwritable(self.path, error) from error
@@ -189,6 +207,20 @@ class RunFolder:
         if record.run != self.hash or record.sequence != sequence:
             raise InputError(f"{path} is another configuration's result: remove it or choose another output=")
         return record
+
+    def load_hypotheses(self, sequence: str) -> Hypotheses | None:
+        """What the network proposed; None where it was not asked for. Raises InputError for a damaged file."""
+        path = self._proposed(sequence)
+        try:
+            objects = json.loads(gzip.decompress(path.read_bytes()))["objects"]
+            return {
+                int(key): {int(frame): hypotheses.from_json(those) for frame, those in found.items()}
+                for key, found in objects.items()
+            }
+        except FileNotFoundError:
+            return None
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
+            raise InputError(f"{path} is damaged or of another version: remove it and run again") from error
 
     def fail(self, sequence: str, reason: str, trace: str) -> None:
         """Records why a sequence could not be tracked; the next run tries it again."""

@@ -13,19 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from framework.data.sequence import BoxedSequence, VideoSequence
+from framework.data.sequence import VideoSequence
+from framework.data.truth import Truth
 from framework.errors import InputError
 from framework.evaluation.passes import Lent, Pass, check, passes, recollect
 from framework.evaluation.protocol import EvaluationProtocol
 from framework.evaluation.records import ObjectRecord, SequenceRecord
 from framework.evaluation.results import Lock
 from framework.interfaces import Network
-from framework.metrics.tracking import box_iou, mask_iou
 from framework.ops.device import wait_for
 from framework.state import State
+from framework.storage.hypotheses import Hypothesis, hypotheses
 from framework.storage.mask_rle import encode_mask
 from framework.tracker import Tracker, advance
-from framework.types import Box, Features, Frame, Prompt, Result, Track, Work, in_turn
+from framework.types import Features, Frame, Prompt, Result, Track, Work, in_turn
 
 
 class ProgressListener:
@@ -55,38 +56,16 @@ class LookAheadTracker(Protocol):
         """The state after a frame, changed in view of those that follow (soonest first, at most `horizon`)."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Truth:
-    """What is known of one frame: masks, or boxes where there are none."""
-
-    masks: Mapping[int, np.ndarray]
-    boxes: Mapping[int, Box | None]
-
-    @classmethod
-    def of(cls, video: VideoSequence, index: int) -> "_Truth":
-        return cls(video.truth(index), video.truth_boxes(index) if isinstance(video, BoxedSequence) else {})
-
-    def on(self, device: torch.device) -> dict[int, Tensor]:
-        """The masks as tensors."""
-        return {key: torch.from_numpy(mask).to(device) for key, mask in self.masks.items()}
-
-    def compare(self, key: int, mask: np.ndarray, box: Box | None) -> tuple[float, bool] | None:
-        """IoU of a prediction, and whether the object is visible; None where the truth is not known."""
-        if key in self.masks:
-            return mask_iou(mask, self.masks[key]), bool(self.masks[key].any())
-        if key in self.boxes:
-            return box_iou(box, self.boxes[key]), self.boxes[key] is not None
-        return None
-
-
 class _RecordBuilder:
     """An `ObjectRecord` under construction; a frame that is recorded again replaces what was there."""
 
-    def __init__(self, key: int, prompted: list[int], protocol: EvaluationProtocol) -> None:
-        self.key, self.prompted, self.protocol = key, prompted, protocol
+    def __init__(self, key: int, prompted: list[int], protocol: EvaluationProtocol, keep_hypotheses: bool) -> None:
+        self.key, self.prompted, self.protocol, self.keep_hypotheses = key, prompted, protocol, keep_hypotheses
         self.rows: dict[int, dict[str, Any]] = {}
+        self.hypotheses: dict[int, tuple[Hypothesis, ...]] = {}
+        """By frame; only where they are kept."""
 
-    def add(self, frame: int, found: Track, mask: np.ndarray, truth: _Truth) -> None:
+    def add(self, frame: int, found: Track, mask: np.ndarray, truth: Truth) -> None:
         box = self.protocol.box(mask)
         scored = self.protocol.scored == "all" or frame not in self.prompted
         iou, visible = (truth.compare(self.key, mask, box) if scored else None) or (None, None)
@@ -103,6 +82,8 @@ class _RecordBuilder:
             "visible": visible,
             "memory": found.memory,
         }
+        if self.keep_hypotheses:
+            self.hypotheses[frame] = hypotheses(found, (mask.shape[0], mask.shape[1]))
 
     def record(self) -> ObjectRecord:
         names = [field.name for field in fields(ObjectRecord) if field.name != "prompted"]
@@ -119,13 +100,17 @@ class _TrackerRecord:
 
     @classmethod
     def empty(
-        cls, video: VideoSequence, prompts: Mapping[int, Mapping[int, Prompt]], protocol: EvaluationProtocol
+        cls,
+        video: VideoSequence,
+        prompts: Mapping[int, Mapping[int, Prompt]],
+        protocol: EvaluationProtocol,
+        keep_hypotheses: bool,
     ) -> "_TrackerRecord":
         keys = sorted({key for given in prompts.values() for key in given})
         at = {key: [frame for frame in sorted(prompts) if key in prompts[frame]] for key in keys}
-        return cls(video, {key: _RecordBuilder(key, at[key], protocol) for key in keys})
+        return cls(video, {key: _RecordBuilder(key, at[key], protocol, keep_hypotheses) for key in keys})
 
-    def add(self, result: Result, truth: _Truth) -> None:
+    def add(self, result: Result, truth: Truth) -> None:
         """One frame."""
         for key, mask in result.masks().items():
             self.objects[key].add(result.frame, result.tracks[key], mask.cpu().numpy(), truth)
@@ -136,7 +121,7 @@ class _TrackerRecord:
             for at, found in revised.items():
                 if (only is None or at == only) and passed.shows(key, at):
                     mask, index = found.mask(self.video.size).cpu().numpy(), passed.mirrored(at)
-                    self.objects[key].add(index, passed.of_video(found), mask, _Truth.of(self.video, index))
+                    self.objects[key].add(index, passed.of_video(found), mask, Truth.of(self.video, index))
 
 
 class _Clock:
@@ -165,7 +150,7 @@ class _Clock:
 @dataclass(frozen=True, slots=True)
 class _EncodedFrame:
     features: Features
-    truth: _Truth
+    truth: Truth
 
 
 def _encoded_frames(
@@ -176,7 +161,7 @@ def _encoded_frames(
     for at in range(len(passed.frames) + horizon):
         if at < len(passed.frames):
             index = passed.frames[at]
-            image, truth = video.frame(index), _Truth.of(video, index)
+            image, truth = video.frame(index), Truth.of(video, index)
             with clock.running():
                 window.append(_EncodedFrame(network.encode(image, passed.mirrored(index), video.length), truth))
         if at >= horizon:
@@ -186,7 +171,13 @@ def _encoded_frames(
 class _Run:
     """Trackers in lockstep over one video; masks never pile up in memory."""
 
-    def __init__(self, trackers: Mapping[str, Tracker], video: VideoSequence, protocol: EvaluationProtocol) -> None:
+    def __init__(
+        self,
+        trackers: Mapping[str, Tracker],
+        video: VideoSequence,
+        protocol: EvaluationProtocol,
+        keep_hypotheses: bool,
+    ) -> None:
         prompts, frames = protocol.prompts(video), video.length
         if not prompts or max(prompts) >= frames or min(prompts) < 0:
             raise InputError(f"{video.name} has {frames} frames and prompts on frames {sorted(prompts) or 'none'}")
@@ -197,7 +188,7 @@ class _Run:
             check(tracker, self.plan)
         self.privileged = any(tracker.policy.privileged for tracker in trackers.values())
         self.oracles = {name: tracker for name, tracker in trackers.items() if isinstance(tracker, LookAheadTracker)}
-        self.records = {name: _TrackerRecord.empty(video, prompts, protocol) for name in trackers}
+        self.records = {name: _TrackerRecord.empty(video, prompts, protocol, keep_hypotheses) for name in trackers}
         self.lent = dict.fromkeys(trackers, Lent())
         self.clock, self.work = _Clock(), Work()
 
@@ -240,7 +231,7 @@ class _Run:
         def frame(index: int) -> Frame:
             with self.clock.stopped():
                 self.work += Work(encodings=1)
-                truth = _Truth.of(self.video, index).on(torch.device("cpu")) if self.privileged else {}
+                truth = Truth.of(self.video, index).on(torch.device("cpu")) if self.privileged else {}
                 return Frame(self.video.frame(index), truth=truth)
 
         with self.clock.running():
@@ -261,9 +252,13 @@ def track(
     protocol: EvaluationProtocol,
     listener: ProgressListener,
     locks: Iterable[Lock] = (),
+    keep_hypotheses: bool = False,
 ) -> dict[str, SequenceRecord]:
-    """Tracks one sequence with trackers named by their run hash."""
-    run = _Run(trackers, video, protocol)
+    """Tracks one sequence with trackers named by their run hash.
+
+    `keep_hypotheses`: the records hold all masks that the network proposed.
+    """
+    run = _Run(trackers, video, protocol, keep_hypotheses)
     frames = sum(len(passed.frames) for passed in run.plan)
     for index, _ in enumerate(chain.from_iterable(map(run.track, run.plan))):
         for lock in locks:
@@ -281,6 +276,9 @@ def track(
             lockstep=lockstep,
             sharing=len(trackers),
             work=run.work,
+            hypotheses={key: builder.hypotheses for key, builder in run.records[name].objects.items()}
+            if keep_hypotheses
+            else None,
         )
         for name in trackers
     }

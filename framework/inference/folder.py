@@ -5,6 +5,7 @@
     <output>/masks/        one palette PNG per frame, pixel value = object id (the higher id where masks overlap)
     <output>/boxes.csv     box around every mask in video pixels, exclusive maxima, with its scores
     <output>/memory.json   frames held and read, per frame and object
+    <output>/hypotheses.json    all masks that the network proposed, with their scores
     <output>/overlay.mp4   the video with masks and a memory timeline
 
 Everything is written to a hidden folder inside the output and moved to its name at the end, so a file is whole or
@@ -31,11 +32,12 @@ import cv2
 import torch
 
 from framework.data.prompts import Schedule
+from framework.data.sources.data_set import SequenceSource
 from framework.data.sources.source import Source, contents
 from framework.errors import InputError
 from framework.inference.journal import FRAMES, POSITION, Journal
 from framework.inference.stream import TrackedFrame, stream
-from framework.inference.writers import OUTPUTS, Writer
+from framework.inference.writers import HYPOTHESES, OUTPUTS, Writer, check_outputs
 from framework.storage import identity
 from framework.storage.differences import differences
 from framework.storage.files import write_atomic
@@ -52,18 +54,36 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errn
 
 
 def decides(
-    given: str | int, source: Source, schedule: Schedule, tracker: Tracker
+    given: str | int | None,
+    source: Source,
+    schedule: Schedule,
+    tracker: Tracker,
+    outputs: Sequence[str],
+    data: Any = None,
 ) -> tuple[Mapping[str, Any], Mapping[str, Any] | None]:
     """A track's configuration, and all that decides it beside that: code, versions and the contents of what was `given`
-    as the source; None for one that cannot be read again."""
+    as the source; None for one that cannot be read again.
+
+    A sequence of a data set is told by `data`, the set's options. Raises InputError for a policy that has to be shown
+    the truth, and for unknown outputs.
+    """
+    check_outputs(outputs)
+    if tracker.policy.privileged:
+        name = type(tracker.policy).__name__
+        raise InputError(f"{name} decides by true masks, which are not shown to it here: give another policy=")
     configuration = {
         "source": str(Path(f"{given}").resolve()) if Path(f"{given}").exists() else given,
         "length": source.length,
         "prompts": identity.describe(schedule),
         "tracker": identity.describe(tracker),
     }
+    holds = None if given is None else contents(given)
+    if isinstance(source, SequenceSource):
+        holds = source.data
+        configuration |= {"source": f"{source.data}/{source.name}", "data": data, "sequence": source.name}
     code = {"the code": identity.code_digest(stream.__module__, tracker), "torch": torch.__version__}
-    return configuration, {"the source": holds, **code} if (holds := contents(given)) else None
+    key = {"the source": holds, "what is kept": HYPOTHESES in outputs, **code}
+    return configuration, key if holds else None
 
 
 class TrackFolder:

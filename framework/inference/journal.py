@@ -21,6 +21,7 @@ import torch
 
 from framework.errors import InputError
 from framework.inference.stream import Begun, Position, TrackedFrame, TrackedObject
+from framework.storage import hypotheses
 from framework.storage.files import write_atomic
 from framework.storage.mask_rle import decode_mask, encode_mask
 from framework.storage.plain import from_plain, to_plain
@@ -66,6 +67,7 @@ class Journal:
                 "scores": asdict(found.scores),
                 "choice": found.choice,
                 "memory": asdict(found.memory),
+                "hypotheses": hypotheses.to_json(found.hypotheses),
             }
             for key, found in frame.objects.items()
         }
@@ -158,11 +160,6 @@ class Journal:
             raise InputError(f"{self._frames}, line {number}: damaged: {fix}") from error
 
     def _object(self, found: Mapping[str, Any]) -> TrackedObject:
-        use = found["memory"]
-        memory = MemoryUse(
-            tuple((frame, slot) for frame, slot in use["spatial"]),
-            tuple((frame, ago) for frame, ago in use["pointers"]),
-            tuple(use["held"]),
-        )
-        mask = decode_mask(found["mask"], self._size)
-        return TrackedObject(mask, Scores(**found["scores"]), found["choice"], memory)
+        memory, mask = MemoryUse.of(found["memory"]), decode_mask(found["mask"], self._size)
+        proposed = hypotheses.from_json(found["hypotheses"])
+        return TrackedObject(mask, Scores(**found["scores"]), found["choice"], memory, proposed)

@@ -16,7 +16,7 @@ from framework.inference.folder import TrackFolder, write_all
 from framework.inference.journal import Journal
 from framework.inference.remarks import with_remarks
 from framework.inference.stream import TrackedFrame, in_order, stream, stream_passes
-from framework.inference.writers import open_writers
+from framework.inference.writers import HYPOTHESES, open_writers
 from framework.report.progress import WorkProgress
 from framework.tracker import Tracker
 
@@ -67,9 +67,9 @@ class TrackingPlan:
         `begin` is given the image of the first prompt.
         """
         writers = open_writers(folder.partial, outputs, self.source, self.schedule)
-        begun = folder.journal.begun
+        begun, keep = folder.journal.begun, HYPOTHESES in outputs
         if self.direction == "forward":
-            frames = with_remarks(stream(tracker, self.source, self.schedule, begun), self.schedule, begin)
+            frames = with_remarks(stream(tracker, self.source, self.schedule, begun, keep), self.schedule, begin)
             return write_all(frames, folder, writers, lambda frame: progress.advance(frame.position is not None))
         source, order = anywhere(self.source), [frame for passed in self.passes for frame in passed.frames]
         progress.restart(len(order), 0 if begun is None else begun.position.finished)
@@ -81,5 +81,5 @@ class TrackingPlan:
         def reordered(journal: Journal) -> Iterable[TrackedFrame]:
             return in_order(source, journal.by_frame(order, source.length))
 
-        frames = with_remarks(stream_passes(tracker, source, self.passes, begun), self.schedule, begin)
+        frames = with_remarks(stream_passes(tracker, source, self.passes, begun, keep), self.schedule, begin)
         return write_all(frames, folder, writers, tracked, reordered=reordered)

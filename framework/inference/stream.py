@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -11,9 +12,11 @@ from jaxtyping import Bool, UInt8
 
 from framework.data.prompts import Schedule
 from framework.data.sources.source import ReadAnywhere, Source, read_in_order
+from framework.data.truth import Truth
 from framework.errors import InputError
 from framework.evaluation.passes import Lent, Pass, recollect
 from framework.state import State
+from framework.storage.hypotheses import Hypothesis, hypotheses
 from framework.tracker import Tracker
 from framework.types import Frame, MemoryUse, Result, Scores, Size, Track, Work
 
@@ -27,6 +30,8 @@ class TrackedObject:
     choice: int
     """Index of the mask among the network's hypotheses."""
     memory: MemoryUse
+    hypotheses: tuple[Hypothesis, ...] = ()
+    """All masks that the network proposed, where they were asked for."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +63,8 @@ class TrackedFrame:
     """By object id."""
     position: Position | None = None
     """After it; None for a frame that was finished before."""
+    truth: Truth | None = None
+    """None where the source knows nothing of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +76,26 @@ class Begun:
     """Of every finished frame."""
 
 
-def stream(tracker: Tracker, source: Source, schedule: Schedule, begun: Begun | None = None) -> Iterator[TrackedFrame]:
+@runtime_checkable
+class KnownSource(Source, Protocol):
+    """A source whose truth is known."""
+
+    def truth(self, index: int) -> Truth:
+        """What is known of a frame."""
+
+
+def _known(source: Source | ReadAnywhere, frame: TrackedFrame) -> TrackedFrame:
+    """With its truth, where the source has it."""
+    return replace(frame, truth=source.truth(frame.frame)) if isinstance(source, KnownSource) else frame
+
+
+def stream(
+    tracker: Tracker,
+    source: Source,
+    schedule: Schedule,
+    begun: Begun | None = None,
+    keep_hypotheses: bool = False,
+) -> Iterator[TrackedFrame]:
     """Tracks a source as it comes; prompts join at their frame. Frames before the first prompt are not encoded.
 
     A selector with hindsight and a lag of n frames revises a frame until n frames later, when it is handed out; without
@@ -81,11 +107,11 @@ def stream(tracker: Tracker, source: Source, schedule: Schedule, begun: Begun | 
     images, finished, length = enumerate(source.frames()), iter(begun.objects if begun else ()), 0
     for index, image in islice(images, start.finished):
         length = index + 1
-        yield TrackedFrame(image, index, next(finished))
+        yield _known(source, TrackedFrame(image, index, next(finished)))
     forward = Pass(schedule.prompts, schedule.removed, source.length)
-    for tracked in _track(tracker, forward, images, source.size, start, State()):
+    for tracked in _track(tracker, forward, images, source.size, start, State(), keep_hypotheses):
         length = tracked.frame + 1
-        yield tracked
+        yield _known(source, tracked)
     late = [frame for frame in schedule.prompts if frame >= length]
     if late:
         raise InputError(
@@ -95,7 +121,11 @@ def stream(tracker: Tracker, source: Source, schedule: Schedule, begun: Begun | 
 
 
 def stream_passes(
-    tracker: Tracker, source: ReadAnywhere, plan: Sequence[Pass], begun: Begun | None = None
+    tracker: Tracker,
+    source: ReadAnywhere,
+    plan: Sequence[Pass],
+    begun: Begun | None = None,
+    keep_hypotheses: bool = False,
 ) -> Iterator[TrackedFrame]:
     """Tracks a source pass after pass; frames come as they are tracked, some in both passes with other objects.
 
@@ -110,9 +140,9 @@ def stream_passes(
                 lent = {"": position.lent}
                 ready = recollect({"": tracker}, plan, lent, lambda frame: Frame(source.frame(frame)))[""]
             images = zip(map(passed.mirrored, left), read_in_order(source, left), strict=True)
-            for tracked in _track(tracker, passed, images, source.size, position, ready):
+            for tracked in _track(tracker, passed, images, source.size, position, ready, keep_hypotheses):
                 position = tracked.position or position
-                yield tracked
+                yield _known(source, tracked)
         before += len(passed.frames)
         if position.finished == before:
             position = Position(before, tracker.init(), lent=position.lent)
@@ -121,7 +151,7 @@ def stream_passes(
 def in_order(source: ReadAnywhere, objects: Iterable[Mapping[int, TrackedObject]]) -> Iterator[TrackedFrame]:
     """Frames of a source with what was tracked on each of them before."""
     for index, found in enumerate(objects):
-        yield TrackedFrame(source.frame(index), index, found)
+        yield _known(source, TrackedFrame(source.frame(index), index, found))
 
 
 def _track(
@@ -131,6 +161,7 @@ def _track(
     size: Size,
     start: Position,
     ready: State,
+    keep_hypotheses: bool,
 ) -> Iterator[TrackedFrame]:
     """The rest of a pass; time and image of each of its frames, beginning with the first that waits at `start`."""
     selector = tracker.selector
@@ -142,7 +173,8 @@ def _track(
 
     def oldest() -> TrackedFrame:
         result = passed.shown(_revised(waiting.popleft(), tracker.hindsight(state)))
-        return TrackedFrame(shown.popleft(), result.frame, _objects(result), Position(count, state, (*waiting,), lent))
+        found = _objects(result, keep_hypotheses)
+        return TrackedFrame(shown.popleft(), result.frame, found, Position(count, state, (*waiting,), lent))
 
     for time, image in images:
         shown.append(image)
@@ -168,11 +200,17 @@ def _revised(result: Result, past: Mapping[int, Mapping[int, Track]]) -> Result:
     return replace(result, tracks={key: past.get(key, {}).get(result.frame, t) for key, t in result.tracks.items()})
 
 
-def _objects(result: Result) -> dict[int, TrackedObject]:
+def _objects(result: Result, keep_hypotheses: bool) -> dict[int, TrackedObject]:
     found = result.masks()
     host = torch.stack(list(found.values())).cpu().numpy() if found else ()
     tracks = {key: result.tracks[key] for key in found}
     return {
-        key: TrackedObject(mask, track.scores, track.choice, track.memory)
+        key: TrackedObject(
+            mask,
+            track.scores,
+            track.choice,
+            track.memory,
+            hypotheses(track, result.size) if keep_hypotheses else (),
+        )
         for (key, track), mask in zip(tracks.items(), host, strict=True)
     }

@@ -1,4 +1,4 @@
-"""What is written of a tracked video, frame by frame: masks, boxes, memory, an overlay."""
+"""What is written of a tracked video, frame by frame: masks, boxes, memory, hypotheses, an overlay."""
 
 import csv
 import json
@@ -13,14 +13,17 @@ from PIL import Image
 from framework.data.palette import palette
 from framework.data.prompts import Schedule
 from framework.data.sources.source import Source
+from framework.errors import unknown
 from framework.inference.stream import TrackedFrame
 from framework.metrics.tracking import mask_box
 from framework.report.overlay import legible, memory_strip, overlay
 from framework.report.video import VideoWriter
+from framework.storage.hypotheses import to_json
 from framework.storage.mask_rle import encode_mask
 from framework.types import MemoryUse
 
-OUTPUTS = ("masks.json", "masks", "boxes.csv", "memory.json", "overlay.mp4")
+HYPOTHESES = "hypotheses.json"
+OUTPUTS = ("masks.json", "masks", "boxes.csv", "memory.json", HYPOTHESES, "overlay.mp4")
 
 
 @runtime_checkable
@@ -95,6 +98,15 @@ class MemoryList(JsonList):
             )
 
 
+class HypothesisList(JsonList):
+    """hypotheses.json."""
+
+    def write(self, frame: TrackedFrame) -> None:
+        for key, found in frame.objects.items():
+            proposed = to_json(found.hypotheses)
+            self.add({"frame": frame.frame, "object": key, "choice": found.choice, "hypotheses": proposed})
+
+
 class MaskImages:
     """masks/*.png."""
 
@@ -117,19 +129,22 @@ class MaskImages:
 
 
 class BoxTable:
-    """boxes.csv; the box of an empty mask has empty fields."""
+    """boxes.csv; the box of an empty mask has empty fields, and so has the IoU of a frame whose truth is not known."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", newline="", encoding="utf-8")
         self._rows = csv.writer(self._file, lineterminator="\n")
-        self._rows.writerow(["frame", "object", "xmin", "ymin", "xmax", "ymax", "iou", "presence", "motion"])
+        self._rows.writerow(
+            ["frame", "object", "xmin", "ymin", "xmax", "ymax", "iou", "presence", "motion", "true_iou"]
+        )
 
     def write(self, frame: TrackedFrame) -> None:
         for key, found in frame.objects.items():
             scores, box = found.scores, mask_box(found.mask)
             edges = ("", "", "", "") if box is None else tuple(round(edge) for edge in box)
             motion = "" if scores.motion is None else f"{scores.motion:.4f}"
-            numbers = f"{scores.iou:.4f}", f"{scores.presence:.4f}", motion
+            iou = true_iou(frame, key)
+            numbers = f"{scores.iou:.4f}", f"{scores.presence:.4f}", motion, "" if iou is None else f"{iou:.4f}"
             self._rows.writerow([frame.frame, key, *edges, *numbers])
 
     def close(self) -> None:
@@ -153,7 +168,7 @@ class OverlayVideo:
     def write(self, frame: TrackedFrame) -> None:
         of = "" if self._length is None else f" / {self._length}"
         masks = {key: found.mask for key, found in frame.objects.items()}
-        labels = {key: f"{key}  {found.scores.iou:.2f}" for key, found in frame.objects.items()}
+        labels = {key: self._label(frame, key) for key in frame.objects}
         caption, height, width = [f"{self._name}   {frame.frame}{of}"], *frame.image.shape[:2]
         picture = overlay(frame.image, masks, caption, labels=labels, zoom=legible((height, width)))
         memory = {
@@ -162,11 +177,31 @@ class OverlayVideo:
         strip = memory_strip(memory, frame.frame, picture.shape[1], self._length, self._prompted)
         self._video.write(np.vstack([picture, strip]))
 
+    @staticmethod
+    def _label(frame: TrackedFrame, key: int) -> str:
+        """Predicted IoU, and the true one where it is known."""
+        predicted, iou = frame.objects[key].scores.iou, true_iou(frame, key)
+        return f"{key}  {predicted:.2f}" if iou is None else f"{key}  {predicted:.2f}  IoU {iou:.2f}"
+
     def close(self) -> None:
         self._video.close()
 
     def discard(self) -> None:
         self._video.discard()
+
+
+def check_outputs(names: Iterable[str]) -> None:
+    """Raises InputError for one that is not among `OUTPUTS`."""
+    for name in names:
+        if name not in OUTPUTS:
+            raise unknown("output", name, OUTPUTS)
+
+
+def true_iou(frame: TrackedFrame, key: int) -> float | None:
+    """IoU of an object with the truth, of masks or boxes; 1 where both are empty; None where it is not known."""
+    mask = frame.objects[key].mask
+    compared = None if frame.truth is None else frame.truth.compare(key, mask, mask_box(mask))
+    return None if compared is None else compared[0]
 
 
 def open_writers(folder: Path, outputs: Iterable[str], source: Source, schedule: Schedule) -> dict[str, Writer]:
@@ -176,6 +211,7 @@ def open_writers(folder: Path, outputs: Iterable[str], source: Source, schedule:
         "masks": MaskImages,
         "boxes.csv": BoxTable,
         "memory.json": MemoryList,
+        HYPOTHESES: HypothesisList,
         "overlay.mp4": lambda path: OverlayVideo(path, source, schedule),
     }
     return {name: makers[name](folder / name) for name in outputs}

@@ -55,13 +55,13 @@ def grid(video: VideoSequence, records: Mapping[str, SequenceRecord], columns: i
     tile = _tile(video.size)
     words = {name: name.split() for name in records}  # one below the other
     margin = max(_text_width(word) for parts in words.values() for word in parts) + 12
-    head = np.hstack([_label([], margin), *(_label([f"frame {index}"], tile[0] + GAP) for index in frames)])
+    head = np.hstack([label([], margin), *(label([f"frame {index}"], tile[0] + GAP) for index in frames)])
     lines = [head]
     images, truths = {}, {}
     for index in frames:
         images[index], truths[index] = shown(video, index)
     for name, record in records.items():
-        cells = [_label(words[name], margin, TILE)]
+        cells = [label(words[name], margin, TILE)]
         for index in frames:
             picture = drawn(images[index], truths[index], record, index)
             cells.append(np.pad(picture, ((0, 0), (0, GAP), (0, 0))))
@@ -77,7 +77,7 @@ def _tile(size: Size) -> tuple[int, int]:
 def shown(video: VideoSequence, index: int) -> tuple[Picture, Masks]:
     """A frame and its true masks as they are drawn."""
     tile = _tile(video.size)
-    image = _pale(cv2.resize(video.frame(index), tile, interpolation=cv2.INTER_CUBIC))
+    image = pale(cv2.resize(video.frame(index), tile, interpolation=cv2.INTER_CUBIC))
     return image, {key: _resize(mask, tile) for key, mask in video.truth(index).items()}
 
 
@@ -92,7 +92,8 @@ def drawn(image: Picture, truth: Masks, record: SequenceRecord, index: int) -> P
     return _scored(picture, record, index)
 
 
-def _pale(image: Picture) -> Picture:
+def pale(image: Picture) -> Picture:
+    """With little colour, so that tints stand out."""
     grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return cv2.addWeighted(image, PALE, grey, 1 - PALE, 0)
 
@@ -116,7 +117,8 @@ def _text_width(text: str) -> int:
     return cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0][0]
 
 
-def _label(lines: Sequence[str], width: int, height: int = BAND) -> Picture:
+def label(lines: Sequence[str], width: int, height: int = BAND) -> Picture:
+    """Text on a dark ground."""
     ground = np.full((height, width, 3), GROUND, dtype=np.uint8)
     for index, line in enumerate(lines):
         at = 6, height // 2 + 5 + round((index - (len(lines) - 1) / 2) * BAND)

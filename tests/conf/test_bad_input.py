@@ -23,7 +23,7 @@ BOX = "prompt.box=[0,16,16,32]"
 
 BAD: dict[str, tuple[list[str], str]] = {
     # sources
-    "no source": ([BOX], "source is missing: give source=..."),
+    "no source": ([BOX], "what is to be tracked? give source=FILE, or data=NAME and sequence=NAME"),
     "missing video": (["source=nope.mp4", BOX], "nope.mp4: no such video or folder; give a video file"),
     "not a video": (["source=text.mp4", BOX], "text.mp4: cannot be opened as a video"),
     "video without its end": (["source=noindex.mp4", BOX], "noindex.mp4: cannot be opened as a video"),
@@ -42,7 +42,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     "corrupt mask": ([CLIP, "prompt.mask=text.mp4"], "text.mp4: cannot be read as an image"),
     "bound without truth": (
         [CLIP, BOX, "policy=oracle_gate"],
-        "oracle_gate decides by true masks, which clip has none",
+        "OracleGate decides by true masks, which are not shown to it here: give another policy=",
     ),
     "blurred mask": ([CLIP, "prompt.mask=mask.jpg"], "mask.jpg: JPEG blurs masks into more objects; save it as a"),
     "coloured mask": ([CLIP, "prompt.mask=frames/frame0.png"], "the mask is a colour image"),

@@ -135,7 +135,7 @@ def test_experiments_can_be_made(name):
         assert len(build(config.data)) > 0
 
 
-ASKED = {"track": {"source"}, "score": {"run", "evaluator"}, "export": {"run", "format"}, "rank": {"results"}}
+ASKED = {"score": {"run", "evaluator"}, "export": {"run", "format"}, "rank": {"results"}}
 """What a user has to give; every other option of every command has a default."""
 
 
