@@ -212,7 +212,7 @@ def replay(
     predictions = {  # what was computed once is one prediction again
         id(track.candidates): RowPrediction(track.candidates) for _, track in retaken if track.candidates is not None
     }
-    pairs = [(predictions[id(track.candidates)], row.tracker.fill_hole_area) for row, track in retaken]
+    pairs = [(predictions[id(track.candidates)], row.tracker.hole_area) for row, track in retaken]
     choices = [
         _retake(row, host, track, features, prompted=row.key in frame.prompts)
         for (row, track), host in zip(retaken, to_host(pairs, features), strict=True)
