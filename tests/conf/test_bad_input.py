@@ -69,7 +69,7 @@ BAD: dict[str, tuple[list[str], str]] = {
     # options
     "unknown policy": ([CLIP, BOX, "policy=sma2"], "unknown policy 'sma2': choose one of dam4sam, every_nth"),
     "unknown motion": ([CLIP, BOX, "motion=magic"], "unknown motion 'magic': choose one of "),
-    "unknown backbone": ([CLIP, BOX, "backbone=sam4"], "unknown backbone 'sam4': choose one of edgetam, efficienttam"),
+    "unknown backbone": ([CLIP, BOX, "backbone=sam4"], "unknown backbone 'sam4': choose one of auto, edgetam, efficienttam"),
     "unknown option": ([CLIP, BOX, "ouput=o"], "unknown option 'ouput': did you mean output"),
     "unknown policy option": ([CLIP, BOX, "policy.slot=3"], "unknown option 'policy.slot': did you mean slots?"),
     "option that is not listed": (
