@@ -38,7 +38,7 @@ def test_a_comparison_prints_a_table_and_says_where_the_rest_is(tmp_path, capsys
     assert call(ablate.main, f"output={tmp_path}", variants, *QUICK) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in ("sam2", "keep_first", "every_nth"))
-    assert "10 encodings for 10 frames" in shown and "30 asked" in shown
+    assert "10 encodings for 10 frames; 30 predictions (one per object," in shown
     (page,) = tmp_path.rglob("report.html")
     (picture,) = tmp_path.rglob("*.jpg")
     assert str(page) in shown and str(picture) in shown
@@ -159,7 +159,7 @@ def test_swept_options_are_variants_and_fold_into_the_best_of_them(tmp_path, cap
     options = ('variants=[sam2,"random policy.seed=range(3)"]', 'best_of={best_of_3:["random policy.seed=*"]}')
     assert call(ablate.main, f"output={tmp_path}", *options, *QUICK) == 0
     shown = capsys.readouterr().out
-    assert "best_of_3" in shown and "(bound)" in shown and "random" not in shown and "40 asked" in shown
+    assert "best_of_3" in shown and "(bound)" in shown and "random" not in shown and "; 40 predictions" in shown
     names = {json.loads(path.read_text())["notes"]["name"] for path in tmp_path.rglob("run.json")}
     assert names == {"sam2", *(f"random policy.seed={seed}" for seed in range(3))}
 
@@ -239,7 +239,10 @@ def test_results_of_another_configuration(tmp_path, capsys):
     capsys.readouterr()
     assert call(evaluate.main, f"output={tmp_path}", "policy=sam2", *QUICK) == 2
     line = capsys.readouterr().err.strip()
-    assert line == f"{about.parent} holds another configuration's results: remove it or choose another output="
+    differs = "tracker.policy.slots: 5, now 6"
+    assert line == (
+        f"{about.parent} holds another configuration's results ({differs}): remove it or choose another output="
+    )
     about.write_bytes(b"")
     assert call(evaluate.main, f"output={tmp_path}", "policy=sam2", *QUICK) == 2
     assert capsys.readouterr().err.strip() == f"{about} is damaged: restore it, or choose another output="

@@ -69,7 +69,10 @@ BAD: dict[str, tuple[list[str], str]] = {
     # options
     "unknown policy": ([CLIP, BOX, "policy=sma2"], "unknown policy 'sma2': choose one of dam4sam, every_nth"),
     "unknown motion": ([CLIP, BOX, "motion=magic"], "unknown motion 'magic': choose one of "),
-    "unknown backbone": ([CLIP, BOX, "backbone=sam4"], "unknown backbone 'sam4': choose one of auto, edgetam, efficienttam"),
+    "unknown backbone": (
+        [CLIP, BOX, "backbone=sam4"],
+        "unknown backbone 'sam4': choose one of auto, edgetam, efficienttam",
+    ),
     "unknown option": ([CLIP, BOX, "ouput=o"], "unknown option 'ouput': did you mean output"),
     "unknown policy option": ([CLIP, BOX, "policy.slot=3"], "unknown option 'policy.slot': did you mean slots?"),
     "option that is not listed": (
@@ -219,7 +222,7 @@ def test_a_bug_keeps_its_trace(workplace: Path, monkeypatch: pytest.MonkeyPatch)
     def broken(*arguments: object) -> None:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(track, "stream", broken)
+    monkeypatch.setattr("framework.inference.plan.stream", broken)
     with pytest.raises(RuntimeError, match="a bug"):
         call(track.main, CLIP, BOX, "output=bug", "backbone.checkpoint=random")
     assert not (workplace / "bug").exists()
