@@ -118,14 +118,14 @@ def test_every_bad_job_of_a_sweep_is_named(tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(logging.root, "handlers", [])  # those of other tests write to what is closed
     options = ["prompt.box=[0,16,16,32]", "outputs=[boxes.csv]", MICRO]
     assert call(track.main, "-m", f"source={DATE},clip.mp4,b (1).mp4", *options) == 2
-    lines = capfd.readouterr().err.splitlines()
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("job ")]
     assert [(line[:5], line.partition("): ")[2].partition(":")[0]) for line in lines] == [
         ("job 0", DATE),
         ("job 2", "b (1).mp4"),
     ]
     assert Path("outputs/track/clip-sam2/boxes.csv").exists()
     assert call(track.main, "-m", "source=clip.mp4", "policy=sma2,sam2,radnom", *options) == 2
-    lines = capfd.readouterr().err.splitlines()
+    lines = [line for line in capfd.readouterr().err.splitlines() if line.startswith("job ")]
     assert len(lines) == 2 and "'sma2'" in lines[0] and "'radnom'" in lines[1]
 
 

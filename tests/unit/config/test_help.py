@@ -57,7 +57,7 @@ def test_options_are_read_with_what_stands_beside_them():
     loader = ConfigLoaderImpl(create_config_search_path("pkg://conf"))
     found = options_of(loader, "track", ["policy=skip_absent"])
     options = {option.name: option for option in found.options}
-    assert options["source"].value == "???" and options["source"].description.startswith("video file, folder of PNG")
+    assert options["source"].value == "null" and options["source"].description.startswith("video file, folder of PNG")
     assert options["policy.presence"].value == "0.0"
     assert options["policy.presence"].description == "object score (a logit) above which a frame is remembered"
     assert options["prompt"].value is None and options["prompt"].description.startswith("one of mask, or box and/or")
