@@ -64,7 +64,7 @@ def test_options_are_read_with_what_stands_beside_them():
     assert options["outputs"].value == "[masks.json,masks,boxes.csv,memory.json,overlay.mp4]"
     assert "policy._target_" not in options and "prompt.file" not in options and "hydra" not in options
     assert found.chosen["policy"] == "skip_absent" and found.chosen["method"] == "null"
-    assert "data" not in found.choices and not found.added
+    assert "learner" not in found.choices and not found.added
     text = help_text("track", found, width=100)
     assert text.startswith(
         "usage: engram track [option=value ...]\n\nTracks one video, image folder, camera or stream:\n"
