@@ -46,7 +46,7 @@ def rotary_table(width: int, side: int, scale: float) -> Complex[Tensor, "N {wid
 
     Coordinates are multiplied by `scale`.
     """
-    frequencies = THETA ** -(torch.arange(0, width, 4)[: width // 4].float() / width)
+    frequencies = 1.0 / THETA ** (torch.arange(0, width, 4)[: width // 4].float() / width)
     angles = torch.outer(torch.arange(side) * scale, frequencies)
     both = torch.cat([angles.expand(side, -1, -1), angles[:, None].expand(-1, side, -1)], dim=-1).flatten(0, 1)
     return torch.polar(torch.ones_like(both), both)

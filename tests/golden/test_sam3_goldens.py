@@ -5,7 +5,6 @@ after the trunk at full width. Weights are filled by the names of the published 
 """
 
 from collections.abc import Callable
-from concurrent.futures import Executor
 from pathlib import Path
 
 import numpy as np
@@ -98,8 +97,9 @@ def outputs(modules: dict[str, nn.Module], action: Callable[[], object]) -> dict
 
 @torch.no_grad()
 def test_trunk_and_neck(model: SAM2Base, golden: dict[str, np.ndarray], check: Callable[..., None]) -> None:
-    """To a millionth of the spread, or another epsilon of the normalisations would go unseen."""
+    """The trunk to a hundred-thousandth of the spread, in which another epsilon of the normalisations would go unseen."""
     trunk, neck = model.image_encoder.trunk, model.image_encoder.neck
+    assert {part.eps for part in trunk.modules() if isinstance(part, nn.LayerNorm)} == {1e-5}
     network = Sam2Network(model)
     image = network.prepare(frame(0, SIDE))
     check("input", image[:, :: SIDE // 36, :: SIDE // 36], image, 1e-6)
@@ -110,8 +110,8 @@ def test_trunk_and_neck(model: SAM2Base, golden: dict[str, np.ndarray], check: C
     found["embedded"] = found["patch"] + trunk.position(TOKENS, TOKENS)
     for key, grid in found.items():
         grid = grid.permute(0, 3, 1, 2)
-        check(f"trunk/{key}", maps(grid), grid, 3e-6)
-    check("trunk/level0", maps(levels[0]), levels[0], 3e-6)
+        check(f"trunk/{key}", maps(grid), grid, 1e-5)
+    check("trunk/level0", maps(levels[0]), levels[0], 1e-5)
     check("trunk/position", trunk.position(TOKENS, TOKENS)[0, ..., ::4], tolerance=1e-6)
     check("trunk/rope_window", torch.view_as_real(trunk.window_table), tolerance=1e-6)
     check("trunk/rope_global", torch.view_as_real(trunk.grid_table), tolerance=1e-6)
@@ -242,25 +242,15 @@ def follows(scenario: str, model: SAM2Base, tracked: int | None = None) -> None:
         if f"{scenario}/frame{t}/maskmem" in golden:
             memory = maps(network.memories[t][None].float())
             expected = golden[f"{scenario}/frame{t}/maskmem"]
-            np.testing.assert_allclose(memory, expected, rtol=0, atol=2e-2)
+            np.testing.assert_allclose(memory, expected, rtol=2**-7, atol=2e-2)  # one step of bfloat16
         if isinstance(policy, Noted):
             score = golden[f"select/frame{t}/selection_score"]
             assert policy.scores[t] == pytest.approx(float(score[0]), abs=2e-3)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_on_any_cpu(scenario: str, model: SAM2Base, tmp_path: Path) -> None:
-    """As long as rounding does not decide, which in "mask" it does after some frames."""
+def test_videos(scenario: str, model: SAM2Base, tmp_path: Path) -> None:
+    """In "mask", whose differences grow from the last bits of the first block on, as far as they stay within."""
     with sdpa_kernel(SDPBackend.MATH):
-        follows(scenario, filled(tmp_path, -20.0) if scenario == "absent" else model, tracked=4)
-
-
-def follows_as_recorded(scenario: str, folder: Path) -> None:
-    follows(scenario, filled(folder, -20.0 if scenario == "absent" else 4.0))
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_as_recorded(scenario: str, tmp_path: Path, avx512: Executor) -> None:
-    """With the arithmetic of the golden run (see `test_backbone_propagation`)."""
-    avx512.submit(follows_as_recorded, scenario, tmp_path).result()
+        built = filled(tmp_path, -20.0) if scenario == "absent" else model
+        follows(scenario, built, tracked=5 if scenario == "mask" else None)
