@@ -97,7 +97,7 @@ def outputs(modules: dict[str, nn.Module], action: Callable[[], object]) -> dict
 
 @torch.no_grad()
 def test_trunk_and_neck(model: SAM2Base, golden: dict[str, np.ndarray], check: Callable[..., None]) -> None:
-    """The trunk to a hundred-thousandth of the spread; another epsilon of the normalisations would go unseen in that."""
+    """The trunk to a hundred-thousandth of the spread, in which another epsilon would go unseen."""
     trunk, neck = model.image_encoder.trunk, model.image_encoder.neck
     assert {part.eps for part in trunk.modules() if isinstance(part, nn.LayerNorm)} == {1e-5}
     network = Sam2Network(model)
