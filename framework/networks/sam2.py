@@ -72,6 +72,13 @@ def _together(parts: Iterable[Candidates]) -> Candidates:
     )
 
 
+def _stacked(maps: Sequence[Float[Tensor, "_ C y x"]]) -> Float[Tensor, "R C y x"]:
+    """Rows of several batches, laid out in memory as those of one: layouts decide the last bits of what follows."""
+    if len(maps) == 1:
+        return maps[0]
+    return torch.cat([each.permute(0, 2, 3, 1) for each in maps]).permute(0, 3, 1, 2)
+
+
 def _antialiased(map_: Float[Tensor, "1 1 _ _"], size: Size) -> Float[Tensor, "1 1 _ _"]:
     """On another grid; the map itself where it has that size."""
     if tuple(map_.shape[-2:]) == tuple(size):
@@ -239,8 +246,7 @@ class Sam2Network:
         return KeyWeights(gain[:, owner], bias[:, owner], owner)
 
     def condition(self, features: Features, reads: Sequence[Read]) -> Float[Tensor, "R C y x"]:
-        parts = [self._condition(features, reads[part]) for part in self._batches(len(reads))]
-        return torch.cat(parts) if len(parts) > 1 else parts[0]
+        return _stacked([self._condition(features, reads[part]) for part in self._batches(len(reads))])
 
     def _condition(self, features: Features, reads: Sequence[Read]) -> Float[Tensor, "R C y x"]:
         if not reads[0].spatial and not reads[0].pointers:
@@ -252,9 +258,7 @@ class Sam2Network:
         self, features: Features, reads: Sequence[Read]
     ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items y x"]]:
         measured = [self._measure(features, reads[part]) for part in self._batches(len(reads))]
-        if len(measured) == 1:
-            return measured[0]
-        return torch.cat([conditioned for conditioned, _ in measured]), torch.cat([shares for _, shares in measured])
+        return _stacked([conditioned for conditioned, _ in measured]), _stacked([shares for _, shares in measured])
 
     def _measure(
         self, features: Features, reads: Sequence[Read]
