@@ -1,7 +1,7 @@
 """Replays a golden trace through the tracker and compares what was attended to, frame by frame."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from framework.tracker import State, Tracker
 from framework.types import ANCHOR, Prompt, Track
 from motion.components.box_filter import BoxFilter
 from motion.components.boxes import EMPTY_BOX, box_iou
+from motion.components.point_trackers import LucasKanade
+from motion.hierarchical import Hierarchical
 from motion.kalman import Kalman, KalmanState
 from tests.fakes.scripted import Asked, Script, ScriptedMemory, ScriptedNetwork
 
@@ -97,6 +99,14 @@ def preset(method: str, network: Network) -> Tracker:
         config: DictConfig = compose("evaluate", overrides=[f"method={method}"])
     parts = {group: build(config[group]) for group in ("policy", "motion", "selector")}
     return build(config.tracker)(network=network, **parts)
+
+
+def with_own_points(method: Tracker) -> Tracker:
+    """Published point trackers have code and weights of their own, which are elsewhere."""
+    if not isinstance(method.motion, Hierarchical):
+        return method
+    refinement = replace(method.motion.refinement, points=LucasKanade())
+    return replace(method, motion=replace(method.motion, refinement=refinement))
 
 
 def replay(trace: Trace, tracker: Tracker, length: int | None) -> Iterator[Replayed]:

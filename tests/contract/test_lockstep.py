@@ -25,12 +25,10 @@ from framework.networks import build, micro
 from framework.state import State
 from framework.tracker import Tracker, advance
 from framework.types import Features, Frame, Prompt, Result, Track
-from motion.components.point_trackers import LucasKanade
-from motion.hierarchical import Hierarchical
 from policies.evict_oldest import EvictOldest
 from policies.sam2 import Sam2
 from tests.golden.test_random_scenarios import drawn
-from tests.traces import preset
+from tests.traces import preset, with_own_points
 
 CONF = Path(__file__).parents[2] / "conf"
 GROUPS = ("policy", "motion", "method")
@@ -70,14 +68,6 @@ def tracker(backbone: str, name: str) -> Tracker:
         return with_own_points(preset(choice, network(MICRO)))
     part = instantiate(OmegaConf.load(CONF / group / f"{choice}.yaml"))
     return Tracker(network(MICRO), part) if group == "policy" else Tracker(network(MICRO), Sam2(), part)
-
-
-def with_own_points(method: Tracker) -> Tracker:
-    """Published point trackers have code and weights of their own, which are elsewhere."""
-    if not isinstance(method.motion, Hierarchical):
-        return method
-    refinement = replace(method.motion.refinement, points=LucasKanade())
-    return replace(method, motion=replace(method.motion, refinement=refinement))
 
 
 @dataclass(frozen=True, eq=False)

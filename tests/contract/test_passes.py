@@ -14,6 +14,7 @@ from framework.tracker import Tracker
 from framework.types import Prompt, Result
 from tests.composition import as_from_the_command_line
 from tests.passes import run_passes
+from tests.traces import with_own_points
 
 CONF = Path(__file__).parents[2] / "conf"
 LENGTH, SIDE, START = 13, 64, 6
@@ -39,7 +40,7 @@ def tracker(request: pytest.FixtureRequest) -> Tracker:
     finally:
         GlobalHydra.instance().clear()
     assert isinstance(made, Tracker)
-    return made
+    return with_own_points(made)
 
 
 def run(
