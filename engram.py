@@ -12,15 +12,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from framework.data.procedural.dataset import Procedural as Procedural
     from framework.defaults import Greedy as Greedy
     from framework.defaults import NoMotion as NoMotion
     from framework.diagnostics.contract import check_contract as check_contract
     from framework.diagnostics.contract import clauses_of as clauses_of
     from framework.errors import InputError as InputError
+    from framework.evaluation.comparison import Comparison as Comparison
+    from framework.evaluation.evaluate import evaluate as evaluate
+    from framework.evaluation.protocol import EvaluationProtocol as EvaluationProtocol
     from framework.interfaces import MemoryPolicy as MemoryPolicy
     from framework.interfaces import MotionModel as MotionModel
     from framework.interfaces import Selector as Selector
     from framework.networks.by_name import network as network
+    from framework.report.data_frames import by_frame as by_frame
+    from framework.report.data_frames import by_sequence as by_sequence
+    from framework.report.data_frames import by_variant as by_variant
+    from framework.report.overlay import overlay as overlay
+    from framework.report.pictures import grid as grid
+    from framework.report.sequence_progress import SequenceProgress as SequenceProgress
     from framework.storage.saved_state import load_state as load_state
     from framework.storage.saved_state import save_state as save_state
     from framework.tracker import Tracker as Tracker
@@ -39,8 +49,10 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 PUBLIC = {
     "Candidates": "framework.types",
+    "Comparison": "framework.evaluation.comparison",
     "Cue": "framework.types",
     "Entry": "framework.types",
+    "EvaluationProtocol": "framework.evaluation.protocol",
     "Frame": "framework.types",
     "Greedy": "framework.defaults",
     "InputError": "framework.errors",
@@ -49,17 +61,25 @@ PUBLIC = {
     "NoMotion": "framework.defaults",
     "Outcome": "framework.types",
     "Pick": "framework.types",
+    "Procedural": "framework.data.procedural.dataset",
     "Prompt": "framework.types",
     "Query": "framework.types",
     "Read": "framework.types",
     "Result": "framework.types",
     "Selector": "framework.interfaces",
+    "SequenceProgress": "framework.report.sequence_progress",
     "Tracker": "framework.tracker",
+    "by_frame": "framework.report.data_frames",
+    "by_sequence": "framework.report.data_frames",
+    "by_variant": "framework.report.data_frames",
     "check_contract": "framework.diagnostics.contract",
     "clauses_of": "framework.diagnostics.contract",
+    "evaluate": "framework.evaluation.evaluate",
+    "grid": "framework.report.pictures",
     "load_state": "framework.storage.saved_state",
     "lockstep": "framework.tracker",
     "network": "framework.networks.by_name",
+    "overlay": "framework.report.overlay",
     "save_state": "framework.storage.saved_state",
 }
 __all__ = tuple(PUBLIC)
@@ -108,7 +128,10 @@ def __getattr__(name: str) -> Any:
     if name not in PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     own_packages()
-    return getattr(importlib.import_module(PUBLIC[name]), name)
+    try:
+        return getattr(importlib.import_module(PUBLIC[name]), name)
+    except ModuleNotFoundError as error:
+        raise _with_its_extra(error) from error
 
 
 def main() -> None:
@@ -143,7 +166,6 @@ engram <command> --help lists the options of a command; engram --version says wh
 
 def _entry_point(name: str) -> Callable[[], None]:
     """Raises ImportError with one line for what is unknown or not installed."""
-    from framework.config.extras import how_to_install
     from framework.config.renamed import renamed_command
     from framework.errors import unknown
 
@@ -152,10 +174,15 @@ def _entry_point(name: str) -> Callable[[], None]:
     try:
         return importlib.import_module(f"experiments.{MODULES.get(name, name)}").main
     except ModuleNotFoundError as error:
-        line = how_to_install(error.name, name)
-        if line is None:
-            raise
-        raise ImportError(line) from error
+        raise _with_its_extra(error, name) from error
+
+
+def _with_its_extra(error: ModuleNotFoundError, command: str | None = None) -> ImportError:
+    """One line that says what to install; the error itself where no extra brings what is missing."""
+    from framework.config.extras import how_to_install
+
+    line = how_to_install(error.name, command)
+    return error if line is None else ImportError(line)
 
 
 def _refuse(line: str, code: int = 2) -> NoReturn:

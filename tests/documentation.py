@@ -1,4 +1,4 @@
-"""The pages of the documentation, and the script that writes their tables."""
+"""The pages of the documentation, and the scripts that write their tables and the notebook."""
 
 import importlib.util
 import sys
@@ -11,8 +11,8 @@ FRONT = [PROJECT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.
 RESULTS = sorted((PROJECT / "docs/results").glob("*.csv"))
 
 
-def _script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("render_results", PROJECT / "docs/render_results.py")
+def _script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, PROJECT / f"docs/{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look
@@ -20,4 +20,5 @@ def _script() -> ModuleType:
     return module
 
 
-render_results = _script()
+render_notebook = _script("render_notebook")
+render_results = _script("render_results")

@@ -6,6 +6,7 @@ EXTRAS = {
     "av": "video",
     "hydra_plugins": "launchers",
     "matplotlib": "report",
+    "pandas": "notebook",
     "pycocotools": "report",
     "pytorch_lightning": "train",
     "rich": "report",

@@ -30,6 +30,7 @@ DISTRIBUTIONS = (
     "pytorch-lightning",
     "av",
     "matplotlib",
+    "pandas",
     "pycocotools",
     "rich",
     "scipy",

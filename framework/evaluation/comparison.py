@@ -110,10 +110,16 @@ class Lockstep:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Variants on the same sequences; the first one is the baseline."""
+    """Variants on the same sequences; the first one is the baseline.
+
+    What `evaluate` gives. `framework.report.data_frames` makes pandas frames of it, `framework.report.report.Reporter`
+    tables and pages.
+    """
 
     data: str
+    """Name of the data set."""
     runs: tuple[Run, ...]
+    """One per variant, in their order."""
     locksteps: Mapping[str, Lockstep]
     """All that the results came from."""
     lost: Mapping[str, str] = field(default_factory=dict)
@@ -134,6 +140,10 @@ class Comparison:
         """Those that every variant finished."""
         first, *others = self.runs
         return [name for name in first.videos if all(name in run.videos for run in others)]
+
+    def records(self, sequence: str) -> dict[str, SequenceRecord]:
+        """What was tracked of a sequence that every variant finished, by the name of the variant that tracked it."""
+        return {run.drawn: run.record(sequence) for run in self.runs}
 
     @property
     def timed_alike(self) -> bool:

@@ -31,18 +31,18 @@ def run_identity(tracker: Tracker, data: DataSet, protocol: EvaluationProtocol) 
 
 
 def status(
-    trackers: Mapping[str, Tracker], data: DataSet, output: Path, protocol: EvaluationProtocol
+    trackers: Mapping[str, Tracker], data: DataSet, output: Path | str, protocol: EvaluationProtocol
 ) -> dict[str, RunProgress]:
     """How far an evaluation is, by variant; reads the disk only."""
     names = [data.sequence(index).name for index in range(len(data))]
     runs = {name: identity.run_hash(run_identity(tracker, data, protocol)) for name, tracker in trackers.items()}
-    return {name: RunFolder.at(output, data.name, run).progress(names) for name, run in runs.items()}
+    return {name: RunFolder.at(Path(output), data.name, run).progress(names) for name, run in runs.items()}
 
 
 def evaluate(
     trackers: Mapping[str, Tracker],
     data: DataSet,
-    output: Path,
+    output: Path | str,
     protocol: EvaluationProtocol = EvaluationProtocol(),
     listener: ProgressListener | None = None,
     keep_going: bool = False,
@@ -51,8 +51,22 @@ def evaluate(
 ) -> Comparison:
     """Tracks whatever is not on disk yet, waits for what other processes are tracking, and reads the scores.
 
-    `options` are what trackers were made from, by their names; they are noted beside the results. With
-    `keep_hypotheses`, all masks that the network proposes are kept, and sequences that lack them are tracked again.
+    All trackers run in one lockstep per sequence. Results are kept under `output` by what decides them
+    (`framework.evaluation.results`), so a call that was interrupted goes on where it was. Call it under
+    `torch.inference_mode()`, which the library leaves to its caller.
+
+    Args:
+        trackers: name -> tracker, the baseline first; all share one network.
+        data: sequences with their prompts and truth.
+        output: folder of the results; it is made.
+        protocol: how tracking is started and what is scored.
+        listener: told how far it is (`framework.report.sequence_progress.SequenceProgress` prints it); None: nobody.
+        keep_going: go on after a plug-in failed on the first sequence that was tracked with it.
+        options: what trackers were made from, by their names; noted beside the results.
+        keep_hypotheses: keep all masks that the network proposes; sequences that lack them are tracked again.
+
+    Returns:
+        The scores by variant and sequence, and where the rest of the results is.
 
     A sequence that fails is recorded with its reason and the others go on; it is tried again in the next run.
     Raises InputError when the output cannot be written, holds something else, or when no sequence could be tracked, by
@@ -71,7 +85,7 @@ def evaluate(
         distinct.setdefault(run, tracker)
         about = {**notes, "name": name, "options": options.get(name, {})}
         folders[name] = replace(
-            RunFolder.open(output, data.name, run, identities[name], about), keep_hypotheses=keep_hypotheses
+            RunFolder.open(Path(output), data.name, run, identities[name], about), keep_hypotheses=keep_hypotheses
         )
     by_run = {folder.hash: folder for folder in folders.values()}
 

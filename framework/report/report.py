@@ -174,8 +174,7 @@ class Reporter:
         videos = {video.name: video for video in map(data.sequence, range(len(data))) if video.name in chosen}
         grids = {}
         for name in chosen:
-            records = {run.drawn: run.record(name) for run in comparison.runs}
-            grids[name] = jpeg(pictures.grid(videos[name], records))
+            grids[name] = jpeg(pictures.grid(videos[name], comparison.records(name)))
         figures = {"Differences per sequence": plots.differences(comparison, self.metric)} if len(rows) > 1 else {}
         figures["Over the course of the videos"] = plots.over_time(comparison)
         by = None

@@ -11,9 +11,12 @@ from framework.report.progress import WorkProgress
 
 
 class SequenceProgress(ProgressListener):
-    """Use as a context manager around `evaluate`. Failures are printed as they happen."""
+    """Use as a context manager around `evaluate`, as its listener. Failures are printed as they happen.
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+    A terminal has a bar; a notebook or a log file gets a line every half minute.
+    """
+
+    def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._progress = WorkProgress("sequences", rated="frames", console=console, clock=clock)
         self._finished, self._frames = 0, 0
 

@@ -209,8 +209,9 @@ def _follow(module: str, found: set[str]) -> None:
 @cache
 def _path(module: str) -> Path | None:
     """File of a module whose code counts; None for the standard library, `LIBRARIES`, and what is no module."""
-    if module == "__main__":
-        return Path(getattr(sys.modules[module], "__file__", None) or module)
+    loaded = sys.modules.get(module)
+    if loaded is not None and (module == "__main__" or getattr(loaded, "__spec__", None) is None):  # no import made it
+        return Path(getattr(loaded, "__file__", None) or module)
     if module.partition(".")[0] in (*sys.stdlib_module_names, *LIBRARIES):
         return None
     try:
@@ -247,24 +248,35 @@ def _brought() -> Mapping[str, list[str]]:
     return metadata.packages_distributions()
 
 
-@cache
+_READ: dict[str, tuple[object, bytes]] = {}
+"""Module -> what it was loaded by, and its source then."""
+
+
 def _source(module: str) -> bytes:
-    """Read once: what runs is what was there when the process began, as nearly as can be told.
+    """Read once, and again when the module is reloaded: what runs is what was there when it was loaded, as nearly as
+    can be told.
 
     Code that has no file, such as that of a notebook, is never the same as any other.
     """
     path = _path(module)
-    return path.read_bytes() if path and path.is_file() else secrets.token_bytes()
+    if path is None or not path.is_file():
+        return secrets.token_bytes()
+    loaded = getattr(sys.modules.get(module), "__spec__", None)
+    if module not in _READ or _READ[module][0] is not loaded:
+        _READ[module] = loaded, path.read_bytes()
+    return _READ[module][1]
+
+
+def _imports(module: str) -> tuple[str, ...]:
+    """Everything that may be a module in the import statements of a module."""
+    path = _path(module)
+    return _imported(module, _source(module)) if path and path.suffix == ".py" and path.is_file() else ()
 
 
 @cache
-def _imports(module: str) -> tuple[str, ...]:
-    """Everything that may be a module in the import statements of a module."""
+def _imported(module: str, source: bytes) -> tuple[str, ...]:
     found: list[str] = []
-    path = _path(module)
-    if path is None or path.suffix != ".py" or not path.is_file():
-        return ()
-    for node in ast.walk(ast.parse(_source(module))):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):

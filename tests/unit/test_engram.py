@@ -98,3 +98,10 @@ def test_what_is_not_installed_names_its_extra(command, module, extra):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT)
     line = f"{module} is not installed: pip install 'engram-tracking[{extra}]'\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
+def test_a_public_name_that_needs_what_is_not_installed_names_the_extra():
+    code = "import sys; sys.modules['matplotlib'] = None; from engram import overlay"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT)
+    line = "ImportError: matplotlib is not installed: pip install 'engram-tracking[report]'"
+    assert done.returncode == 1 and done.stderr.splitlines()[-1] == line

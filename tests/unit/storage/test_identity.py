@@ -5,6 +5,7 @@ import importlib
 import sys
 from dataclasses import dataclass
 from enum import Enum
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -13,13 +14,14 @@ import torch
 from framework.storage import identity
 from policies.sam2 import Sam2
 
-CACHES = (identity._path, identity._installed, identity._distributions, identity._brought, identity._source)
+CACHES = (identity._path, identity._installed, identity._distributions, identity._brought, identity._imported)
 
 
 def forget():
     """What a process remembers of files, as a new process would find them."""
-    for one in (*CACHES, identity._imports):
+    for one in CACHES:
         one.cache_clear()
+    identity._READ.clear()
     importlib.invalidate_caches()
 
 
@@ -82,7 +84,6 @@ def test_a_base_of_ours_counts_for_a_plug_in(plug_in, monkeypatch):
     first = plug_in("site-packages", "1.0", mine=MINE)
     source = identity._source
     monkeypatch.setattr(identity, "_source", lambda name: source(name) + b"#" * (name == "policies.sam2"))
-    monkeypatch.setattr(identity._source, "cache_clear", lambda: None, raising=False)
     assert plug_in("site-packages", "1.0", mine=MINE) != first
 
 
@@ -107,12 +108,25 @@ def test_libraries_do_not_count():
 
 def test_code_without_a_file_is_never_the_same(monkeypatch):
     monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
-    seen = set()
-    for _ in range(2):
+    monkeypatch.setitem(sys.modules, "made_up", ModuleType("made_up"))
+    for module in ("__main__", "made_up"):
         forget()
-        seen.add(identity.code_digest("__main__"))
-    forget()
-    assert len(seen) == 2
+        first, again = (identity.code_digest(module) for _ in range(2))
+        forget()
+        assert first != again, "a notebook's cell may have been edited since"
+
+
+def test_a_module_that_is_reloaded_is_read_again(plug_in, tmp_path):
+    """As notebooks do with a file that is edited; until then the code that was loaded is what runs."""
+    first = plug_in("checkout", mine=MINE)
+    (tmp_path / "checkout/myplugin/mine.py").write_text(f"from policies.rmem import RMem\n{MINE}    width = 22\n")
+    module = sys.modules["myplugin.mine"]
+    assert identity.code_digest(module.Mine()) == first
+    importlib.reload(module)
+    assert module.Mine.width == 22 and identity.code_digest(module.Mine()) != first
+    followed: set[str] = set()
+    identity._follow("myplugin.mine", followed)
+    assert "policies.rmem" in followed
 
 
 class Colour(Enum):
@@ -190,10 +204,10 @@ def test_code_identity_follows_a_policy_and_its_siblings(tmp_path, monkeypatch):
     before = identity.code_digest(Mine())
     assert before != identity.code_digest() and before == identity.code_digest(Mine())
     (package / "base.py").write_text("WIDTH = 2\n")
-    identity._source.cache_clear()
+    identity._READ.clear()
     assert identity.code_digest(Mine()) != before
     (package / "other.py").write_text("HEIGHT = 2\n")
-    identity._source.cache_clear()
+    identity._READ.clear()
     assert identity.code_digest("framework.evaluation.evaluate", Mine()) == identity.code_digest(
         Mine(), "framework.tracker", "framework.evaluation.evaluate"
     )
