@@ -1,9 +1,10 @@
 """A video file, decoded as it is read. What it shows (stream, orientation, number of frames) is decided here."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from framework.types import Size
 Pixels = UInt8[np.ndarray, "Hv Wv 3"]
 PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
 """Streams that hold no video."""
+ATTEMPTS = 3
+"""Key frames that are sought before frames are counted from the first one."""
 
 
 def upright(frame: av.VideoFrame) -> Pixels:
@@ -77,6 +80,8 @@ class _Packet:
 
     time: int | None
     """Of presentation, in units of the stream."""
+    decoded: int | None
+    """When it is decoded, in the same units."""
     end: int
     key: bool
     hidden: bool
@@ -86,7 +91,7 @@ class _Packet:
     def of(cls, packet: av.Packet) -> "_Packet":
         reference = packet.stream.codec_context.name == "vp8" and not bytes(packet)[0] & 0x10  # its show_frame bit
         end = (packet.pts or 0) + (packet.duration or 0)
-        return cls(packet.pts, end, packet.is_keyframe, packet.is_discard or reference)
+        return cls(packet.pts, packet.dts, end, packet.is_keyframe, packet.is_discard or reference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,8 @@ class _Contents:
     """Index in the container."""
     times: np.ndarray
     """When each frame is shown, in units of the stream, ascending; empty where that is not known."""
+    keys: tuple[tuple[int, int], ...]
+    """When each key frame is shown and when it is decoded, ascending."""
     shown: int
     """Frames that are shown: without those that are hidden, and those before the first key frame."""
     headless: int
@@ -123,11 +130,15 @@ class _Contents:
                 stored = _stored(path, chosen)
             end = max((packet.end for packet in found), default=0) * float(stream.time_base or 0)
             missing = _missing(stream, stored, end)
+            # AVI notes no time of presentation: what stands for it ascends though the decoder reorders the frames.
+            timed = "mov" in container.format.name or not stream.codec_context.has_b_frames
         first = next((at for at, packet in enumerate(found) if packet.key), 0)
         times = [packet.time for packet in found[first:] if not packet.hidden]
-        known = None not in times and len({*times}) == len(times)
-        ascending = np.sort(np.array(times if known else (), np.int64))
-        return cls(chosen, ascending, len(times), first, missing)
+        shown = sorted(time for time in times if time is not None)
+        known = len({*shown}) == len(times) and (timed or shown != times)
+        keys = ((packet.time, packet.decoded) for packet in found if packet.key)
+        sought = sorted((time, time if decoded is None else decoded) for time, decoded in keys if time is not None)
+        return cls(chosen, np.array(shown if known else (), np.int64), tuple(sought), len(times), first, missing)
 
 
 def _stored(path: Path, stream: int) -> int:
@@ -226,19 +237,36 @@ class VideoFile:
             return (image.shape[0], image.shape[1]), float(stream.average_rate or stream.guessed_rate or 25)
 
     def _from(self, index: int) -> Iterator[av.VideoFrame]:
-        """Decoded frames beginning with frame `index`."""
-        with closing(open_container(self.path)) as container:
-            stream, times = self._stream(container), self._contents.times
-            if index == 0 or index >= len(times):
-                frames = (frame for at, frame in enumerate(self._decoded(container)) if at >= index)
-            else:
-                wanted = int(times[index])
-                container.seek(wanted, stream=stream, backward=True)
-                frames = (frame for frame in container.decode(stream) if frame.pts is not None and frame.pts >= wanted)
-            try:
-                yield from frames
-            except av.FFmpegError:
-                return
+        """Decoded frames beginning with frame `index`: from a key frame before it, or counted from the first one."""
+        for frame in self._sought(index):
+            yield frame
+            index += 1
+        if index < self.length:
+            with suppress(av.FFmpegError), closing(open_container(self.path)) as container:
+                yield from islice(self._decoded(container), index, None)
+
+    def _sought(self, index: int) -> Iterator[av.VideoFrame]:
+        """The same as long as frames come at their times: containers without an index are searched, and not exactly."""
+        times = self._contents.times
+        before = [decoded for shown, decoded in self._contents.keys if 0 < index < len(times) and shown <= times[index]]
+        for time in reversed(before[-ATTEMPTS:]):
+            with suppress(av.FFmpegError), closing(open_container(self.path)) as container:
+                for frame in self._after(container, time):
+                    if index == len(times) or (frame.pts is not None and frame.pts > times[index]):
+                        break
+                    if frame.pts == times[index]:
+                        yield frame
+                        index += 1
+
+    def _after(self, container: InputContainer, time: int) -> Iterator[av.VideoFrame]:
+        """Frames from the first key frame on that is found where `time` is sought; those before it may be damaged."""
+        stream, shown = self._stream(container), None
+        container.seek(time, stream=stream, backward=True)
+        for packet in container.demux(stream):
+            if shown is None and packet.is_keyframe:
+                shown = packet.pts
+            if shown is not None:
+                yield from (frame for frame in packet.decode() if frame.pts is not None and frame.pts >= shown)
 
     def _decode(self, container: InputContainer) -> Iterator[av.VideoFrame]:
         """All frames; raises InputError when one is corrupt or when fewer come than there should be."""

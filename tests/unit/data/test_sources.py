@@ -202,10 +202,17 @@ def test_16_bits_are_scaled_to_8(tmp_path: Path, levels: tuple[int, ...]) -> Non
     assert image[0].tolist() == [[round(level / 257)] * 3 for level in levels]
 
 
-def write(path: Path, pictures: list[np.ndarray], matrix: list[int] | None = None, gop: int = 4) -> Path:
-    """Pictures as an MPEG-4 video, in the container that the name says."""
+def write(
+    path: Path,
+    pictures: list[np.ndarray],
+    matrix: list[int] | None = None,
+    gop: int = 4,
+    codec: str = "mpeg4",
+    reordered: int = 0,
+) -> Path:
+    """Pictures as a video, in the container that the name says; so many in a row refer to a later one."""
     with av.open(str(path.absolute()), "w") as container:
-        stream = container.add_stream("mpeg4", rate=25)
+        stream = container.add_stream(codec, rate=25, options={"bf": str(reordered)})
         stream.height, stream.width = pictures[0].shape[:2]
         stream.pix_fmt, stream.bit_rate, stream.gop_size = "yuv420p", 4_000_000, gop
         if matrix is not None:
@@ -281,6 +288,19 @@ def test_containers_that_announce_nothing_are_counted(tmp_path: Path, name: str)
     images, end = read(write(tmp_path / name, clip(12)))
     assert end == "" and len(images) == 12
     assert all(near(image, index) for index, image in enumerate(images))
+
+
+@pytest.mark.parametrize("codec", ["mpeg4", "mpeg2video", "libx264"])
+@pytest.mark.parametrize("suffix", [".ts", ".mpg", ".avi", ".mkv", ".mp4", ".flv"])
+def test_any_frame_of_any_container_equals_the_one_decoded_in_order(tmp_path: Path, suffix: str, codec: str) -> None:
+    """Also of those that are searched without an index, or note no time at which a frame is shown."""
+    if suffix == ".flv" and codec != "libx264":
+        suffix = ".mov"
+    source = VideoFile(write(tmp_path / f"clip{suffix}", clip(20), gop=8, codec=codec, reordered=2))
+    images = list(source.frames())
+    assert len(images) == 20 and all(near(image, index) for index, image in enumerate(images))
+    for index in (19, 18, 0, 10, 11, 3, 17, 9):
+        np.testing.assert_array_equal(source.frame(index), images[index])
 
 
 def without_packets(path: Path, drop: range, blank: int | None = None) -> Path:
