@@ -59,7 +59,8 @@ class Sweep:
     folder: Path = field(default_factory=_folder)
 
     def run(self, task: Callable[[DictConfig], Any], config: DictConfig, traced: bool = False) -> None:
-        """Runs one job and keeps what became of it; only an interruption is raised, so that the others go on.
+        """Runs one job and keeps what became of it; only an interruption is raised, so that the others go on, and the
+        end that a launcher gives a job when it has queued it again.
 
         `traced`: a job that fails shows its trace, also where one line says what to do.
         """
@@ -74,6 +75,8 @@ class Sweep:
         except SystemExit as end:
             if isinstance(end.__context__, KeyboardInterrupt):  # how Lightning ends
                 raise KeyboardInterrupt from None
+            if _is_queued_again(end):
+                raise
             code = end.code if isinstance(end.code, int) else 1
             ended = replace(begun, failure=f"ended with exit code {code}" if code else None, code=code)
         except Exception as error:
@@ -97,6 +100,12 @@ class Sweep:
     def close(self) -> None:
         """Leaves nothing behind."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _is_queued_again(end: SystemExit) -> bool:
+    """Whether submitit's handler of signals raised it, at a time limit or when a job has to make room."""
+    frames = traceback.walk_tb(end.__traceback__)
+    return any(str(frame.f_globals.get("__name__")).startswith("submitit.") for frame, _ in frames)
 
 
 def swept_options(arguments: Sequence[str]) -> tuple[str, ...]:

@@ -16,9 +16,12 @@ LINES = {
     MissingConfigException("", "hydra/launcher/slrum", ["basic"]): (
         "unknown hydra/launcher 'slrum': choose one of basic"
     ),
-    MissingConfigException("", "hydra/launcher/joblib", ["basic"]): (
-        "joblib is not installed: pip install 'engram-tracking[launchers]'"
-    ),
+    **{
+        MissingConfigException("", f"hydra/launcher/{name}", ["basic"]): (
+            f"{name} is not installed: pip install 'engram-tracking[launchers]'"
+        )
+        for name in ("joblib", "submitit_local", "submitit_slurm")
+    },
     ModuleNotFoundError("no", name="wandb.sdk"): "wandb is not installed: pip install 'engram-tracking[wandb]'",
     ModuleNotFoundError("no", name="rich.nowhere"): None,
     ModuleNotFoundError("no", name="mine"): None,
