@@ -15,6 +15,7 @@ import cv2
 from rich.console import Console
 
 from framework.config.error_lines import explain
+from framework.config.texts import in_home
 from framework.errors import InputError, unknown
 from framework.report.inspection import inspect
 from framework.storage.files import safe_name
@@ -32,9 +33,11 @@ def look(arguments: list[str]) -> Path:
     if len(given) not in (2, 3) or not all(text.isdecimal() for text in (given[-1], options.get("object", "1"))):
         raise InputError("give RUN SEQUENCE FRAME, the frame as a number: engram inspect --help says more")
     key = int(options["object"]) if "object" in options else None
-    found = inspect(Path(given[0]), given[1] if len(given) == 3 else None, int(given[-1]), options.get("variant"), key)
+    found = inspect(
+        Path(in_home(given[0])), given[1] if len(given) == 3 else None, int(given[-1]), options.get("variant"), key
+    )
     Console().print(found.table())
-    path = Path(options.get("output", f"outputs/inspect/{safe_name(found.sequence)}-{found.frame}.png"))
+    path = Path(in_home(options.get("output", f"outputs/inspect/{safe_name(found.sequence)}-{found.frame}.png")))
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.haveImageWriter(path.name) or not cv2.imwrite(str(path), found.picture()[..., ::-1]):
         raise InputError(f"output={path} cannot be written as a picture: give a name that ends in .png or .jpg")

@@ -8,8 +8,9 @@ from omegaconf import DictConfig
 from framework.config.checks import build, limit_threads
 from framework.config.cli import command
 from framework.config.variants import variants
-from framework.data.prompts import Placed, prompts_of
-from framework.data.sources.data_set import sequence_source
+from framework.data.prompts import Placed
+from framework.data.sources.data_set import own_prompts, sequence_source
+from framework.data.sources.frame_range import FrameRange
 from framework.data.sources.source import Source, open_source
 from framework.inference.folder import TrackFolder, decides
 from framework.inference.plan import TrackingPlan
@@ -17,19 +18,19 @@ from framework.networks import unfamiliar
 from framework.report.progress import WorkProgress
 
 TEXTS = dict.fromkeys(("sequence", "prompts", "output"), str | None)
-LIMITS = dict.fromkeys(("frames", "loop", "threads"), int | None)
+NUMBERS = {"first": int, "stride": int, **dict.fromkeys(("last", "frames", "loop", "threads"), int | None)}
 
 
 def asked(config: DictConfig) -> tuple[Source, list[Placed]]:
     """What is tracked and where its objects are. Raises InputError."""
-    data = config.get("data")
+    data, frames = config.get("data"), FrameRange(config.first, config.last, config.stride, config.frames)
     if data is None and config.source is not None:
-        return open_source(config.source, config.frames, config.loop), build(config.prompt)
-    source = sequence_source(data and build(data), config.sequence, config.frames, (config.source, config.loop))
-    return source, build(config.prompt) or prompts_of(source.video)
+        return open_source(config.source, frames, config.loop), build(config.prompt)
+    source = sequence_source(data and build(data), config.sequence, frames, (config.source, config.loop))
+    return source, build(config.prompt) or own_prompts(source)
 
 
-@command("track", source=str | int | None, direction=str, outputs=list[str], overwrite=bool, **TEXTS, **LIMITS)
+@command("track", source=str | int | None, direction=str, outputs=list[str], overwrite=bool, **TEXTS, **NUMBERS)
 def main(config: DictConfig) -> None:
     """Prints where the results are."""
     limit_threads(config.threads)

@@ -396,6 +396,13 @@ class MemoryUse:
         )
         return cls(spatial, pointers, tuple(plain["held"]))
 
+    def renumbered(self, number: Callable[[int], int]) -> "MemoryUse":
+        """With other numbers of the same frames."""
+        spatial, pointers = (
+            tuple((number(frame), place) for frame, place in those) for those in (self.spatial, self.pointers)
+        )
+        return MemoryUse(spatial, pointers, tuple(map(number, self.held)))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Track:

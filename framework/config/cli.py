@@ -36,7 +36,7 @@ from framework.config.checks import check
 from framework.config.error_lines import explain
 from framework.config.help import help_text, options_of
 from framework.config.sweep import Sweep, SweepJob, swept_options
-from framework.config.texts import as_written, by_constructors
+from framework.config.texts import as_written, by_constructors, expand_home, in_home
 from framework.errors import InputError
 
 TRACE = "HYDRA_FULL_ERROR"
@@ -65,6 +65,7 @@ def command(
             traced = TRACE in os.environ
 
             def checked(config: DictConfig) -> Any:
+                expand_home(config)
                 check(config, **options)
                 with Profile() if config.get("profile") else nullcontext() as profile:
                     result = task(config)
@@ -161,6 +162,7 @@ def _arguments(task: Callable[[DictConfig], Any], config_name: str, options: Map
 
     Ends with the help of the command where it is asked for.
     """
+    sys.argv = [_with_home(argument) for argument in sys.argv]
     given = _checked_arguments()
     command = Path(inspect.getfile(task)).stem
     about = "" if command == config_name else inspect.getdoc(inspect.getmodule(task)) or ""
@@ -179,6 +181,12 @@ def _arguments(task: Callable[[DictConfig], Any], config_name: str, options: Map
     written = as_written(given.overrides, by_constructors(options, given.overrides, compose), sweep)
     replaced = dict(zip(given.overrides, written, strict=True))
     return [sys.argv[0], *(replaced.get(argument, argument) for argument in sys.argv[1:])]
+
+
+def _with_home(argument: str) -> str:
+    """An argument such as --config-dir=~/conf with its path, which a shell leaves alone."""
+    name, equals, value = argument.partition("=")
+    return f"{name}{equals}{in_home(value)}" if name.startswith("--config-") else argument
 
 
 def _checked_arguments() -> Namespace:

@@ -18,7 +18,7 @@ def plug_ins(where: str) -> list[str]:
     if not where.endswith(".py"):
         located(where)
         return [where]
-    path = Path(where).resolve()
+    path = Path(where).expanduser().resolve()
     if not path.is_file():
         raise InputError(f"{where} does not exist: give the file of a plug-in")
     module = _imported(path)

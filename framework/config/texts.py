@@ -2,10 +2,12 @@
 
 `source=2024_01_15` and `source=clip (1).mp4` are what they say. Which options are text is told by what the command
 declares of its own (`framework.config.cli.command`) and by the annotations of the constructors that the groups name.
-`null`, quoted values and `${...}` stay what they are; in a sweep (-m) a comma outside quotes separates values.
+`null`, quoted values and `${...}` stay what they are; in a sweep (-m) a comma outside quotes separates values. A text
+that begins with `~/` is a path in the home folder, on the command line and in every file of options.
 """
 
 import itertools
+import os
 import re
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,7 +17,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from framework.config.error_lines import SETTINGS, annotations
@@ -36,6 +38,8 @@ ITEM = re.compile(
     r"""\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\[[^\[\]]*\]|\w+\([^()]*\)|[^,]*)\s*(?:,|\Z)""", re.DOTALL
 )
 """One value of several: quoted, a list, a function, or all that comes before a comma."""
+HOME = re.compile(r"(?:^|[,\[])\s*~(?:[/,\]]|$)")
+"""Where a value, or one of several, begins in the home folder."""
 Compose = Callable[..., DictConfig]
 """The configuration to which overrides, one argument each, are composed."""
 Annotate = Callable[[str], Any]
@@ -45,6 +49,23 @@ Annotate = Callable[[str], Any]
 def as_written(overrides: Sequence[str], annotate: Annotate, sweep: bool) -> list[str]:
     """The overrides, with those values quoted that are text by `annotate` and that Hydra would read otherwise."""
     return [_as_written(override, annotate, sweep) for override in overrides]
+
+
+def in_home(text: str) -> str:
+    """The text; of `~` and `~/...`, the path in the home folder that it means."""
+    return os.path.expanduser(text) if text == "~" or text.startswith("~/") else text
+
+
+def expand_home(config: DictConfig | ListConfig) -> None:
+    """Makes all texts of a configuration those that they mean (`in_home`), in place."""
+    for key in list(config) if isinstance(config, DictConfig) else range(len(config)):
+        if OmegaConf.is_missing(config, key) or OmegaConf.is_interpolation(config, key):
+            continue
+        value = config[key]
+        if isinstance(value, DictConfig | ListConfig):
+            expand_home(value)
+        elif isinstance(value, str) and in_home(value) != value:
+            config[key] = in_home(value)
 
 
 def by_constructors(own: Mapping[str, Any], overrides: Sequence[str], compose: Compose) -> Annotate:
@@ -73,7 +94,7 @@ def by_constructors(own: Mapping[str, Any], overrides: Sequence[str], compose: C
 def _as_written(override: str, annotate: Annotate, sweep: bool) -> str:
     name, equals, value = override.partition("=")
     key = name.lstrip("+")
-    if not equals or not key or key[0] == "~" or "@" in key or _is_plain(value):
+    if not equals or not key or key[0] == "~" or "@" in key or (_is_plain(value) and not HOME.search(value)):
         return override
     annotation = annotate(key)
     if not _takes(annotation, str) and not _takes(annotation, list):
@@ -101,6 +122,7 @@ def _written(value: str, annotation: Any) -> str:
         return f"[{','.join(_written(item, str) for item in _items(value[1:-1]))}]" if value[1:-1].strip() else value
     if not text:
         return value
+    value = in_home(value)
     read = _read(value)
     if read is None or isinstance(read, QuotedString) or _is_plain(value):
         return value

@@ -28,6 +28,7 @@ from jaxtyping import Bool
 from framework.data.json_file import Fields, are_numbers, read_json, shown
 from framework.data.label_image import object_numbers, read_label_image
 from framework.data.sequence import VideoSequence
+from framework.data.sources.frame_range import WHOLE, FrameRange
 from framework.errors import InputError
 from framework.types import Prompt, Size, in_turn
 
@@ -60,47 +61,61 @@ class Schedule:
         """Ids of all objects that ever appear, in ascending order."""
         return tuple(sorted({key for given in self.prompts.values() for key in given}))
 
+    def within(self, frames: FrameRange) -> "Schedule":
+        """By places in a range of frames that has them all."""
+        removed = {frames.place(number): keys for number, keys in self.removed.items()}
+        return Schedule({frames.place(number): given for number, given in self.prompts.items()}, removed)
+
 
 def read_prompts(
     mask: str | None = None,
     box: Sequence[Any] | None = None,
     points: Sequence[Any] | None = None,
     labels: Sequence[Any] | None = None,
-    frame: int = 0,
+    frame: int | None = None,
     file: str | None = None,
+    first: int = 0,
 ) -> list[Placed]:
     """Prompts from options (one of mask, or box and/or points, of one frame) or from a prompt file; none of neither.
+
+    They are on the `first` frame where no `frame` is given.
 
     Raises InputError when there is more than one kind, or when one is malformed.
     """
     given = {"mask": mask, "box": box, "points": points, "labels": labels}
     item = {key: value for key, value in given.items() if value is not None}
     if file is not None:
-        if item or frame:
+        if item or frame is not None:
             raise InputError(f"prompts={file} and prompt.{next(iter(item), 'frame')} cannot both be given: drop one")
         return _read_file(Path(file).expanduser())
-    if not item and frame:
+    if not item and frame is not None:
         raise InputError(f"prompt.frame={frame} prompts nothing: {ADVICE}")
     if not item:
         return []
-    return _place({**item, "frame": frame}, "prompt", Path())
+    return _place({**item, "frame": first if frame is None else frame}, "prompt", Path())
 
 
 def prompts_of(video: VideoSequence) -> list[Placed]:
     """The prompts that a data set gives of a video."""
     given = video.prompts().items()
-    return [Placed(f"{video.name}", key, frame, prompt) for frame, those in given for key, prompt in those.items()]
+    return [
+        Placed(f"{video.name}: the prompt of object {key}", key, frame, prompt)
+        for frame, those in given
+        for key, prompt in those.items()
+    ]
 
 
-def schedule(placed: Iterable[Placed], size: Size, length: int | None, backward: bool = False) -> Schedule:
-    """Prompts by frame, checked against the video (`length` None: not known).
+def schedule(
+    placed: Iterable[Placed], size: Size, length: int | None, backward: bool = False, frames: FrameRange = WHOLE
+) -> Schedule:
+    """Prompts by frame, checked against the video (`length` None: not known) and those `frames` of it that are tracked.
 
     What comes before what is meant in the order of tracking: of frames that go down where it is `backward`.
 
     Raises InputError for a mask of another size or without a pixel, a box outside the image or without area, a point
-    outside, points of which none is inside an object that starts, a frame past the end, an object id that does not fit
-    a mask image (1 to 255), an object started twice on a frame, and a removal of what is not tracked. Points for an
-    object that a frame names already follow in turn.
+    outside, points of which none is inside an object that starts, a frame that is not tracked, an object id that does
+    not fit a mask image (1 to 255), an object started twice on a frame, and a removal of what is not tracked. Points
+    for an object that a frame names already follow in turn.
     """
     prompts: dict[int, dict[int, Prompt | tuple[Prompt, ...]]] = {}
     removed: dict[int, set[int]] = {}
@@ -111,6 +126,7 @@ def schedule(placed: Iterable[Placed], size: Size, length: int | None, backward:
             raise InputError(
                 f"{item.origin} is for frame {item.frame} but the video has {length} frames: give 0 to {length - 1}"
             )
+        frames.check(item.frame, item.origin)
         if not 1 <= item.object <= 255:
             raise InputError(f"{item.origin}: object {item.object} is out of range; give an id from 1 to 255")
         if item.prompt is None:

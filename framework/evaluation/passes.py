@@ -13,7 +13,7 @@ from typing import Literal, TypeVar
 from framework.errors import InputError
 from framework.state import State
 from framework.tracker import Tracker, absorb, replay
-from framework.types import Features, Frame, MemoryUse, Prompt, Result, Track
+from framework.types import Features, Frame, Prompt, Result, Track
 
 Direction = Literal["forward", "backward", "both", "both_independent"]
 """forward: every object from its first prompt to the end of the video; backward: from its last one to the first frame.
@@ -76,9 +76,7 @@ class Pass:
         """With frame numbers of the video."""
         if not self.backward:
             return track
-        spatial = tuple((self.mirrored(frame), slot) for frame, slot in track.memory.spatial)
-        pointers = tuple((self.mirrored(frame), ago) for frame, ago in track.memory.pointers)
-        return replace(track, memory=MemoryUse(spatial, pointers, tuple(map(self.mirrored, track.memory.held))))
+        return replace(track, memory=track.memory.renumbered(self.mirrored))
 
     def lent(self, result: Result) -> dict[int, Track]:
         """Tracks of a first pass that the second one reads: those next to an object's start, and what is prompted.

@@ -32,7 +32,7 @@ import cv2
 import torch
 
 from framework.data.prompts import Schedule
-from framework.data.sources.data_set import SequenceSource
+from framework.data.sources.data_set import SequencePart, SequenceSource
 from framework.data.sources.source import Source, contents
 from framework.errors import InputError
 from framework.inference.journal import FRAMES, POSITION, Journal
@@ -78,9 +78,9 @@ def decides(
         "tracker": identity.describe(tracker),
     }
     holds = None if given is None else contents(given)
-    if isinstance(source, SequenceSource):
-        holds = source.data
-        configuration |= {"source": f"{source.data}/{source.name}", "data": data, "sequence": source.name}
+    if isinstance(source, SequenceSource | SequencePart):
+        holds = data_set = source.source.data if isinstance(source, SequencePart) else source.data
+        configuration |= {"source": f"{data_set}/{source.name}", "data": data, "sequence": source.name}
     code = {"the code": identity.code_digest(stream.__module__, tracker), "torch": torch.__version__}
     key = {"the source": holds, "what is kept": HYPOTHESES in outputs, **code}
     return configuration, key if holds else None

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from framework.data.prompts import Placed, Schedule, schedule
-from framework.data.sources.source import Source, anywhere
+from framework.data.sources.source import Part, Source, anywhere, frame_range
 from framework.errors import unknown
 from framework.evaluation.passes import Direction, Pass, check, passes
 from framework.inference.folder import TrackFolder, write_all
@@ -38,17 +38,23 @@ class TrackingPlan:
             raise unknown("direction", direction, get_args(Direction))
         if way != "forward":
             anywhere(source)
-        plan = schedule(placed, source.size, source.length, way == "backward")
-        return cls(source, way, plan, passes(way, plan.prompts, plan.removed, source.length))
+        frames, video = frame_range(source), source.source if isinstance(source, Part) else source
+        given = schedule(placed, source.size, video.length, way == "backward", frames)
+        plan = given.within(frames)
+        return cls(source, way, given, passes(way, plan.prompts, plan.removed, source.length))
 
     @property
     def suffix(self) -> str:
-        """What the direction adds to the name of results."""
-        return "" if self.direction == "forward" else f"-{self.direction}"
+        """What range and direction add to the name of results."""
+        direction = () if self.direction == "forward" else (self.direction,)
+        return "".join(f"-{part}" for part in (*frame_range(self.source).described, *direction))
 
     def described(self) -> dict[str, Any]:
-        """What of a result's configuration it decides beside source and prompts."""
-        return {} if self.direction == "forward" else {"direction": self.direction}
+        """What of a result's configuration it decides beside source, length and prompts."""
+        direction = {} if self.direction == "forward" else {"direction": self.direction}
+        frames = frame_range(self.source)
+        part = {"first": frames.first, "stride": frames.stride} if frames.first or frames.stride > 1 else {}
+        return {**part, **direction}
 
     def check(self, tracker: Tracker) -> None:
         """Raises InputError for a tracker that is not for this direction."""

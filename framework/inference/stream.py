@@ -11,14 +11,15 @@ import torch
 from jaxtyping import Bool, UInt8
 
 from framework.data.prompts import Schedule
-from framework.data.sources.source import ReadAnywhere, Source, read_in_order
+from framework.data.sources.frame_range import FrameRange
+from framework.data.sources.source import ReadAnywhere, Source, frame_range, read_in_order
 from framework.data.truth import Truth
 from framework.errors import InputError
 from framework.evaluation.passes import Lent, Pass, recollect
 from framework.state import State
 from framework.storage.hypotheses import Hypothesis, hypotheses
 from framework.tracker import Tracker
-from framework.types import Frame, MemoryUse, Result, Scores, Size, Track, Work
+from framework.types import Frame, MemoryUse, Result, Scores, Track, Work
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +60,7 @@ class TrackedFrame:
 
     image: UInt8[np.ndarray, "Hv Wv 3"]
     frame: int
+    """Its number in the video."""
     objects: Mapping[int, TrackedObject]
     """By object id."""
     position: Position | None = None
@@ -84,9 +86,16 @@ class KnownSource(Source, Protocol):
         """What is known of a frame."""
 
 
-def _known(source: Source | ReadAnywhere, frame: TrackedFrame) -> TrackedFrame:
-    """With its truth, where the source has it."""
-    return replace(frame, truth=source.truth(frame.frame)) if isinstance(source, KnownSource) else frame
+def _tracked(
+    source: Source | ReadAnywhere,
+    image: UInt8[np.ndarray, "Hv Wv 3"],
+    index: int,
+    objects: Mapping[int, TrackedObject],
+    position: Position | None = None,
+) -> TrackedFrame:
+    """Frame `index` of a source: with its number in the video, and its truth where the source has it."""
+    truth = source.truth(index) if isinstance(source, KnownSource) else None
+    return TrackedFrame(image, frame_range(source).number(index), objects, position, truth)
 
 
 def stream(
@@ -107,16 +116,19 @@ def stream(
     images, finished, length = enumerate(source.frames()), iter(begun.objects if begun else ()), 0
     for index, image in islice(images, start.finished):
         length = index + 1
-        yield _known(source, TrackedFrame(image, index, next(finished)))
-    forward = Pass(schedule.prompts, schedule.removed, source.length)
-    for tracked in _track(tracker, forward, images, source.size, start, State(), keep_hypotheses):
-        length = tracked.frame + 1
-        yield _known(source, tracked)
-    late = [frame for frame in schedule.prompts if frame >= length]
+        yield _tracked(source, image, index, next(finished))
+    frames = frame_range(source)
+    plan = schedule.within(frames)
+    forward = Pass(plan.prompts, plan.removed, source.length)
+    for tracked in _track(tracker, forward, images, source, start, State(), keep_hypotheses):
+        length += 1
+        yield tracked
+    late = [place for place in plan.prompts if place >= length]
     if late:
+        given = f"give a frame from {frames.first} to {frames.number(length - 1)}" if length else "nothing was tracked"
         raise InputError(
-            f"{source.name} ended after {length} frames: the prompt of frame {late[0]} was never reached; "
-            f"give a frame from 0 to {length - 1}"
+            f"{source.name} ended after {length} frames: the prompt of frame {frames.number(late[0])} was never "
+            f"reached; {given}"
         )
 
 
@@ -140,9 +152,9 @@ def stream_passes(
                 lent = {"": position.lent}
                 ready = recollect({"": tracker}, plan, lent, lambda frame: Frame(source.frame(frame)))[""]
             images = zip(map(passed.mirrored, left), read_in_order(source, left), strict=True)
-            for tracked in _track(tracker, passed, images, source.size, position, ready, keep_hypotheses):
+            for tracked in _track(tracker, passed, images, source, position, ready, keep_hypotheses):
                 position = tracked.position or position
-                yield _known(source, tracked)
+                yield tracked
         before += len(passed.frames)
         if position.finished == before:
             position = Position(before, tracker.init(), lent=position.lent)
@@ -151,14 +163,14 @@ def stream_passes(
 def in_order(source: ReadAnywhere, objects: Iterable[Mapping[int, TrackedObject]]) -> Iterator[TrackedFrame]:
     """Frames of a source with what was tracked on each of them before."""
     for index, found in enumerate(objects):
-        yield _known(source, TrackedFrame(source.frame(index), index, found))
+        yield _tracked(source, source.frame(index), index, found)
 
 
 def _track(
     tracker: Tracker,
     passed: Pass,
     images: Iterable[tuple[int, UInt8[np.ndarray, "Hv Wv 3"]]],
-    size: Size,
+    source: Source | ReadAnywhere,
     start: Position,
     ready: State,
     keep_hypotheses: bool,
@@ -168,13 +180,13 @@ def _track(
     lag = (selector.lag or 0) if selector.hindsight else 0
     if selector.hindsight and selector.lag is None:
         tracker = replace(tracker, selector=replace(selector, lag=0))  # type: ignore[type-var]
-    state, lent, count = start.state, start.lent, start.finished
+    state, lent, count, frames = start.state, start.lent, start.finished, frame_range(source)
     waiting, shown = deque(start.waiting), deque[UInt8[np.ndarray, "Hv Wv 3"]]()
 
     def oldest() -> TrackedFrame:
         result = passed.shown(_revised(waiting.popleft(), tracker.hindsight(state)))
-        found = _objects(result, keep_hypotheses)
-        return TrackedFrame(shown.popleft(), result.frame, found, Position(count, state, (*waiting,), lent))
+        found = _objects(result, frames, keep_hypotheses)
+        return _tracked(source, shown.popleft(), result.frame, found, Position(count, state, (*waiting,), lent))
 
     for time, image in images:
         shown.append(image)
@@ -186,7 +198,7 @@ def _track(
             features = tracker.network.encode(image, time, passed.length)
             state, result = tracker.step(state, features, prompts, passed.removed.get(time, frozenset()))
         else:
-            result = Result(time, size, {}, Work())
+            result = Result(time, source.size, {}, Work())
         lent = lent.add(time, passed.lent(result))
         waiting.append(result)
         if len(waiting) > lag:
@@ -200,7 +212,8 @@ def _revised(result: Result, past: Mapping[int, Mapping[int, Track]]) -> Result:
     return replace(result, tracks={key: past.get(key, {}).get(result.frame, t) for key, t in result.tracks.items()})
 
 
-def _objects(result: Result, keep_hypotheses: bool) -> dict[int, TrackedObject]:
+def _objects(result: Result, frames: FrameRange, keep_hypotheses: bool) -> dict[int, TrackedObject]:
+    """With the numbers in the video of the frames that were read."""
     found = result.masks()
     host = torch.stack(list(found.values())).cpu().numpy() if found else ()
     tracks = {key: result.tracks[key] for key in found}
@@ -209,7 +222,7 @@ def _objects(result: Result, keep_hypotheses: bool) -> dict[int, TrackedObject]:
             mask,
             track.scores,
             track.choice,
-            track.memory,
+            track.memory.renumbered(frames.number),
             hypotheses(track, result.size) if keep_hypotheses else (),
         )
         for (key, track), mask in zip(tracks.items(), host, strict=True)

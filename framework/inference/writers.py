@@ -12,7 +12,7 @@ from PIL import Image
 
 from framework.data.palette import palette
 from framework.data.prompts import Schedule
-from framework.data.sources.source import Source
+from framework.data.sources.source import Source, frame_range
 from framework.errors import unknown
 from framework.inference.stream import TrackedFrame
 from framework.metrics.tracking import mask_box
@@ -160,21 +160,22 @@ class OverlayVideo:
 
     def __init__(self, path: Path, source: Source, schedule: Schedule) -> None:
         self._video = VideoWriter(path, source.rate)
-        self._name, self._length = source.name, source.length
-        self._prompted = {
-            key: [frame for frame, given in schedule.prompts.items() if key in given] for key in schedule.objects
-        }
+        self._name, self._length, self._range = source.name, source.length, frame_range(source)
+        self._of = "" if source.length is None else f" / {self._range.number(source.length - 1) + 1}"
+        prompts = schedule.within(self._range).prompts
+        self._prompted = {key: [at for at, given in prompts.items() if key in given] for key in schedule.objects}
 
     def write(self, frame: TrackedFrame) -> None:
-        of = "" if self._length is None else f" / {self._length}"
         masks = {key: found.mask for key, found in frame.objects.items()}
         labels = {key: self._label(frame, key) for key in frame.objects}
-        caption, height, width = [f"{self._name}   {frame.frame}{of}"], *frame.image.shape[:2]
+        caption, height, width = [f"{self._name}   {frame.frame}{self._of}"], *frame.image.shape[:2]
         picture = overlay(frame.image, masks, caption, labels=labels, zoom=legible((height, width)))
+        place = self._range.place
         memory = {
-            key: frame.objects[key].memory if key in frame.objects else MemoryUse() for key in sorted(self._prompted)
+            key: frame.objects[key].memory.renumbered(place) if key in frame.objects else MemoryUse()
+            for key in sorted(self._prompted)
         }
-        strip = memory_strip(memory, frame.frame, picture.shape[1], self._length, self._prompted)
+        strip = memory_strip(memory, place(frame.frame), picture.shape[1], self._length, self._prompted)
         self._video.write(np.vstack([picture, strip]))
 
     @staticmethod

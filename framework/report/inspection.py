@@ -246,12 +246,14 @@ def _of_track(path: Path, about: Mapping[str, Any], frame: int) -> Inspection:
         frames = sorted({at for at, _ in masks})
         raise InputError(f"{path} tracks objects on frames {frames[0]} to {frames[-1]}, not on {frame}")
     height, width = masks[frame, keys[0]]["segmentation"]["size"]
+    configuration = about["configuration"]
+    step = configuration.get("stride", 1) * (-1 if configuration.get("direction") == "backward" else 1)
     objects, size = [], (height, width)
     for key in keys:
         use, row, found = MemoryUse.of(memory[frame, key]), boxes[frame, key], proposed.get((frame, key), {})
         read = [index for index, _ in use.spatial]
         counts = {index: masks[index, key]["segmentation"]["counts"] for index in (frame, *read)}
-        before = memory.get((frame - 1, key))
+        before = memory.get((frame - step, key))
         objects.append(
             InspectedObject(
                 name=f"object {key}",
@@ -267,7 +269,6 @@ def _of_track(path: Path, about: Mapping[str, Any], frame: int) -> Inspection:
                 hypotheses=from_json(found.get("hypotheses", ())),
             )
         )
-    configuration = about["configuration"]
     sequence = configuration.get("sequence", Path(f"{configuration['source']}").stem)
 
     def images(frames: Sequence[int]) -> Mapping[int, Picture]:

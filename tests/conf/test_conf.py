@@ -105,6 +105,14 @@ def test_learners(name):
     assert isinstance(build(learner.data), pl.LightningDataModule)
 
 
+@pytest.mark.parametrize("name", choices("learner"))
+def test_a_smoke_training_of_every_learner_is_small(name):
+    small, full = (composed("train", f"learner={name}", *more) for more in (["+experiment=smoke"], []))
+    assert (small.steps, small.threads) == (4, 1) and full.steps >= 1000
+    assert small.folder != full.folder and small.train_logger._target_ == "pytorch_lightning.loggers.CSVLogger"
+    assert isinstance(build(small.learner.data), pl.LightningDataModule)
+
+
 def test_what_learns_is_swept_from_the_top():
     """`-m policy.slots=2,4`: each has a folder of its own."""
     two, four = (
@@ -123,7 +131,7 @@ def test_train_loggers(name):
     assert OmegaConf.to_container(node, resolve=True)
 
 
-@pytest.mark.parametrize("name", choices("experiment"))
+@pytest.mark.parametrize("name", [name for name in choices("experiment") if name != "smoke"])
 def test_experiments_can_be_made(name):
     config = composed("ablate", f"+experiment={name}", "backbone=micro", "backbone.checkpoint=random")
     config.variants = [expand_sweep(text)[0] for text in config.variants]

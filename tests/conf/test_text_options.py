@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from experiments import evaluate, track
+from framework.config.texts import as_written, expand_home
 from tests.conf.test_ablate import call
 from tests.fakes.colour import square_mask, write_folder, write_video
 
@@ -136,3 +137,38 @@ def test_an_option_that_cannot_be_read_is_shown_as_it_is_typed(capfd):
     (typed,) = shlex.split(line.partition(" as text ")[2])
     assert call(track.main, typed) == 2
     assert capfd.readouterr().err.startswith("unknown option 'sorce': did you mean source")
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    write_folder(tmp_path / "home/clip", 2)
+    options = ["source=~/clip", "prompt.box=[0,16,16,32]", "outputs=[boxes.csv]", MICRO]
+    assert call(track.main, *options, "output=~/out") == 0
+    assert (tmp_path / "home/out/boxes.csv").exists()
+    (tmp_path / "home/conf/policy").mkdir(parents=True)
+    (tmp_path / "home/conf/policy/mine.yaml").write_text("_target_: policies.sam2.Sam2\n")
+    assert call(track.main, *options, "--config-dir=~/conf", "policy=mine", "output=~/mine") == 0
+    assert (tmp_path / "home/mine/boxes.csv").exists() and not Path("~").exists()
+
+
+def test_a_tilde_in_sweeps_lists_and_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    annotations = {"output": str | None, "roots": list[str], "steps": int}
+    given = [
+        "output=~/x",
+        "output=~",
+        "output=~x",
+        "output='~/x'",
+        "roots=[~/a,b]",
+        "steps=~/3",
+        "~output",
+        "output=a~/b",
+    ]
+    home = [f"output={tmp_path}/x", f"output={tmp_path}", "output=~x", "output='~/x'", f"roots=[{tmp_path}/a,b]"]
+    assert as_written(given, annotations.get, False) == [*home, "steps=~/3", "~output", "output=a~/b"]
+    assert as_written(["output=~/x,~/y"], annotations.get, True) == [f"output={tmp_path}/x,{tmp_path}/y"]
+    config = OmegaConf.create({"a": {"b": "~/x", "c": ["~", "d~"], "e": "${a.b}", "f": "???", "g": None}})
+    expand_home(config)
+    plain = {"b": f"{tmp_path}/x", "c": [str(tmp_path), "d~"], "e": f"{tmp_path}/x", "f": "???", "g": None}
+    assert OmegaConf.to_container(config, resolve=True) == {"a": plain}

@@ -55,6 +55,32 @@ def test_policies_prompts_and_outputs_are_chosen(tmp_path):
     assert sorted(path.name for path in Path("o").iterdir()) == ["masks.json", "memory.json", "run.json"]
 
 
+def test_some_frames_of_a_video_keep_their_numbers(capsys):
+    options = ["source=clip.mp4", "first=2", "last=7", "stride=2", "prompt.box=[4,16,20,32]"]
+    assert call(track.main, *options, "direction=both", MICRO) == 0
+    output = Path("outputs/track/clip-sam2-first=2-last=7-stride=2-both")
+    assert " frames at" in capsys.readouterr().out
+    assert [item["image_id"] for item in json.loads((output / "masks.json").read_text())] == [2, 4, 6]
+    assert sorted(path.name for path in (output / "masks").iterdir()) == ["00002.png", "00004.png", "00006.png"]
+    assert [line.split(",")[0] for line in (output / "boxes.csv").read_text().splitlines()[1:]] == ["2", "4", "6"]
+    about = json.loads((output / "run.json").read_text())["configuration"]
+    assert (about["first"], about["stride"], about["length"]) == (2, 2, 3)
+    assert call(track.main, *options, "prompt.frame=0", MICRO) == 2
+    assert capsys.readouterr().err == "prompt is for frame 0, and frames 2 to 6 are tracked\n"
+    assert call(track.main, *options, "output=o", MICRO) == 0
+    assert call(track.main, *options, "stride=1", "output=o", MICRO) == 2
+    assert "o holds results of another configuration (" in capsys.readouterr().err
+
+
+def test_some_frames_of_a_sequence_are_compared_with_their_truth(capsys):
+    options = ["data=calm", "data.limit=1", "data.length=12", "last=8", "stride=4", "backbone=micro", "output=o"]
+    assert call(track.main, *options, "outputs=[boxes.csv]") == 0
+    rows = [line.split(",") for line in Path("o/boxes.csv").read_text().splitlines()[1:]]
+    assert [row[0] for row in rows] == ["0", "4", "8"] and min(float(row[-1]) for row in rows) > 0.5
+    assert call(track.main, *options, "first=1") == 2
+    assert "the prompt of object 1 is for frame 0, and frames 1 to 5 are tracked" in capsys.readouterr().err
+
+
 def test_a_mask_prompt_is_shown_as_it_was_given(tmp_path):
     from PIL import Image
 

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from framework.data.excerpt import beginning
+from framework.data.prompts import Placed, prompts_of
 from framework.data.sequence import DataSet, VideoSequence
+from framework.data.sources.frame_range import FrameRange
+from framework.data.sources.source import Part, frame_range
 from framework.data.truth import Truth
 from framework.errors import InputError
 from framework.types import Size
@@ -44,10 +46,28 @@ class SequenceSource:
         return Truth.of(self.video, index)
 
 
+@dataclass(frozen=True, slots=True)
+class SequencePart(Part):
+    """Some frames of it, with what is known of them."""
+
+    source: SequenceSource
+
+    def truth(self, index: int) -> Truth:
+        """What is known of a frame."""
+        return self.source.truth(self.range.number(index))
+
+
+def own_prompts(source: SequenceSource | SequencePart) -> list[Placed]:
+    """The prompts that its data set gives it. Objects that start after its end are none of its."""
+    whole = source.source if isinstance(source, SequencePart) else source
+    stop = frame_range(source).stop(whole.length) or 0
+    return [item for item in prompts_of(whole.video) if item.frame < stop]
+
+
 def sequence_source(
-    data: DataSet | None, name: str | None, frames: int | None, beside: Iterable[object] = ()
-) -> SequenceSource:
-    """The sequence of this name, or the only one; at most so many of its frames.
+    data: DataSet | None, name: str | None, frames: FrameRange, beside: Iterable[object] = ()
+) -> SequenceSource | SequencePart:
+    """These frames of the sequence of this name, or of the only one.
 
     Raises InputError, also without data and where something else than a sequence is asked for `beside` it.
     """
@@ -58,7 +78,5 @@ def sequence_source(
         raise InputError(f"{data.name} has {len(names)} sequences: choose one with sequence=, such as {names[0]}")
     if name is not None and name not in names:
         raise InputError(f"{data.name} has no sequence {name!r}: its first one is {names[0]!r}")
-    if frames is not None and frames < 1:
-        raise InputError(f"frames={frames} must be 1 or more")
-    video = data.sequence(0 if name is None else names.index(name))
-    return SequenceSource(data.name, video if frames is None else beginning(video, frames))
+    source = SequenceSource(data.name, data.sequence(0 if name is None else names.index(name)))
+    return source if frames.whole else SequencePart(source, frames)

@@ -1,4 +1,4 @@
-"""Where frames come from: a folder of images, a video file, a camera or stream, or one of these repeated.
+"""Where frames come from: a folder of images, a video file, a camera or stream, some frames of one, or one repeated.
 
 Every source is read lazily and in constant memory; what cannot be read is an `InputError` naming file and frame.
 """
@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from framework.data.sources.camera import Camera, LiveStream
+from framework.data.sources.frame_range import WHOLE, FrameRange
 from framework.data.sources.image_folder import IMAGE_SUFFIXES, ImageFolder
 from framework.data.sources.video import VideoFile
 from framework.errors import InputError
@@ -91,19 +92,22 @@ class Looped:
 
 
 @dataclass(frozen=True, slots=True)
-class Beginning:
-    """At most the first `limit` frames of a source."""
+class Part:
+    """Some frames of a source, as a video of its own. Raises InputError for a range that the source does not have."""
 
     source: Source
-    limit: int
+    range: FrameRange
+
+    def __post_init__(self) -> None:
+        self.range.length(self.source.length)
 
     @property
     def name(self) -> str:
         return self.source.name
 
     @property
-    def length(self) -> int:
-        return self.limit if self.source.length is None else min(self.limit, self.source.length)
+    def length(self) -> int | None:
+        return self.range.length(self.source.length)
 
     @property
     def size(self) -> Size:
@@ -111,19 +115,27 @@ class Beginning:
 
     @property
     def rate(self) -> float:
-        return self.source.rate
+        return self.source.rate / self.range.stride
 
     def frame(self, index: int) -> UInt8[np.ndarray, "Hv Wv 3"]:
-        return anywhere(self.source).frame(index)
+        return anywhere(self.source).frame(self.range.number(index))
 
     def frames(self) -> Iterator[UInt8[np.ndarray, "Hv Wv 3"]]:
-        return islice(self.source.frames(), self.limit)
+        """A video file and a camera decode what is left out too."""
+        if isinstance(self.source, ReadAnywhere) and not isinstance(self.source, VideoFile):
+            return map(self.frame, range(self.length or 0))
+        return islice(self.source.frames(), self.range.first, self.range.stop(self.source.length), self.range.stride)
+
+
+def frame_range(source: Source) -> FrameRange:
+    """Which frames of its video a source has."""
+    return source.range if isinstance(source, Part) else WHOLE
 
 
 def anywhere(source: Source) -> ReadAnywhere:
     """The source itself. Raises InputError for a camera or a stream, also for a part of one."""
     whole = source
-    while isinstance(whole, Beginning | Looped):
+    while isinstance(whole, Part | Looped):
         whole = whole.source
     if not isinstance(source, ReadAnywhere) or not isinstance(whole, ReadAnywhere):
         raise InputError(f"{source.name} comes once, first frame first: save it as a video, or give direction=forward")
@@ -140,18 +152,19 @@ def read_in_order(source: ReadAnywhere, order: range) -> Iterator[UInt8[np.ndarr
             yield from reversed([source.frame(index) for index in reversed(block)])
 
 
-def open_source(where: str | int | Path, limit: int | None = None, loop: int | None = None) -> Source:
-    """A folder of PNG or JPEG frames, a video file, a camera number, or the URL of a stream.
+def open_source(where: str | int | Path, frames: FrameRange = WHOLE, loop: int | None = None) -> Source:
+    """A folder of PNG or JPEG frames, a video file, a camera number, or the URL of a stream; `frames` of it.
 
-    `limit` cuts it after so many frames, `loop` repeats it up to so many. Raises InputError when it cannot be opened.
+    `loop` repeats it up to so many. Raises InputError when it cannot be opened.
     """
-    for name, value in (("frames", limit), ("loop", loop)):
-        if value is not None and value < 1:
-            raise InputError(f"{name}={value} must be 1 or more")
+    if loop is not None and loop < 1:
+        raise InputError(f"loop={loop} must be 1 or more")
     source = _open(str(where))
-    source = source if limit is None else Beginning(source, limit)
+    source = source if frames.whole else Part(source, frames)
     if loop is None:
         return source
+    if frames.described:
+        raise InputError(f"loop={loop} repeats a video from its first frame on: drop {' '.join(frames.described)}")
     if source.length is None:
         raise InputError(f"loop={loop}: {where} has no end to loop from; give a video or a folder, or frames=N")
     return Looped(source, loop)

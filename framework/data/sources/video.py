@@ -23,6 +23,8 @@ PICTURES = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition
 """Streams that hold no video."""
 ATTEMPTS = 3
 """Key frames that are sought before frames are counted from the first one."""
+NEAR = 16
+"""Frames that are decoded and left out rather than looking for a key frame."""
 
 
 def upright(frame: av.VideoFrame) -> Pixels:
@@ -167,7 +169,7 @@ class _Cursor:
 class VideoFile:
     """The best video stream of a file, upright. Raises InputError when it is no video.
 
-    `frames` decodes from the beginning. `frame` goes on from where it was when the next frame is asked for, and
+    `frames` decodes from the beginning. `frame` goes on from where it was when one of the next is asked for, and
     otherwise decodes from the last key frame before the one wanted.
     """
 
@@ -192,12 +194,14 @@ class VideoFile:
                 yield self._checked(frame, index)
 
     def frame(self, index: int) -> Pixels:
-        """RGB frame; the next one is cheap, any other one costs at most one group of pictures."""
+        """RGB frame; one of the next ones is cheap, any other one costs at most one group of pictures."""
         if not 0 <= index < self.length:
             raise InputError(f"{self.path}: frame {index} is outside its {self.length} frames")
-        if self._cursor is None or self._cursor.position != index:
+        if self._cursor is None or not 0 <= index - self._cursor.position < NEAR:
             self._cursor = _Cursor(self._from(index), index)
-        self._cursor.position += 1
+        for _ in range(index - self._cursor.position):
+            next(self._cursor.frames, None)
+        self._cursor.position = index + 1
         frame = next(self._cursor.frames, None)
         if frame is None:
             self._cursor = None

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from framework.data.sources.frame_range import FrameRange
 from framework.data.sources.image_folder import ImageFolder
-from framework.data.sources.source import Beginning, Looped, Source, open_source
+from framework.data.sources.source import Looped, Part, Source, open_source
 from framework.data.sources.video import VideoFile
 from framework.errors import InputError
 from tests.fakes.colour import square, write_folder, write_video
@@ -155,11 +156,11 @@ def test_loop_and_limit(tmp_path: Path) -> None:
     assert isinstance(looped, Looped) and looped.length == 12
     shown = [int(np.flatnonzero((image == square(0)[20, 0]).all(-1)[20])[0]) // 2 for image in looped.frames()]
     assert shown == [0, 1, 2, 3, 4, 0, 1, 2, 3, 4, 0, 1]
-    limited = open_source(folder, limit=3)
-    assert isinstance(limited, Beginning) and limited.length == 3 == len(list(limited.frames()))
-    assert len(list(open_source(folder, limit=2, loop=5).frames())) == 5
+    limited = open_source(folder, FrameRange(frames=3))
+    assert isinstance(limited, Part) and limited.length == 3 == len(list(limited.frames()))
+    assert len(list(open_source(folder, FrameRange(frames=2), loop=5).frames())) == 5
     with pytest.raises(InputError, match="frames=0"):
-        open_source(folder, limit=0)
+        open_source(folder, FrameRange(frames=0))
 
 
 def test_reading_takes_no_more_memory_the_longer_it_lasts(tmp_path: Path) -> None:

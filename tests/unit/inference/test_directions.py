@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from framework.data.prompts import Placed
-from framework.data.sources.source import Beginning, Looped, Source, open_source
+from framework.data.sources.frame_range import FrameRange
+from framework.data.sources.source import Looped, Part, Source, open_source
 from framework.errors import InputError
 from framework.evaluation.passes import Direction
 from framework.inference.folder import TrackFolder
@@ -218,7 +219,7 @@ class Live:
             yield square(0)
 
 
-@pytest.mark.parametrize("source", [Live(), Beginning(Live(), 9)], ids=["camera", "its-first-frames"])
+@pytest.mark.parametrize("source", [Live(), Part(Live(), FrameRange(frames=9))], ids=["camera", "its-first-frames"])
 def test_a_camera_is_tracked_forward(source: Source) -> None:
     line = "camera0 comes once, first frame first: save it as a video, or give direction=forward"
     with pytest.raises(InputError, match=line):
@@ -238,7 +239,7 @@ def test_objects_that_may_not_overlap_start_together_or_go_one_way(folder: Path)
 
 def test_what_is_repeated_or_cut_is_read_anywhere(folder: Path) -> None:
     whole = open_source(folder)
-    looped, part = Looped(whole, 30), Beginning(whole, 5)
+    looped, part = Looped(whole, 30), Part(whole, FrameRange(frames=5))
     for source in (looped, part):
         for index, image in enumerate(source.frames()):
             np.testing.assert_array_equal(source.frame(index), image)
