@@ -33,9 +33,8 @@ def look(arguments: list[str]) -> Path:
     if len(given) not in (2, 3) or not all(text.isdecimal() for text in (given[-1], options.get("object", "1"))):
         raise InputError("give RUN SEQUENCE FRAME, the frame as a number: engram inspect --help says more")
     key = int(options["object"]) if "object" in options else None
-    found = inspect(
-        Path(in_home(given[0])), given[1] if len(given) == 3 else None, int(given[-1]), options.get("variant"), key
-    )
+    run, sequence = Path(in_home(given[0])), given[1] if len(given) == 3 else None
+    found = inspect(run, sequence, int(given[-1]), options.get("variant"), key)
     Console().print(found.table())
     path = Path(in_home(options.get("output", f"outputs/inspect/{safe_name(found.sequence)}-{found.frame}.png")))
     path.parent.mkdir(parents=True, exist_ok=True)

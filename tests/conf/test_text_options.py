@@ -148,25 +148,18 @@ def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
     assert (tmp_path / "home/out/boxes.csv").exists()
     (tmp_path / "home/conf/policy").mkdir(parents=True)
     (tmp_path / "home/conf/policy/mine.yaml").write_text("_target_: policies.sam2.Sam2\n")
-    assert call(track.main, *options, "--config-dir=~/conf", "policy=mine", "output=~/mine") == 0
+    assert call(track.main, "--config-dir=~/conf", *options, "policy=mine", "output=~/mine") == 0
     assert (tmp_path / "home/mine/boxes.csv").exists() and not Path("~").exists()
 
 
 def test_a_tilde_in_sweeps_lists_and_files(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     annotations = {"output": str | None, "roots": list[str], "steps": int}
-    given = [
-        "output=~/x",
-        "output=~",
-        "output=~x",
-        "output='~/x'",
-        "roots=[~/a,b]",
-        "steps=~/3",
-        "~output",
-        "output=a~/b",
-    ]
-    home = [f"output={tmp_path}/x", f"output={tmp_path}", "output=~x", "output='~/x'", f"roots=[{tmp_path}/a,b]"]
-    assert as_written(given, annotations.get, False) == [*home, "steps=~/3", "~output", "output=a~/b"]
+    given = ["output=~/x", "output=~", "roots=[~/a,b]"]
+    home = [f"output={tmp_path}/x", f"output={tmp_path}", f"roots=[{tmp_path}/a,b]"]
+    others, kept = ["output=~x", "output=a~/b"], ["output='~/x'", "steps=~/3", "~output"]
+    written = [*home, "output='~x'", "output='a~/b'", *kept]
+    assert as_written([*given, *others, *kept], annotations.get, False) == written
     assert as_written(["output=~/x,~/y"], annotations.get, True) == [f"output={tmp_path}/x,{tmp_path}/y"]
     config = OmegaConf.create({"a": {"b": "~/x", "c": ["~", "d~"], "e": "${a.b}", "f": "???", "g": None}})
     expand_home(config)
