@@ -4,12 +4,13 @@ The layers, weights and rotary codes are the network's own. Its cross-attention 
 weight has to reach the keys or the attention is measured.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import singledispatch
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Complex, Float, Int
 from sam2.modeling.memory_attention import MemoryAttention, MemoryAttentionLayer
 from sam2.modeling.position_encoding import apply_rotary_enc
 from sam2.modeling.sam.transformer import RoPEAttention
@@ -47,15 +48,16 @@ def project(
         attention._separate_heads(linear(x), attention.num_heads)
         for linear, x in ((attention.q_proj, query), (attention.k_proj, key), (attention.v_proj, value))
     )
-    side = int(q.shape[-2] ** 0.5)
-    codes = attention.freqs_cis
-    if codes.shape[0] != side * side:
-        codes = attention.compute_cis(end_x=side, end_y=side)
+    codes = rotary_codes(attention, int(q.shape[-2] ** 0.5)).to(q.device)
     rotated = k.shape[-2] - pointer_tokens
-    q, k_rotated = apply_rotary_enc(
-        q, k[:, :, :rotated], freqs_cis=codes.to(q.device), repeat_freqs_k=attention.rope_k_repeat
-    )
+    q, k_rotated = apply_rotary_enc(q, k[:, :, :rotated], freqs_cis=codes, repeat_freqs_k=attention.rope_k_repeat)
     return Projected(q, torch.cat([k_rotated, k[:, :, rotated:]], dim=2), v, bias, owner)
+
+
+def rotary_codes(attention: RoPEAttention, side: int) -> Complex[Tensor, "N half"]:
+    """Rotary factors of a side x side grid, row-major."""
+    codes: Tensor = attention.freqs_cis
+    return codes if len(codes) == side * side else attention.compute_cis(end_x=side, end_y=side)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +79,16 @@ class MemoryTokens:
     weights: KeyWeights | None = None
 
 
-def _cross_attend(
-    layer: MemoryAttentionLayer,
-    x: Float[Tensor, "R N C"],
-    position: Float[Tensor, "1 N C"],
-    memory: MemoryTokens,
-    items: int,
-) -> tuple[Float[Tensor, "R N C"], Float[Tensor, "R N items"] | None]:
-    """One cross-attention; with `items` > 0 also the share of each query's attention that each item received."""
+Attended = tuple[Float[Tensor, "R N C"], Float[Tensor, "R N items"] | None]
+"""What memory attention gives each row and, where it is measured, the share of each query's attention that each read
+item received."""
+
+
+def attend_tokens(
+    layer: MemoryAttentionLayer, query: Float[Tensor, "R N C"], memory: MemoryTokens, items: int = 0
+) -> Attended:
+    """One cross-attention. With `items` > 0, for which the memory needs weights, the second value is measured."""
     key = memory.tokens + memory.positions if layer.pos_enc_at_cross_attn_keys else memory.tokens
-    query = x + position if layer.pos_enc_at_cross_attn_queries else x
     attention, weights = layer.cross_attn_image, memory.weights
     if weights is None:
         return attention(q=query, k=key, v=memory.tokens, num_k_exclude_rope=memory.pointer_tokens), None
@@ -115,21 +117,22 @@ def attend(
     module: MemoryAttention,
     x: Float[Tensor, "1 N C"],
     position: Float[Tensor, "1 N C"],
-    memory: MemoryTokens,
-    items: int = 0,
-) -> tuple[Float[Tensor, "R N C"], Float[Tensor, "R N items"] | None]:
+    rows: int,
+    cross_attend: Callable[[int, Float[Tensor, "R N C"]], Attended],
+) -> Attended:
     """`MemoryAttention.forward` in evaluation mode, for several rows that look at one frame.
 
-    With `items` > 0, for which the memory needs weights, the second value is the share of each query's attention
-    that each read item received (mean over heads and layers).
+    `cross_attend` is the cross-attention of the layer whose index it is given. Measured shares are means over heads
+    and layers.
     """
     masses = []
     if module.pos_enc_at_input:
         x = x + 0.1 * position
-    for layer in module.layers:
+    for index, layer in enumerate(module.layers):
         # Before they read their memories all rows are the same, so the first layer's self-attention sees one of them.
-        x = layer._forward_sa(x, position).expand(len(memory.tokens), -1, -1)
-        update, mass = _cross_attend(layer, layer.norm2(x), position, memory, items)
+        x = layer._forward_sa(x, position).expand(rows, -1, -1)
+        query = layer.norm2(x)
+        update, mass = cross_attend(index, query + position if layer.pos_enc_at_cross_attn_queries else query)
         x = x + update
         x = x + layer.linear2(layer.activation(layer.linear1(layer.norm3(x))))
         if mass is not None:

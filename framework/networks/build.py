@@ -109,7 +109,7 @@ def facade(
 
 
 def model(name: str, image_size: int | None = None, dynamic_multimask: bool = True) -> SAM2Base:
-    """A backbone of `NAMES` with random weights, in evaluation state.
+    """A backbone of `NAMES` with random weights, frozen and in evaluation state.
 
     `image_size` in pixels replaces the published one. `dynamic_multimask` falls back from an unstable single mask to
     the best of three (stability below .98 at +-.05), as sam2's predictor builder does.
@@ -229,7 +229,7 @@ def _build(config: DictConfig, image_size: int | None, dynamic_multimask: bool, 
             "dynamic_multimask_stability_thresh": 0.98,
         }
     with _TablesOnCpu():
-        return instantiate(config).eval()
+        return instantiate(config).eval().requires_grad_(False)
 
 
 class _TablesOnCpu(TorchFunctionMode):

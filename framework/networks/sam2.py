@@ -4,7 +4,7 @@ The modules are the model's own (package ``sam2`` and the compatible backbones b
 choice of a mask and every other decision of ``SAM2VideoPredictor`` are left to policies, motion models and selectors.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,9 +20,10 @@ from sam2.modeling.sam2_utils import get_1d_sine_pe
 from torch import Tensor
 
 from framework.errors import InputError
-from framework.networks.attention import KeyWeights, MemoryTokens, attend
+from framework.networks.attention import Attended, KeyWeights, MemoryTokens, attend, attend_tokens
 from framework.networks.conventions import Conventions, conventions
 from framework.networks.neck import fuse
+from framework.networks.prepared_memory import PreparedAttention, PreparedRead, can_be_prepared
 from framework.types import (
     ABSENT_LOGIT,
     ANCHOR,
@@ -201,8 +202,15 @@ class Sam2Network:
         with self._computing():
             return model.obj_ptr_tpos_proj(get_1d_sine_pe(ago / span, dim=width))
 
+    def _pointers(self, reads: Sequence[Read]) -> tuple[Float[Tensor, "R P D"], Float[Tensor, "R P D"]]:
+        """Pointers split into memory-wide tokens, and the temporal code of each token."""
+        model, split = self.model, self.model.hidden_dim // self.model.mem_dim
+        stacked = torch.stack([entry.pointer for read in reads for entry, _ in read.pointers])
+        tokens = stacked.reshape(len(reads), -1, model.mem_dim)
+        return tokens, self._pointer_positions(reads).repeat_interleave(split, dim=1)
+
     def _memory(self, reads: Sequence[Read], weighted: bool) -> MemoryTokens:
-        """The tokens of all reads: spatial memories in order, then pointers split into memory-wide tokens.
+        """The tokens of all reads: spatial memories in order, then pointers.
 
         Without `weighted` the reads' gain and bias are left out.
         """
@@ -218,11 +226,10 @@ class Sam2Network:
             positions.append((self._memory_position + temporal).flatten(1, 2))
             lengths += [maps.shape[2]] * spatial
         if pointers:
-            split = model.hidden_dim // model.mem_dim
-            stacked = torch.stack([entry.pointer for read in reads for entry, _ in read.pointers])
-            tokens.append(stacked.reshape(rows, pointers * split, model.mem_dim))
-            positions.append(self._pointer_positions(reads).repeat_interleave(split, dim=1))
-            lengths += [split] * pointers
+            split, codes = self._pointers(reads)
+            tokens.append(split)
+            positions.append(codes)
+            lengths += [split.shape[1] // pointers] * pointers
         return MemoryTokens(
             tokens=torch.cat(tokens, dim=1),
             positions=torch.cat(positions, dim=1),
@@ -252,7 +259,32 @@ class Sam2Network:
         if not reads[0].spatial and not reads[0].pointers:
             return self._without_memory(features.private, len(reads))
         weighted = any(read.gain is not None or read.bias is not None for read in reads)
-        return self._attend(features, self._memory(reads, weighted))[0]
+        if weighted or self.prepared_attention is None:
+            memory = self._memory(reads, weighted)
+            layers = self.model.memory_attention.layers
+            return self._attend(features, len(reads), lambda at, query: attend_tokens(layers[at], query, memory))[0]
+        attention, prepared = self.prepared_attention, self._prepare(reads)
+        return self._attend(features, len(reads), lambda at, query: (attention.attend(at, query, prepared), None))[0]
+
+    @cached_property
+    def prepared_attention(self) -> PreparedAttention | None:
+        """Where weights are frozen and it gives the same answer with less work (prepared_memory)."""
+        if self.autocast is not None or not can_be_prepared(self.model):
+            return None
+        return PreparedAttention(self.model, self._memory_position)
+
+    def _prepare(self, reads: Sequence[Read]) -> list[PreparedRead]:
+        if reads[0].pointers:
+            pointers, codes = self._pointers(reads)
+        else:
+            pointers = codes = self._memory_position.new_empty(len(reads), 0, self.model.mem_dim)
+        memories = [
+            [(entry.features, slot) for (entry, _), slot in zip(read.spatial, self._slots(read), strict=True)]
+            for read in reads
+        ]
+        return [
+            PreparedRead(spatial, own, own + code) for spatial, own, code in zip(memories, pointers, codes, strict=True)
+        ]
 
     def measure(
         self, features: Features, reads: Sequence[Read]
@@ -267,18 +299,21 @@ class Sam2Network:
         if not items:
             conditioned = self._condition(features, reads)
             return conditioned, conditioned.new_zeros(len(reads), 0, *conditioned.shape[2:])
-        conditioned, masses = self._attend(features, self._memory(reads, weighted=True), items)
+        memory, layers = self._memory(reads, weighted=True), self.model.memory_attention.layers
+        conditioned, masses = self._attend(
+            features, len(reads), lambda at, query: attend_tokens(layers[at], query, memory, items)
+        )
         assert masses is not None
         return conditioned, masses
 
     def _attend(
-        self, features: Features, memory: MemoryTokens, items: int = 0
+        self, features: Features, rows: int, cross_attend: Callable[[int, Float[Tensor, "R N C"]], Attended]
     ) -> tuple[Float[Tensor, "R C y x"], Float[Tensor, "R items y x"] | None]:
         pyramid: FeaturePyramid = features.private
         # Row-major tokens once, or every normalisation would make its own.
         top, position = _tokens(pyramid.top).contiguous(), _tokens(pyramid.position)
         with self._computing():
-            x, masses = attend(self.model.memory_attention, top, position, memory, items)
+            x, masses = attend(self.model.memory_attention, top, position, rows, cross_attend)
         grid = pyramid.top.shape[2:]
         return x.mT.unflatten(2, grid), None if masses is None else masses.mT.unflatten(2, grid)
 

@@ -1,5 +1,7 @@
 """What gain, bias and measurement do to memory attention, on SAM2's own modules with strong weights."""
 
+import copy
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from framework.networks.build import model
+from framework.networks.rope import RotaryCrossAttention
 from framework.networks.sam2 import Sam2Network
 from framework.types import ANCHOR, Entry, Features, Read, Scores
 from tests.deterministic_weights import array, fill
@@ -18,7 +21,7 @@ Reader = Callable[[int], Read]
 
 @pytest.fixture(scope="module", params=[("sam2.1_hiera_t", 128), ("efficienttam_ti_1", 128), ("edgetam", 256)], ids=str)
 def network(request: pytest.FixtureRequest) -> Sam2Network:
-    return Sam2Network(fill(model(*request.param)).requires_grad_(False))
+    return Sam2Network(fill(model(*request.param)))
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +108,37 @@ def test_rows_are_independent(network: Sam2Network, features: Features, read: Re
     candidates = network.decode(features, together, torch.zeros(2))
     single = network.decode(features, together[1:], torch.zeros(1))
     torch.testing.assert_close(candidates.row(1).logits, single.logits, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("kinds", ["both", "memories", "pointers"])
+def test_preparing_memories_changes_nothing(
+    network: Sam2Network, features: Features, read: Reader, kinds: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whatever slots and in however many blocks of queries they are read."""
+    first = read(4)
+    moved = tuple((entry, slot) for (entry, _), (_, slot) in zip(first.spatial[::-1], first.spatial, strict=True))
+    reads = [first, replace(first, spatial=moved)]
+    if kinds == "memories":
+        reads = [replace(each, pointers=()) for each in reads]
+    if kinds == "pointers":
+        reads = [replace(each, spatial=()) for each in reads]
+    trainable = Sam2Network(copy.deepcopy(network.model).requires_grad_())
+    assert trainable.prepared_attention is None
+    pooled = isinstance(network.model.memory_attention.layers[0].cross_attn_image, RotaryCrossAttention)
+    assert (network.prepared_attention is None) == pooled
+    with torch.no_grad():
+        expected = trainable.condition(features, reads)
+        torch.testing.assert_close(network.condition(features, reads), expected, atol=2e-5, rtol=0)
+        monkeypatch.setattr("framework.networks.prepared_memory.SCORES", 1000)
+        torch.testing.assert_close(network.condition(features, reads), expected, atol=2e-5, rtol=0)
+
+
+def test_what_is_prepared_goes_with_its_memory() -> None:
+    network = Sam2Network(fill(model("sam2.1_hiera_t", 64)))
+    attention = network.prepared_attention
+    assert attention is not None
+    memory = torch.zeros(64, 4, 4, dtype=torch.bfloat16)
+    prepared = weakref.ref(attention.prepared(memory))
+    assert attention.prepared(memory) is prepared()
+    del memory
+    assert prepared() is None
