@@ -51,7 +51,7 @@ MAY = {
     "metrics": ("errors",),
     "storage": ("errors", "state", "tracker", "types"),
     "ops": ("storage", "types"),
-    "networks": ("errors", "types"),
+    "networks": ("errors", "ops.memo", "types"),
     "data": ("errors", "metrics", "types"),
     "evaluation": (*LOOP, "counterfactuals", "data", "errors", "metrics", "networks", "ops", "storage", "types"),
     "config": ("errors", "interfaces", "storage", "tracker"),
