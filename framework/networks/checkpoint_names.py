@@ -22,4 +22,4 @@ def of_sam3(name: str) -> str | None:
             here = re.sub(r"^(sam_mask_decoder\.transformer\..*\.mlp\.)lin1\.", r"\1layers.0.", here)
             here = re.sub(r"^(sam_mask_decoder\.transformer\..*\.mlp\.)lin2\.", r"\1layers.1.", here)
             return None if _UNUSED.fullmatch(here) else here
-    return None if name.startswith("detector.") else name
+    return None if name.startswith("detector.") or _UNUSED.fullmatch(name) else name

@@ -1,6 +1,7 @@
 """Official checkpoints, unmodified: found by path, where they usually lie or on the hub, and loaded strictly.
 
-A checkpoint is a file of `{"model": state_dict}` as its authors publish it. The cache folder is `$ENGRAM_CACHE` or
+A checkpoint is a file of `{"model": state_dict}` as its authors publish it, or what the package transformers makes of
+it: a `.safetensors` file, or the folder with it (`transformers_names`). The cache folder is `$ENGRAM_CACHE` or
 `~/.cache/engram`; beside each file it keeps the SHA-256 of what was first loaded (`<file>.sha256`, in the format of
 sha256sum), so a file that changes later is noticed. A file that is not there is looked for in sam2's own folder,
 `./checkpoints`, and in the caches of torch.hub and of the Hugging Face hub.
@@ -21,12 +22,13 @@ import torch
 from torch import Tensor, nn
 
 from framework.errors import InputError
-from framework.networks import checkpoint_names
+from framework.networks import checkpoint_names, transformers_names
 
 T = TypeVar("T")
 StateLayout = dict[str, tuple[int, ...]]
 """Name and shape of every entry of a state."""
 
+CONVERTED = "model.safetensors"  # as transformers' folders call it
 SHOWN = 3  # differing entries named in a message
 
 
@@ -125,7 +127,9 @@ def find(name: str, checkpoint: str | Path | None, cache: Path) -> Path:
     if checkpoint is None:
         return at_hand(name, cache) or fetch(name, cache)
     path = Path(checkpoint).expanduser()
-    path = path / source.file if path.is_dir() else path
+    if path.is_dir():
+        official, converted = path / source.file, path / CONVERTED
+        path = converted if converted.exists() and not official.exists() else official
     if not path.exists():
         raise InputError(f"checkpoint {path} does not exist: {_remedy(source, cache)}")
     return path
@@ -149,13 +153,15 @@ def _usual(source: CheckpointSource, cache: Path) -> Iterator[Path]:
 
 
 def read(path: Path, bare: bool = False) -> dict[str, Tensor]:
-    """State of an official checkpoint file; tensors only, no code of the file is run.
+    """State of a checkpoint file under official names; tensors only, no code of the file is run.
 
     The file may be the state itself if `bare`.
 
     Raises:
         InputError: truncated, holding pickled code, or not a checkpoint.
     """
+    if path.suffix == ".safetensors":
+        return _read_converted(path)
     try:
         with warnings.catch_warnings(action="ignore"):  # the one line below says it better
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -178,6 +184,22 @@ def read(path: Path, bare: bool = False) -> dict[str, Tensor]:
             f"{held or type(content).__name__}"
         )
     return state
+
+
+def _read_converted(path: Path) -> dict[str, Tensor]:
+    """What transformers wrote, under official names."""
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise InputError(f"{path}: safetensors is not installed: pip install 'engram-tracking[hub]'") from error
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path} is truncated or damaged, or no safetensors file; fetch it again") from error
+    if transformers_names.MARK not in transformers_names.of_tracker(state):
+        raise InputError(f"{path} is of no network that transformers has for tracking; give the official file")
+    return transformers_names.official(state)
 
 
 def _check_sums(path: Path) -> None:

@@ -1,0 +1,90 @@
+"""transformers' own models track as the networks here do that load what they save.
+
+They run in a process of their own that has the package beside this environment's torch; ENGRAM_TRANSFORMERS names a
+folder with it, or uv makes one.
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from framework.networks.build import network
+from framework.networks.sam2 import Sam2Network
+from framework.tracker import Tracker, lockstep
+from framework.types import Frame, Prompt
+from policies.sam2 import Sam2
+
+pytestmark = pytest.mark.slow
+
+PACKAGES = ("transformers==5.24.0", "tokenizers==0.23.3", "regex==2026.11.19")
+SIDE, POINT = 256, (100.0, 120.0)
+
+TRACK = """
+import sys
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from transformers import Sam2HieraDetConfig, Sam2VideoConfig, Sam2VideoModel, Sam2VisionConfig
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoInferenceSession
+
+root, side, x, y = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
+torch.manual_seed(0)
+torch.set_num_threads(1)
+sizes = [[side // step] * 2 for step in (4, 8, 16)]
+vision = Sam2VisionConfig(backbone_config=Sam2HieraDetConfig(image_size=[side, side]), backbone_feature_sizes=sizes)
+config = Sam2VideoConfig(
+    vision_config=vision,
+    image_size=side,
+    memory_attention_rope_feat_sizes=sizes[-1],
+    prompt_encoder_config={"image_size": side},
+)
+model = Sam2VideoModel(config).eval()
+with torch.no_grad():
+    for name, value in model.named_parameters():
+        if not value.any() or name.endswith(".scale"):  # or parts would not count
+            value.normal_(0, 0.1)
+    model.prompt_encoder.shared_embedding.positional_embedding.copy_(model.shared_image_embedding.positional_embedding)
+    save_file(model.state_dict(), root + "/model.safetensors")
+    frames = torch.randn(4, 3, side, side)
+    session = Sam2VideoInferenceSession(frames, side, side, dtype=torch.float32)
+    index = session.obj_id_to_idx(1)
+    session.add_point_inputs(
+        index, 0, {"point_coords": torch.tensor([[[[x, y]]]]), "point_labels": torch.tensor([[[1]]])}
+    )
+    session.obj_with_new_inputs.append(1)
+    masks = torch.stack([model(session, frame_idx=at).pred_masks[0, 0] for at in range(len(frames))])
+np.savez(root + "/tracked.npz", frames=frames.numpy(), masks=masks.numpy())
+"""
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory) -> Path:
+    """A folder with transformers."""
+    if "ENGRAM_TRANSFORMERS" in os.environ:
+        return Path(os.environ["ENGRAM_TRANSFORMERS"])
+    place = tmp_path_factory.mktemp("packages")
+    uv = [sys.executable, "-m", "uv", "pip", "install", "-q", "--no-deps", "--target", str(place)]
+    subprocess.run([*uv, *PACKAGES], check=True)
+    return place
+
+
+@torch.no_grad()
+def test_a_click_is_tracked_as_transformers_tracks_it(packages, tmp_path):
+    environment = os.environ | {"PYTHONPATH": str(packages)}
+    given = [str(each) for each in (tmp_path, SIDE, *POINT)]
+    subprocess.run([sys.executable, "-c", TRACK, *given], cwd=tmp_path, env=environment, check=True)
+    found = np.load(tmp_path / "tracked.npz")
+    own = network("sam2.1_hiera_t", checkpoint=str(tmp_path), image_size=SIDE, device="cpu")
+    tracker = Tracker(Sam2Network(own.model, memory_dtype=torch.float32), Sam2(), fill_hole_area=0)
+    prompts = {1: Prompt(points=(POINT,), labels=(1,))}
+    frames = [Frame(torch.from_numpy(image), {} if at else prompts) for at, image in enumerate(found["frames"])]
+    tracked = [results["own"].tracks[1].logits for results in lockstep({"own": tracker}, frames, length=len(frames))]
+    masks = torch.from_numpy(found["masks"])
+    spread = masks.std(dim=(1, 2), keepdim=True)
+    assert (spread > 0.01).all()
+    assert ((torch.stack(tracked) - masks).abs() / spread).max() < 1e-3
