@@ -165,3 +165,6 @@ class Network(Protocol):
         prompted: Bool[Tensor, " R"],
     ) -> list[Opaque]:
         """Memory features of each row, in a storage of its own; masks of prompted rows are binarised first."""
+
+    def similarity(self, memory: Opaque, others: Sequence[Opaque]) -> Float[Tensor, " n"]:
+        """How alike `memory` and each of n others are: the cosine of their features, -1..1, whatever n is."""

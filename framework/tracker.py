@@ -308,6 +308,8 @@ class _Choice:
             attention=host.prediction.attention if tracker.policy.measures else None,
             shown=host.shown[mask] if tracker.hole_area else None,
             embedding=features.query.embedding,
+            features=features,
+            compare=tracker.network.similarity,
         )
 
     def track(self, entry: Entry, memory: Any) -> Track:

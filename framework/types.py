@@ -256,6 +256,16 @@ class Outcome:
     """Chosen logits after hole filling; None when nothing was filled."""
     embedding: Float[Tensor, "C y x"] = field(kw_only=True)
     """Image features of the frame before any memory, as in `Query`: what the object looks like."""
+    features: Features | None = field(default=None, kw_only=True, repr=False)
+    """The frame as the network was shown it, for what looks at colours."""
+    compare: Callable[[Opaque, Sequence[Opaque]], Tensor] | None = field(default=None, kw_only=True, repr=False)
+    """The network's `similarity`."""
+
+    def similarity(self, entry: Entry, others: Sequence[Entry]) -> tuple[float, ...]:
+        """Cosine of the memory of `entry` with those of others, -1..1, in one transfer; all have their memory."""
+        if self.compare is None:
+            raise RuntimeError("this outcome was made without a network: it compares no memories")
+        return tuple(self.compare(entry.features, [other.features for other in others]).tolist())
 
     @property
     def logits(self) -> Float[Tensor, "h w"]:

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import torch
-
 from framework.interfaces import MemoryPolicy
 from framework.types import Entry, Outcome, Query, Read
 from policies.components.anchors import closest_first
 from policies.components.bank import POINTERS, SLOTS, Bank, at_anchor, keep_pointers, last, pointers_of_anchors, span
+from policies.components.gates import visible_iou
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +23,10 @@ class Sam3State:
 class Sam3(MemoryPolicy[Sam3State]):
     """Memory selection of SAM 3's tracker (Carion et al., 2025, arXiv:2511.16719) as its released code has it.
 
-    A list of frames is read: back from t-1 in steps of `stride` those whose `score` is above `threshold`, `pointers` at
-    most, and in any case t-1 itself, whatever its score. The last `slots` of them are spatial memories; slots and
-    pointer distances count ranks in the list. Of the prompts at most `max_anchors` are read: the closest before, the
-    closest after and then the nearest.
+    A list of frames is read: back from t-1 in steps of `stride` those whose `visible_iou` is above `threshold`,
+    `pointers` at most, and in any case t-1 itself, whatever its score. The last `slots` of them are spatial memories;
+    slots and pointer distances count ranks in the list. Of the prompts at most `max_anchors` are read: the closest
+    before, the closest after and then the nearest.
 
     Published with ``quirks=True``: the pointer of the oldest frame of the list is never read; a prompt on t-1 takes
     the first rank, where nothing is read; and frame 0 is read as t-1 only, which `first_frame` decides by itself.
@@ -83,7 +82,7 @@ class Sam3(MemoryPolicy[Sam3State]):
             superseded = state.newest is not None and state.newest.frame == entry.frame
             return Sam3State(state.bank.anchor(entry), None if superseded else state.newest)
         listable = entry.frame > 0 or (not self.quirks if self.first_frame is None else self.first_frame)
-        if not listable or score(outcome) <= self.threshold:
+        if not listable or visible_iou(outcome) <= self.threshold:
             return replace(state, newest=entry)
         step, known = entry.frame % self.stride, (*state.bank.recent, entry)
         together = keep_pointers([e for e in known if e.frame % self.stride == step], self.slots, self.pointers)
@@ -93,11 +92,3 @@ class Sam3(MemoryPolicy[Sam3State]):
     def entries(self, state: Sam3State) -> Sequence[Entry]:
         held = state.bank.entries()
         return held if state.newest is None or state.newest in held else (*held, state.newest)
-
-
-def score(outcome: Outcome) -> float:
-    """How sure the object is on screen, (2 sigmoid(o) - 1) for a positive object score and else 0, times the best
-    predicted IoU of all hypotheses; 0..1.
-    """
-    seen = outcome.candidates
-    return float((2 * torch.sigmoid(seen.presence[0].float()) - 1).clamp_min(0) * seen.iou.max())

@@ -23,11 +23,13 @@ class PaperRow:
         variant: how it is run, as `experiments.ablate` takes it.
         backbone: the network it was published with, by its name in conf/backbone.
         published: measure -> value, as the table's evaluator names and scales it.
+        caveat: why it does not compare what its name says; None: nothing is known against it.
     """
 
     variant: str
     backbone: str
     published: Mapping[str, float]
+    caveat: str | None = None
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,20 @@ def _decide(
     items = len(read.spatial) + len(read.pointers)
     attention = torch.full((items, TOKENS, TOKENS), 1 / max(items, 1)) if policy.measures else None
     truth = upsample(logits[0], VIDEO) > 0 if policy.privileged else None
-    outcome = Outcome(frame, candidates, 0, None, scores, VIDEO, truth, read, attention, embedding=embedding)
+    outcome = Outcome(
+        frame=frame,
+        candidates=candidates,
+        choice=0,
+        box=None,
+        scores=scores,
+        size=VIDEO,
+        truth=truth,
+        read=read,
+        attention=attention,
+        embedding=embedding,
+        features=features,
+        compare=lambda memory, others: torch.zeros(len(others)),
+    )
     entry = Entry(frame, pointers[0, 0], frame, scores, FrameEncoder(lambda: frame, lambda _: (pointers[0, 0], frame)))
     began = time.perf_counter()
     policy.read(memory, query)

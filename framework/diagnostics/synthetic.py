@@ -98,8 +98,27 @@ def outcome(
     shares = torch.arange(1, items + 1).float() / max(items * (items + 1) / 2, 1)
     attention = shares[:, None, None].expand(-1, 4, 4) if items else None
     box = (4.0, 4.0, 8.0, 8.0) if area else None
-    embedding = video.features(frame).query.embedding
-    return Outcome(frame, candidates, choice, box, scores, VIDEO, truth, read or Read(), attention, embedding=embedding)
+    features = video.features(frame)
+    return Outcome(
+        frame=frame,
+        candidates=candidates,
+        choice=choice,
+        box=box,
+        scores=scores,
+        size=VIDEO,
+        truth=truth,
+        read=read or Read(),
+        attention=attention,
+        embedding=features.query.embedding,
+        features=features,
+        compare=similarity,
+    )
+
+
+def similarity(memory: Opaque, others: Sequence[Opaque]) -> Tensor:
+    """Of made-up memories, which say of which frame they are: less the further apart, with ups and downs."""
+    at, frames = float(memory[1]), torch.tensor([float(other[1]) for other in others])
+    return torch.cos((frames - at) / 7) / (1 + (frames - at).abs() / 100)
 
 
 @dataclass(frozen=True)
@@ -173,6 +192,9 @@ class SyntheticNetwork:
 
     def memorise(self, features: Features, logits: Tensor, presence: Tensor, prompted: Tensor) -> list[Opaque]:
         return [("memory", features.query.frame)] * len(logits)
+
+    def similarity(self, memory: Opaque, others: Sequence[Opaque]) -> Tensor:
+        return similarity(memory, others)
 
 
 def tracked(tracker: Tracker, objects: set[int], *others: Tracker) -> list[Mapping[int, Track]]:

@@ -349,7 +349,7 @@ def under_lasot_extension(evaluator: OpeEvaluator) -> OpeEvaluator:
 
 
 def under_otb(evaluator: OpeEvaluator) -> OpeEvaluator:
-    """OTB, NfS and every other benchmark without a rule of its own."""
+    """OTB, NfS, TNL2K and every other benchmark without a rule of its own."""
     return under_lasot_extension(evaluator)
 
 
@@ -372,6 +372,7 @@ EVALUATORS: Mapping[str, OpeEvaluator] = {
         "lasot_extension_subset": under_lasot_extension,
         "otb": under_otb,
         "nfs": under_otb,
+        "tnl2k": under_otb,
         "uav": under_uav,
     }.items()
 } | {

@@ -490,3 +490,8 @@ class Sam2Network:
             encoded, _ = self._encode_memory(top, full[:, None], presence.to(self.device))
         stored = encoded.to(self.memory_dtype)
         return [row.clone() for row in stored]  # or the memory of one row would keep those of the whole batch
+
+    def similarity(self, memory: Opaque, others: Sequence[Opaque]) -> Float[Tensor, " n"]:
+        one = memory.to(self.device).float().flatten()
+        cosines = [F.cosine_similarity(one, other.to(self.device).float().flatten(), dim=0) for other in others]
+        return torch.stack(cosines) if cosines else one.new_zeros(0)

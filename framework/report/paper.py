@@ -33,6 +33,11 @@ def caption(reproduction: Reproduction) -> list[str]:
     ]
     if table.sequences is not None and sequences != table.sequences:
         lines.append(f"measured on {sequences} of the {table.sequences} sequences, so it need not be near")
+    caveats: dict[str, list[str]] = {}
+    for name, row in table.rows.items():
+        if row.caveat is not None:
+            caveats.setdefault(row.caveat, []).append(name)
+    lines += [f"{', '.join(names)}: {caveat}" for caveat, names in caveats.items()]
     if any(number.measured is None for number in reproduction.numbers):
         lines.append("a row that lacks a sequence has no number")
     return lines

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from framework.types import ANCHOR, Entry, Query, Read, Scores
 
+T = TypeVar("T")
 SLOTS = 6
 """Temporal slots of a SAM2 memory beside the anchors."""
 POINTERS = 15
@@ -106,7 +108,7 @@ def spaced(recent: Sequence[Entry], stride: int, count: int) -> list[Entry]:
     return found
 
 
-def last(recent: Sequence[Entry], count: int) -> Sequence[Entry]:
+def last(recent: Sequence[T], count: int) -> Sequence[T]:
     """The last `count`, which may be 0."""
     return recent[max(len(recent) - count, 0) :]
 

@@ -117,6 +117,10 @@ def test_cells():
     table = PaperTable("a paper, table 1", False, "didi", 180, "didi", 0.005, {"a": row})
     text = markdown(Reproduction(table, (number(0.649, 0.644),), 180))
     assert "| a | Q | 0.644 | 0.649 | -0.005 | yes |" in text and "a paper, table 1" in text
+    doubted = replace(
+        table, rows={"a": replace(row, caveat="another gate"), "b": row, "c": replace(row, caveat="another gate")}
+    )
+    assert "a, c: another gate" in markdown(Reproduction(doubted, (number(0.649, 0.644),), 180))
     assert "second-hand" not in text and "need not" not in text and "lacks" not in text
     part = Reproduction(replace(table, second_hand=True), (number(0.649, None),), 4)
     assert "read second-hand" in markdown(part) and "on 4 of the 180 sequences" in markdown(part)

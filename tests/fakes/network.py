@@ -41,6 +41,10 @@ class FakeNetwork:
         conditioned = self.condition(features, reads)
         return conditioned, self.shares(reads)[..., None, None].expand(-1, -1, *conditioned.shape[-2:])
 
+    def similarity(self, memory: object, others: Sequence[object]) -> Tensor:
+        """1 with itself, else 0."""
+        return torch.tensor([float(memory is other) for other in others])
+
     @staticmethod
     def tracked(logits: Tensor, iou: Tensor, pointers: Tensor, presence: Tensor, threshold: Tensor) -> Candidates:
         """Rows [R M h w] of which those at or below the threshold are absent."""

@@ -12,8 +12,9 @@ import torch
 from framework.interfaces import Wrapped
 from framework.tracker import Tracker
 from framework.types import Entry, Outcome, Query, Read
+from policies.components.gates import visible_iou
 from policies.sam2 import Sam2
-from policies.sam3 import Sam3, Sam3State, score
+from policies.sam3 import Sam3, Sam3State
 from tests.traces import Trace, check_encodings, check_read, first_prompt, preset, scripted, traces
 
 
@@ -32,7 +33,7 @@ class Noted(Wrapped[Sam3State]):
 
     def write(self, state: Sam3State, entry: Entry, outcome: Outcome) -> Sam3State:
         if not entry.scores.prompted:
-            self.scores[entry.frame] = score(outcome)
+            self.scores[entry.frame] = visible_iou(outcome)
         return super().write(state, entry, outcome)
 
 

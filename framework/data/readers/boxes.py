@@ -1,4 +1,4 @@
-"""Data sets annotated with boxes: LaSOT, LaSOText, GOT-10k, TrackingNet, OTB, NfS, UAV123.
+"""Data sets annotated with boxes: LaSOT, LaSOText, TNL2K, GOT-10k, TrackingNet, OTB, NfS, UAV123.
 
 Coordinates are kept as published: x, y, width, height in pixels, whatever pixel they count from, as every published
 result does. Tracking starts from the box of the first frame, or from masks made of it beforehand (`init_masks`).
@@ -101,6 +101,31 @@ class LasotExtension(BoxData):
     def open(self, name: str) -> BoxSequence:
         folder = self.release.first([self.folder / name.rpartition("-")[0] / name])
         return self.sequence_of(name, folder / "img", partial(read_lasot, folder))
+
+
+# ---- TNL2K
+
+
+@dataclass(frozen=True)
+class Tnl2k(BoxData):
+    """TNL2K (Wang et al., CVPR 2021): the 700 videos of its test set. It does not say where the object is absent."""
+
+    release = Release(
+        "TNL2K",
+        "https://sites.google.com/view/langtrackbenchmark/",
+        "the folder of the test set, which holds <sequence>/{imgs/00001.jpg .., groundtruth.txt}",
+    )
+
+    @property
+    def name(self) -> str:
+        return self.started("tnl2k")
+
+    def listed(self) -> list[str]:
+        return self.release.folders(self.folder)
+
+    def open(self, name: str) -> BoxSequence:
+        folder = self.folder / name
+        return self.sequence_of(name, folder / "imgs", lambda: BoxTruth(read_rows(folder / "groundtruth.txt", 4)))
 
 
 # ---- GOT-10k

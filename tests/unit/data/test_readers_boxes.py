@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from framework.data.readers.boxes import Got10k, Lasot, LasotExtension, Nfs, Otb, TrackingNet, Uav123
+from framework.data.readers.boxes import Got10k, Lasot, LasotExtension, Nfs, Otb, Tnl2k, TrackingNet, Uav123
 from framework.data.sequence import BoxedSequence, DataSet, ReleasedSequence
 from framework.errors import InputError
 from tests.miniatures import HEIGHT, WIDTH, shown, square, write_binary, write_frames, write_text
@@ -56,6 +56,21 @@ def test_lasot_extension_is_what_is_there(tmp_path):
     for name in ("rhino-10", "rhino-9", "atv-1"):
         write_lasot(tmp_path, name)
     assert LasotExtension(str(tmp_path)).names == ("atv-1", "rhino-9", "rhino-10")
+
+
+def test_tnl2k(tmp_path):
+    for name in ("Cup_video_10", "Cup_video_9"):
+        write_frames(tmp_path / name / "imgs", 3)
+        write_text(tmp_path / name / "groundtruth.txt", rows(2) + "0,0,0,0\n")
+    data = Tnl2k(str(tmp_path))
+    assert data.name == "tnl2k" and data.names == ("Cup_video_9", "Cup_video_10")
+    video = data.sequence(1)
+    assert (video.name, video.length) == ("Cup_video_10", 3)
+    assert [video.truth_boxes(i) for i in range(3)] == [{1: box(0)}, {1: box(1)}, {1: None}]
+    assert video.prompts()[0][1].box == box(0)
+    write_text(tmp_path / "Cup_video_9" / "groundtruth.txt", "2 3 6\n")
+    with pytest.raises(InputError, match=r"groundtruth.txt, line 1: 3 numbers where 4 are needed"):
+        data.sequence(0).prompts()
 
 
 def test_damaged_annotation_is_named(tmp_path):

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from framework.types import ANCHOR, Candidates, Entry, Outcome, Query, Scores
-from policies.sam3 import Sam3, Sam3State, score
+from policies.components.gates import visible_iou
+from policies.sam3 import Sam3, Sam3State
 
 QUERY = Query(0, torch.zeros(1, 1, 1), None)
 BAD, GOOD = -5.0, 5.0
@@ -49,7 +50,7 @@ def read(policy: Sam3, state: Sam3State, frame: int, length: int | None = None):
     ],
 )
 def test_a_score_is_of_the_best_hypothesis_whichever_was_chosen(presence, iou, expected):
-    assert score(outcome(3, presence, iou)) == pytest.approx(expected, abs=1e-7)
+    assert visible_iou(outcome(3, presence, iou)) == pytest.approx(expected, abs=1e-7)
 
 
 def test_the_last_frame_is_read_whatever_its_score():
