@@ -14,6 +14,7 @@ from framework.data.sources.frame_range import FrameRange
 from framework.data.sources.source import Source, open_source
 from framework.inference.folder import TrackFolder, decides
 from framework.inference.plan import TrackingPlan
+from framework.inference.remarks import announced
 from framework.networks import unfamiliar
 from framework.report.progress import WorkProgress
 
@@ -42,10 +43,11 @@ def main(config: DictConfig) -> None:
     data = variant.resolved.get("data")
     configuration, key = decides(config.source, source, plan.schedule, tracker, config.outputs, data)
     configuration = {**configuration, **plan.described()}
+    whole = announced(source)
     output = Path(config.output or f"outputs/track/{source.name}-{variant.file_name}{plan.suffix}")
     with (
         torch.inference_mode(),
-        TrackFolder(output, configuration, config.outputs, source.size, key, config.overwrite) as folder,
+        TrackFolder(output, configuration, config.outputs, source.size, key, config.overwrite, whole) as folder,
         WorkProgress("frames", source.length, description=source.name) as progress,
     ):
         if line := folder.journal.resumption():

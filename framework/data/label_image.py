@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -14,6 +15,13 @@ VOID = 255
 """Marks pixels that belong to nobody, beside the numbers of objects."""
 MOST_OBJECTS = 64
 """A mask file with more values than this was smoothed or compressed."""
+LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF")
+"""Formats that blur what they hold; WebP may, too."""
+UNREADABLE = (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+"""What an image file that is damaged, or too large, ends in."""
+FEWEST_LEVELS, SMOOTHED = 4, 0.9
+"""Of smoothed edges: levels between background and brightest, and the share of their pixels that have a darker and a
+brighter neighbour."""
 OPAQUE = 128
 """Alpha from which on a colour of a palette is seen."""
 DARK = 32
@@ -87,8 +95,10 @@ def read_label_image(path: Path) -> LabelImage:
     """
     try:
         with Image.open(path) as file:
-            if file.format == "JPEG":
-                raise InputError(f"{path}: JPEG blurs masks into more objects; save it as a palette or greyscale PNG")
+            if (blurring := _blurring(path, file)) is not None:
+                raise InputError(
+                    f"{path}: {blurring} blurs masks into more objects; save it as a palette or greyscale PNG"
+                )
             image = ImageOps.exif_transpose(file) if file.getexif() else file  # upright, as frames are
             if image.mode in ("P", "PA"):
                 return LabelImage(path, _indices(path, image), palette=True)
@@ -97,9 +107,34 @@ def read_label_image(path: Path) -> LabelImage:
             values = np.array(image.convert("RGB") if image.mode in ("CMYK", "YCbCr") else image)
     except FileNotFoundError:
         raise InputError(f"{path}: no such mask; give a PNG of the video's size") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: cannot be read as an image ({error}); give a PNG of the video's size") from error
     return LabelImage(path, _levels(path, values), palette=False)
+
+
+def _blurring(path: Path, file: Image.Image) -> str | None:
+    """The name of a compression that changes levels; None for others."""
+    if file.format in LOSSY:
+        return "JPEG" if file.format == "MPO" else file.format
+    if file.format == "TIFF" and file.info.get("compression") == "jpeg":
+        return "JPEG"
+    with path.open("rb") as content:
+        return "WebP" if file.format == "WEBP" and b"VP8L" not in content.read(40) else None
+
+
+def _check_edges(path: Path, values: np.ndarray) -> None:
+    """Raises InputError for levels of grey that are nowhere but between darker and brighter ones."""
+    brightest = values.max(initial=0)
+    between = (values > 0) & (values < brightest)
+    if brightest <= MOST_OBJECTS or (count := len(np.unique(values[between]))) < FEWEST_LEVELS:
+        return
+    plain, around = values.astype(np.float32), np.ones((3, 3), np.uint8)
+    edges = (cv2.erode(plain, around) < plain) & (cv2.dilate(plain, around) > plain)
+    if edges[between].mean() >= SMOOTHED:
+        raise InputError(
+            f"{path}: {count + 1} grey levels, most of them at edges; a mask has one per object and no smoothed or "
+            "JPEG edges"
+        )
 
 
 def _levels(path: Path, values: np.ndarray) -> Integer[np.ndarray, "Hv Wv"]:
@@ -112,6 +147,7 @@ def _levels(path: Path, values: np.ndarray) -> Integer[np.ndarray, "Hv Wv"]:
         return values.astype(np.uint8)
     if not np.isfinite(values).all() or (values < 0).any() or (values % 1).any():
         raise InputError(f"{path}: the mask holds fractions or numbers below 0; save it as a greyscale PNG")
+    _check_edges(path, values)
     return values.astype(np.int64) if values.dtype.kind == "f" else values
 
 

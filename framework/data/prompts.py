@@ -17,6 +17,7 @@ starts it afresh from them. Points that follow another prompt of their object on
 file, what that one showed, as clicks in turn; each item is all that the network is given in its turn.
 """
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -87,7 +88,7 @@ def read_prompts(
     if file is not None:
         if item or frame is not None:
             raise InputError(f"prompts={file} and prompt.{next(iter(item), 'frame')} cannot both be given: drop one")
-        return _read_file(Path(file).expanduser())
+        return _read_file(Path(os.path.expanduser(file)))
     if not item and frame is not None:
         raise InputError(f"prompt.frame={frame} prompts nothing: {ADVICE}")
     if not item:
@@ -191,7 +192,7 @@ def _place(given: Any, origin: str, folder: Path) -> list[Placed]:
     if "mask" in item:
         if {"box", "points", "labels"} & item.keys():
             raise InputError(f"{origin} has a mask and a box or points: a prompt is one or the other")
-        path = folder / Path(item.text("mask")).expanduser()
+        path = folder / os.path.expanduser(item.text("mask"))
         masks = read_masks(path)
         if "object" in item and len(masks) > 1:
             raise InputError(

@@ -91,7 +91,8 @@ class TrackFolder:
 
     `key` is all that decides what is tracked; a run with the same one goes on from there. None for a source that
     cannot be read again. Raises InputError when the folder holds results of another configuration, some that are not
-    among `outputs`, or files that are none of ours, and `overwrite` does not allow to replace them.
+    among `outputs`, or files that are none of ours, and `overwrite` does not allow to replace them; what is called like
+    an output and is none of ours is never replaced. `announced`: whether the source says how long it is.
     """
 
     journal: Journal
@@ -104,12 +105,14 @@ class TrackFolder:
         size: Size,
         key: Mapping[str, Any] | None = None,
         overwrite: bool = False,
+        announced: bool = True,
     ) -> None:
         self.path = path
         self.partial = path / ".partial"
         self._configuration = json.loads(json.dumps(configuration))
         self._key = None if key is None else {"the configuration": self._configuration, **key}
         self._size = size
+        self._announced = announced
         self._made: list[Path] = []
         self._handle: int | None = None
         self._over = False
@@ -117,6 +120,9 @@ class TrackFolder:
             raise InputError(f"output={path} is a file: give a folder")
         if path.exists() and not overwrite:
             self._refuse_others(outputs)
+        ours = (path / ABOUT).exists() or self.partial.exists()
+        if foreign := [name for name in OUTPUTS if (path / name).exists() and not ours]:
+            raise InputError(f"{path / foreign[0]} is no result and would be replaced: choose another output=")
 
     def __enter__(self) -> "TrackFolder":
         self._made = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
@@ -165,12 +171,14 @@ class TrackFolder:
     def commit(self, frames: int, ended: InputError | KeyboardInterrupt | None = None) -> list[Path]:
         """Moves what was written to its names, and says in run.json what it is. Returns the paths.
 
+        It is complete unless it `ended` early; null where the source does not say how long it is.
         `ended` is why it is not complete: what can be gone on with stays, and complete results are not replaced.
         """
         self._over = not isinstance(ended, KeyboardInterrupt)
         if ended is not None and self._is_complete():
             return []
-        outcome = {"frames": frames, "complete": ended is None, "ended": None if ended is None else str(ended)}
+        complete = None if ended is None and not self._announced else ended is None
+        outcome = {"frames": frames, "complete": complete, "ended": None if ended is None else str(ended)}
         about = json.dumps({"configuration": self._configuration, **outcome}, indent=1)
         written = sorted(part for part in self.partial.iterdir() if part.name in OUTPUTS)
         write_atomic(self.partial / ABOUT, about.encode())
@@ -216,7 +224,7 @@ class TrackFolder:
         """Whether all of these results are there already."""
         try:
             there = json.loads((self.path / ABOUT).read_text())
-            return bool(there["complete"] and there["configuration"] == self._configuration)
+            return there["complete"] is not False and there["configuration"] == self._configuration
         except (OSError, ValueError, KeyError, TypeError):
             return False
 

@@ -7,7 +7,26 @@ import numpy as np
 from jaxtyping import UInt8
 
 from framework.data.prompts import Schedule
+from framework.data.sources.source import Part, Source
+from framework.data.sources.video import VideoFile
 from framework.inference.stream import TrackedFrame
+
+
+def announced(source: Source) -> bool:
+    """Whether it is known how many frames a source has; if not, a line says so."""
+    if isinstance(source, Part):
+        end = source.range.stop(None)
+        if end is not None and end == source.range.stop(source.source.length):
+            return True  # all that is asked for is there
+        source = source.source
+    if not isinstance(source, VideoFile) or source.announced:
+        return True
+    print(
+        f"{source.path} does not say how many frames it has: if it was cut off after frame {source.length - 1}, that "
+        "cannot be told",
+        file=sys.stderr,
+    )
+    return False
 
 
 def with_remarks(

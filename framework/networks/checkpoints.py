@@ -126,7 +126,7 @@ def find(name: str, checkpoint: str | Path | None, cache: Path) -> Path:
     source = SOURCES[name]
     if checkpoint is None:
         return at_hand(name, cache) or fetch(name, cache)
-    path = Path(checkpoint).expanduser()
+    path = Path(os.path.expanduser(checkpoint))
     if path.is_dir():
         official, converted = path / source.file, path / CONVERTED
         path = converted if converted.exists() and not official.exists() else official

@@ -5,6 +5,7 @@ It differs from sam2.1 in size alone: a plain convolutional trunk, tokens at str
 the `Sam2Network` facade treat it like the large checkpoints.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -307,7 +308,7 @@ def network(
             torch.manual_seed(seed)
             built = micro(image_size, size)
         if checkpoint != "random":
-            load(built, WEIGHTS if checkpoint is None else Path(checkpoint).expanduser())
+            load(built, WEIGHTS if checkpoint is None else Path(os.path.expanduser(checkpoint)))
         return built
 
     return facade(weighted, dtype, device, compile, rows_at_once)

@@ -1,5 +1,6 @@
 """The network of a learned read gate, and the file that it comes from."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ def load(checkpoint: str | None = None) -> ReadGate:
     Raises:
         InputError: missing, no gate, or a gate of other features.
     """
-    path = WEIGHTS if checkpoint is None else Path(checkpoint).expanduser()
+    path = WEIGHTS if checkpoint is None else Path(os.path.expanduser(checkpoint))
     fix = "train one with `python -m experiments.train learner=read_gate`"
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

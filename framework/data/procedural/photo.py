@@ -1,5 +1,6 @@
 """Photographic videos: cut-outs of one's own pictures move, meet and hide over photographs."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
@@ -264,7 +265,7 @@ def _in_place(thing: Cutout, side: int, mirrored: bool, hidden: frozenset[int]) 
 
 @lru_cache(maxsize=8)
 def _cutouts(sprites: str, backgrounds: str) -> Cutouts:
-    return Cutouts(Path(sprites).expanduser(), Path(backgrounds).expanduser())
+    return Cutouts(Path(os.path.expanduser(sprites)), Path(os.path.expanduser(backgrounds)))
 
 
 @lru_cache(maxsize=64)

@@ -4,6 +4,7 @@ Coordinates are kept as published: x, y, width, height in pixels, whatever pixel
 result does. Tracking starts from the box of the first frame, or from masks made of it beforehand (`init_masks`).
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -28,7 +29,7 @@ class BoxData(PublicData):
     def sequence_of(
         self, name: str, folder: Path, read: Callable[[], BoxTruth], order: range | None = None
     ) -> BoxSequence:
-        mask = None if self.init_masks is None else Path(self.init_masks).expanduser() / f"{name}.png"
+        mask = None if self.init_masks is None else Path(os.path.expanduser(self.init_masks)) / f"{name}.png"
         return BoxSequence(name, folder, order, read, mask)
 
     def started(self, name: str) -> str:

@@ -20,6 +20,7 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from framework.data.prompts import read_prompts, schedule
 from framework.data.readers.box_sequence import TARGET, BoxTruth, box_of, seen
@@ -29,6 +30,9 @@ from framework.data.sources.image_folder import image_names
 from framework.data.text import read_rows
 from framework.errors import InputError
 from framework.types import Box, Prompt
+
+CORNERS = 0.1
+"""Variance of sizes, if numbers are read as corners, in parts of that if they are read as sizes."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,11 @@ class FolderSequence(LabelSequence):
         turned = np.flatnonzero((rows[:, 2] < 0) != (rows[:, 3] < 0))  # both below 0 mark a box that is not there
         if len(turned):
             raise InputError(f"{self.boxes}, line {turned[0] + 1}: width or height is below 0: correct the file")
+        if _look_like_corners(rows):
+            raise InputError(
+                f"{self.boxes}: its rows look like xmin, ymin, xmax, ymax, as the last two numbers move with the first "
+                "two: write x, y, width, height"
+            )
         return BoxTruth(rows).until(self.length, self.name)
 
     @cached_property
@@ -109,6 +118,15 @@ class FolderSequence(LabelSequence):
 
     def truth_boxes(self, index: int) -> Mapping[int, Box | None]:
         return {} if self.annotation is None else box_of(self.annotation, index)
+
+
+def _look_like_corners(rows: Float[np.ndarray, "T 4"]) -> bool:
+    """Whether boxes that move would keep their size if the last two numbers were corners, and only then."""
+    rows = rows[(rows[:, 2:] > 0).all(axis=1)]
+    corner, extent = rows[:, :2], rows[:, 2:]
+    if len(rows) < 3 or (extent <= corner).any():
+        return False
+    return bool((extent - corner).var(axis=0).sum() < CORNERS * extent.var(axis=0).sum())
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What the readers of public data sets share: where a set comes from, its list of videos, videos of image files."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ class PublicData(ABC):
 
     @property
     def folder(self) -> Path:
-        return Path(self.root or "").expanduser()
+        return Path(os.path.expanduser(self.root or ""))
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import cv2
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
+from framework.data.label_image import UNREADABLE
 from framework.data.sources.file_order import in_order
 from framework.errors import InputError
 from framework.types import Size
@@ -16,6 +18,8 @@ from framework.types import Size
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
 OTHER_SUFFIXES = (".bmp", ".tif", ".tiff", ".webp", ".gif", ".avif", ".heic", ".jfif", ".jp2", ".ppm", ".pgm")
 """Images that are not read; left out in silence, one among others would shift the frames behind it."""
+ANIMATED = (".gif", ".avif")
+"""Those that may be videos."""
 
 
 def image_names(folder: Path) -> list[Path]:
@@ -60,14 +64,16 @@ def read_image(path: Path) -> UInt8[np.ndarray, "Hv Wv 3"]:
             return np.array(upright.convert("RGB"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such image") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path}: cannot be read as an image ({error}); replace the file") from error
 
 
 def _check_range(first: Path) -> None:
     """Raises InputError for a first frame of 16 bits whose numbers have fewer: scaled, it would be all but black."""
-    with Image.open(first) as image:
-        brightest = int(np.array(image).max()) if image.mode.startswith("I;16") else 0
+    pixels = cv2.imread(str(first), cv2.IMREAD_UNCHANGED) if first.suffix.lower() == ".png" else None
+    if pixels is None or pixels.dtype != np.uint16:
+        return
+    brightest = int(pixels[..., :3].max() if pixels.ndim == 3 else pixels.max())
     if 0 < brightest < 4096:
         raise InputError(
             f"{first} has 16 bits but no number above {brightest}, so its range is in doubt: scale the frames to 8 bits"

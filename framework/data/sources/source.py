@@ -4,6 +4,7 @@ Every source is read lazily and in constant memory; what cannot be read is an `I
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -15,7 +16,7 @@ from jaxtyping import UInt8
 
 from framework.data.sources.camera import Camera, LiveStream
 from framework.data.sources.frame_range import WHOLE, FrameRange
-from framework.data.sources.image_folder import IMAGE_SUFFIXES, ImageFolder
+from framework.data.sources.image_folder import ANIMATED, IMAGE_SUFFIXES, OTHER_SUFFIXES, ImageFolder
 from framework.data.sources.video import VideoFile
 from framework.errors import InputError
 from framework.types import Size
@@ -175,7 +176,7 @@ def contents(where: str | int | Path) -> str | None:
 
     By names, sizes and times of change: nothing is read.
     """
-    path = Path(str(where)).expanduser()
+    path = Path(os.path.expanduser(str(where)))
     if not path.exists():
         return None
     files = [path] if path.is_file() else sorted(path.iterdir())
@@ -184,9 +185,9 @@ def contents(where: str | int | Path) -> str | None:
 
 
 def _open(text: str) -> Source:
-    if text.isdigit() and not Path(text).exists():
+    if text.isascii() and text.isdecimal() and not Path(text).exists():
         return Camera(int(text))
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))  # which leaves a name such as ~clip.mp4
     if "://" in text and not path.exists():
         return LiveStream(text)
     if path.is_dir():
@@ -197,6 +198,8 @@ def _open(text: str) -> Source:
         raise InputError(
             f"{path}: no such video or folder; give a video file, a folder of frames, a camera number or a URL"
         )
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        raise InputError(f"{path} is a single image: give the folder that holds the frames")
+    if not path.is_file():
+        raise InputError(f"{path} is neither a file nor a folder: give a camera by its number, such as source=0")
+    if path.suffix.lower() in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES) and path.suffix.lower() not in ANIMATED:
+        raise InputError(f"{path} is a single image: give the folder that holds the frames, as PNG or JPEG")
     return VideoFile(path)

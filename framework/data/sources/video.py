@@ -112,6 +112,8 @@ class _Contents:
     """Frames before the first key frame."""
     missing: int
     """Frames that are announced and not there."""
+    announced: bool
+    """Whether the file says how many there are."""
 
     @classmethod
     def of(cls, path: Path) -> "_Contents":
@@ -131,7 +133,7 @@ class _Contents:
             if stream.frames > stored and "mov" in container.format.name:
                 stored = _stored(path, chosen)
             end = max((packet.end for packet in found), default=0) * float(stream.time_base or 0)
-            missing = _missing(stream, stored, end)
+            missing, announced = _missing(stream, stored, end), bool(stream.frames or stream.metadata.get("DURATION"))
             # AVI notes no time of presentation: what stands for it ascends though the decoder reorders the frames.
             timed = "mov" in container.format.name or not stream.codec_context.has_b_frames
         first = next((at for at, packet in enumerate(found) if packet.key), 0)
@@ -140,7 +142,9 @@ class _Contents:
         known = len({*shown}) == len(times) and (timed or shown != times)
         keys = ((packet.time, packet.decoded) for packet in found if packet.key)
         sought = sorted((time, time if decoded is None else decoded) for time, decoded in keys if time is not None)
-        return cls(chosen, np.array(shown if known else (), np.int64), tuple(sought), len(times), first, missing)
+        return cls(
+            chosen, np.array(shown if known else (), np.int64), tuple(sought), len(times), first, missing, announced
+        )
 
 
 def _stored(path: Path, stream: int) -> int:
@@ -186,6 +190,11 @@ class VideoFile:
     def length(self) -> int:
         """Frames that are shown, or would be if none were missing."""
         return self._contents.shown + self._contents.missing
+
+    @property
+    def announced(self) -> bool:
+        """Whether the file says how many frames it holds; if not, one that was cut off cleanly looks whole."""
+        return self._contents.announced
 
     def frames(self) -> Iterator[Pixels]:
         """RGB frames from the first. Raises InputError where the file is corrupt or ends before its time."""

@@ -1,5 +1,6 @@
 """Mask files of every kind, drawn here, and what is refused because it may be read in two ways."""
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -131,10 +132,48 @@ def test_doubt_is_refused(image, words, tmp_path):
     assert "\n" not in str(failure.value)
 
 
-def test_a_jpeg_by_another_name(tmp_path):
-    grey(255).save(tmp_path / "m.png", "JPEG")
-    with pytest.raises(InputError, match="JPEG blurs masks"):
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JPEG", {}),
+        ("MPO", {}),
+        ("JPEG2000", {}),
+        ("AVIF", {}),
+        ("WEBP", {}),
+        ("TIFF", {"compression": "jpeg"}),
+    ],
+)
+def test_what_blurs_by_another_name(kind, options, tmp_path):
+    grey(255).save(tmp_path / "m.png", kind, **options)
+    with pytest.raises(InputError, match=r"m.png: .* blurs masks"):
         read_label_image(tmp_path / "m.png")
+
+
+@pytest.mark.parametrize(("kind", "options"), [("WEBP", {"lossless": True}), ("TIFF", {"compression": "tiff_lzw"})])
+def test_what_does_not_blur_by_another_name(kind, options, tmp_path):
+    grey(255).save(tmp_path / "m.png", kind, **options)
+    np.testing.assert_array_equal(read_masks(tmp_path / "m.png")[1], DISC)
+
+
+@pytest.mark.parametrize("wide", [3, 5, 9])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_smoothed_edges_are_no_objects(wide, dtype, tmp_path):
+    smooth = cv2.blur(DISC.astype(np.float32) * np.iinfo(dtype).max, (wide, wide)).astype(dtype)
+    assert 4 < len(np.unique(smooth)) <= 64
+    Image.fromarray(smooth).save(tmp_path / "m.png")
+    with pytest.raises(InputError, match=r"m.png: \d+ grey levels, .* no smoothed or JPEG edges"):
+        read_masks(tmp_path / "m.png")
+
+
+def test_objects_in_levels_of_grey_are_objects(tmp_path):
+    """Also those of which little is to be seen beside a brighter one."""
+    levels = np.zeros(SHAPE, np.uint8)
+    for number in range(5):
+        levels[2:20, 3 + 5 * number : 8 + 5 * number] = 80 + 40 * number
+    Image.fromarray(levels).save(tmp_path / "five.png")
+    assert sorted(read_masks(tmp_path / "five.png")) == [80, 120, 160, 200, 240]
+    Image.fromarray((DISC * 255 - np.roll(DISC, 1, 1) * 128).clip(0).astype(np.uint8)).save(tmp_path / "sliver.png")
+    assert sorted(read_masks(tmp_path / "sliver.png")) == [127, 255]
 
 
 @pytest.mark.parametrize(

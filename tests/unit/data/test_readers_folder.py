@@ -44,6 +44,20 @@ def is_true(video, key=1):
     )
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2,4,5\n1,2,4,5\n1,2,4,5\n1,2,4,5\n",  # at rest
+        "1,2,4,5\n1,2,5,6\n1,2,6,7\n1,2,7,8\n",  # grows where it is
+        "1,2,4,4\n2,3,4,5\n3,4,5,4\n4,5,5,5\n",  # moves
+        "1,2,4,5\n2,3,5,6\nnan,nan,nan,nan\n0,0,0,0\n",  # too little to tell
+    ],
+)
+def test_boxes_that_are_no_corners(tmp_path, text):
+    write_text(clip(tmp_path / "v") / "boxes.txt", text)
+    assert only(tmp_path).truth_boxes(0) == {1: (1, 2, *(1 + int(text[4]), 2 + int(text[6])))}
+
+
 def test_the_layout_of_davis_is_read(tmp_path):
     for name in ("street", "kitchen"):
         write_frames(tmp_path / "JPEGImages" / name, LENGTH, first=0, digits=5, suffix=".png")
@@ -143,6 +157,7 @@ def test_boxes_start_at_the_first_known_one(tmp_path):
         ("2,3,6,6\n" * 5, "v: 5 boxes for 4 frames"),
         ("2,3,6,6\n\n2,3,6,6\n2,3,6,6\n", "boxes.txt, line 2: blank"),
         ("2,3,6,6,1\n" * 4, "boxes.txt, line 1: 5 numbers where 4 are needed"),
+        ("1,2,4,5\n2,3,5,6\n4,4,7,7\n5,6,8,9\n", "boxes.txt: its rows look like xmin, ymin, xmax, ymax"),
         ("2,3,6,6\n2,3,-6,6\n2,3,6,6\n2,3,6,6\n", "boxes.txt, line 2: width or height is below 0"),
         ("40,3,6,6\n" * 4, r"v: its first box \(40, 3, 6, 6: x, y, width, height\) is outside the 32x24 frames"),
         ("", "v: 0 boxes for 4 frames"),

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -370,11 +371,47 @@ def test_a_relative_name_with_a_colon_is_a_file(tmp_path: Path, monkeypatch: pyt
     assert open_source("http://clip.mp4").length == 2
 
 
+@pytest.mark.parametrize("name", ["²", "٣", "１"])
+def test_digits_of_other_scripts_are_no_cameras(name: str) -> None:
+    with pytest.raises(InputError, match=f"{name}: no such video or folder"):
+        open_source(name)
+
+
+def test_a_name_with_a_tilde_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    write(Path("~clip.mp4"), clip(3))
+    write(Path("home/other.mp4"), clip(2))
+    assert open_source("~clip.mp4").length == 3 and open_source("~/other.mp4").length == 2
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".tif", ".webp", ".jp2"])
+def test_a_single_image_is_no_video(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(square(0)).save(tmp_path / f"one{suffix}")
+    with pytest.raises(InputError, match=f"one{suffix} is a single image: give the folder that holds the frames"):
+        open_source(tmp_path / f"one{suffix}")
+
+
+def test_an_image_that_is_too_large_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_folder(tmp_path / "clip", 2)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(InputError, match=r"frame0.png: cannot be read as an image \(Image size"):
+        open_source(tmp_path / "clip")
+
+
+@pytest.mark.parametrize(("suffix", "announced"), [(".mp4", True), (".mkv", True), (".avi", True), (".ts", False)])
+def test_whether_a_file_says_how_many_frames_it_has(tmp_path: Path, suffix: str, announced: bool) -> None:
+    assert VideoFile(write(tmp_path / f"clip{suffix}", clip(12))).announced is announced
+
+
 def test_what_is_no_file_is_named(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "clip", 2)
     os.mkfifo(folder / "frame2.png")
     with pytest.raises(InputError, match=r"frame2.png is no file: move it away"):
         ImageFolder(folder)
+    with pytest.raises(InputError, match=r"frame2.png is neither a file nor a folder: give a camera by its number"):
+        open_source(folder / "frame2.png")
 
 
 @pytest.mark.parametrize("brightest", [1, 255, 4095])
@@ -382,6 +419,19 @@ def test_16_bits_of_which_few_are_used_are_in_doubt(tmp_path: Path, brightest: i
     Image.fromarray(np.full((4, 6), brightest, np.uint16)).save(tmp_path / "0.png")
     with pytest.raises(InputError, match=rf"0.png has 16 bits but no number above {brightest}, so its"):
         open_source(tmp_path)
+
+
+@pytest.mark.parametrize(("brightest", "doubt"), [(0, False), (255, True), (4095, True), (4096, False)])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_16_bits_of_colour_too(tmp_path: Path, brightest: int, doubt: bool, alpha: bool) -> None:
+    pixels = np.full((4, 6, 4 if alpha else 3), 65535, np.uint16)
+    pixels[..., :3] = brightest
+    cv2.imwrite(str(tmp_path / "0.png"), pixels)
+    if doubt:
+        with pytest.raises(InputError, match=rf"0.png has 16 bits but no number above {brightest}, so its"):
+            open_source(tmp_path)
+    else:
+        assert next(open_source(tmp_path).frames()).max() == brightest // 256
 
 
 @pytest.mark.parametrize("brightest", [0, 4096])

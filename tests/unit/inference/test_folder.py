@@ -69,6 +69,25 @@ def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
         save(output / "thesis.txt", source, plan_for(source))
 
 
+def test_what_is_called_like_an_output_is_not_replaced_unless_it_is_one(tmp_path: Path) -> None:
+    """True masks beside the frames, say."""
+    source = open_source(write_folder(tmp_path / "clip", 2))
+    write_folder(tmp_path / "video" / "masks", 2)
+    before = names(tmp_path / "video")
+    with pytest.raises(InputError, match=r"video/masks is no result and would be replaced: choose another output="):
+        save(tmp_path / "video", source, plan_for(source), ("boxes.csv",), overwrite=True)
+    assert names(tmp_path / "video") == before
+
+
+def test_a_video_that_does_not_say_how_long_it_is_is_not_called_complete(tmp_path: Path) -> None:
+    source, output = open_source(write_folder(tmp_path / "clip", 2)), tmp_path / "out"
+    for announced, complete in ((False, None), (True, True)):
+        with TrackFolder(output, {}, ("boxes.csv",), SIZE, announced=announced) as folder:
+            folder.commit(2)
+        assert json.loads((output / "run.json").read_text())["complete"] is complete
+    assert source.length == 2
+
+
 def test_two_processes_do_not_write_to_one_folder(tmp_path: Path) -> None:
     source, output = open_source(write_folder(tmp_path / "clip", 2)), tmp_path / "out"
     with TrackFolder(output, {}, OUTPUTS, SIZE) as first:

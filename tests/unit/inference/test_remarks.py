@@ -1,14 +1,18 @@
 """Objects that were never seen again are named at the end, whoever else was; the first prompt's image is looked at."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from framework.data.prompts import Schedule
-from framework.inference.remarks import with_remarks
+from framework.data.sources.frame_range import FrameRange
+from framework.data.sources.source import open_source
+from framework.inference.remarks import announced, with_remarks
 from framework.inference.stream import TrackedFrame, TrackedObject
 from framework.types import MemoryUse, Prompt, Scores
+from tests.fakes.colour import write_video
 
 
 def frame(index: int, shown: Mapping[int, bool]) -> TrackedFrame:
@@ -28,6 +32,26 @@ def said(
     frames = [frame(index, objects) for index, objects in enumerate(shown)]
     assert list(with_remarks(frames, schedule, lambda image: begun.append(int(image[0, 0, 0])))) == frames
     return capsys.readouterr().err, begun
+
+
+@pytest.mark.parametrize(
+    ("suffix", "frames", "known"),
+    [
+        (".mp4", FrameRange(), True),
+        (".ts", FrameRange(), False),
+        (".ts", FrameRange(frames=10), True),
+        (".ts", FrameRange(frames=99), False),
+        (".ts", FrameRange(first=2, stride=2), False),
+        (".ts", FrameRange(last=11), True),
+    ],
+)
+def test_a_file_that_does_not_say_how_long_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], suffix: str, frames: FrameRange, known: bool
+) -> None:
+    path = write_video(tmp_path / f"clip{suffix}", 12)
+    assert announced(open_source(path, frames)) is known
+    line = f"{path} does not say how many frames it has: if it was cut off after frame 11, that cannot be told\n"
+    assert capsys.readouterr().err == ("" if known else line)
 
 
 def test_an_object_that_is_seen_once_is_not_spoken_of(capsys: pytest.CaptureFixture[str]) -> None:
