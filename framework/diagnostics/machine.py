@@ -36,6 +36,7 @@ DISTRIBUTIONS = (
     "scipy",
     "wandb",
     "huggingface-hub",
+    "safetensors",
     "hydra-joblib-launcher",
     "hydra-submitit-launcher",
 )

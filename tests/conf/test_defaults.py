@@ -18,11 +18,15 @@ METHODS = [f"method={path.stem}" for path in sorted((CONF / "method").glob("*.ya
 MEANT = {
     "policy=him2sam_overlap": {"distractor_test", "long"},  # DAM4SAM's test, and as many frames
     "policy=learned_read_gate_hard": {"budget"},
+    "policy=samite": {"best_by", "candidates", "last"},  # members of a family
+    "policy=samosa": {"best_by", "candidates"},
     "method=sam2": {"fill_hole_area"},
     "method=samurai": {"presence_threshold"},
     "method=dam4sam": {"anchor_corrections"},
     "method=him2sam": {"presence_threshold"},
     "method=sam3": {"anchor_corrections"},
+    "method=samite": {"best_by", "candidates", "last", "presence_threshold"},
+    "method=samosa": {"best_by", "candidates", "presence_threshold"},
 }
 
 pytestmark = pytest.mark.usefixtures("composition")
