@@ -73,6 +73,8 @@ class PublicData(ABC):
         if self.limit is not None and self.limit < 1:
             raise InputError(f"data.limit={self.limit} leaves nothing: give 1 or more, or null for all sequences")
         self.release.first([self.folder])
+        if not self.folder.is_dir():
+            raise self.release.error(f"{self.folder} is a file")
 
     @property
     @abstractmethod

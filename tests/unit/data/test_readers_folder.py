@@ -170,6 +170,12 @@ def test_boxes_that_cannot_be(tmp_path, text, words):
         only(tmp_path).prompts()
 
 
+def test_a_file_is_no_folder_of_videos(tmp_path):
+    write_text(tmp_path / "clip.mp4", "")
+    with pytest.raises(InputError, match=r"clip.mp4 is a file: get the data from .* give data.root=FOLDER"):
+        AnyFolder(str(tmp_path / "clip.mp4"))
+
+
 def test_boxes_are_of_object_1(tmp_path):
     write_text(clip(tmp_path / "v", object=2, box=[2, 3, 8, 9]) / "boxes.txt", "2,3,6,6\n" * 4)
     with pytest.raises(InputError, match=r"boxes.txt is of object 1, but .*prompts.json has others"):
