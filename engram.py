@@ -102,6 +102,7 @@ COMMANDS = {
     "new": "the files of a new policy or motion model, and a test",
     "diagnose": "box prompts, confidence and alternatives of a network",
     "doctor": "what this machine has that is used: versions, devices, decoders, folders",
+    "verify": "this engine beside sam2's own predictor on this machine",
     "bench": "cost of a network, of lockstep and of decisions",
 }
 

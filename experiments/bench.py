@@ -1,28 +1,20 @@
 """Cost of a backbone and of running policies in lockstep, on this machine: `-m backbone=micro,edgetam threads=1`."""
 
-from collections.abc import Sequence
-
+import numpy as np
 import torch
 from omegaconf import DictConfig
-from rich.console import Console
 
 from framework.config.checks import build, limit_threads, positive
 from framework.config.cli import command
 from framework.config.variants import variants
+from framework.diagnostics import upstream
 from framework.diagnostics.components import components, locksteps
 from framework.diagnostics.decisions import decisions, in_the_loop
-from framework.report.terminal import tables
+from framework.report.terminal import show
 from framework.types import Frame
 
 
-def show(title: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
-    console = Console()
-    console.print(f"\n{title}", style="bold", highlight=False)
-    for part in tables(columns.split(", "), [list(map(str, row)) for row in rows], console.width, together=3):
-        console.print(part)
-
-
-@command("bench", frames=int, repeats=int, threads=int | None)
+@command("bench", frames=int, repeats=int, threads=int | None, upstream=bool)
 def main(config: DictConfig) -> None:
     """Prints the cost of each component, the gain of lockstep over separate runs, and the cost of a decision."""
     positive(frames=config.frames, repeats=config.repeats)
@@ -45,6 +37,10 @@ def main(config: DictConfig) -> None:
             times = f"{k.together:.1f}", f"{k.apart:.1f}", f"{k.apart / k.together:.2f}x"
             rows.append((k.trackers, *times, k.rows_asked, k.rows_computed, f"{k.held / 2**20:.1f}"))
         show("lockstep", "trackers, ms/frame, apart, gain, rows asked, computed, MiB held", rows)
+        if config.upstream:
+            beside = upstream.costs(trackers, [np.asarray(frame.image) for frame in frames], config.repeats)
+            rows = [(c.trackers, f"{c.ours:.1f}", f"{c.theirs:.1f}", f"{c.theirs / c.ours:.2f}x") for c in beside]
+            show("beside sam2's own predictor", "trackers, ms/frame, as many runs of sam2's, ratio", rows)
         spent = [(name, f"{in_the_loop(one, frames, config.repeats):.2f}") for name, one in trackers.items()]
         show(f"decisions while {len(frames)} frames are tracked", "policy, ms/frame", spent)
         rows = []

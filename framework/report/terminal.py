@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -11,6 +12,14 @@ GAP, EDGES = 3, 2  # characters between columns, and at both ends of a line
 NARROWEST = 16  # characters, at least, of the names
 SIGNS = "[./=,_+]"
 """Words may be broken after these."""
+
+
+def show(title: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
+    """Prints a table with numbers in all its columns but the first; `columns` are separated by commas."""
+    console = Console()
+    console.print(f"\n{title}", style="bold", highlight=False)
+    for part in tables(columns.split(", "), [list(map(str, row)) for row in rows], console.width, together=3):
+        console.print(part)
 
 
 def tables(

@@ -31,6 +31,11 @@ BAD = {
     "examine nothing": ("diagnose", ["videos=0", *LITTLE], "videos=0 must be 1 or more"),
     "measure no frame": ("bench", ["frames=0", *LITTLE], "frames=0 must be 1 or more"),
     "measure never": ("bench", ["repeats=0", *LITTLE], "repeats=0 must be 1 or more"),
+    "verify on too little": (
+        "verify",
+        ["frames=3", *LITTLE],
+        "frames=3 must be 6 or more: corrections come on frame 4",
+    ),
     "describe no video": ("describe", ["videos=0"], "videos=0 must be 1 or more"),
     "describe never": ("describe", ["every=0"], "every=0 must be 1 or more"),
     "draw no video": ("describe", ["rows=0"], "rows=0 must be 1 or more"),

@@ -28,6 +28,7 @@ OPTIONS = {
     "export": ["run", "format", "name", "output", "data.root"],
     "describe": ["output", "data.root"],
     "diagnose": ["data.root", "backbone.checkpoint"],
+    "verify": ["source", "data.root", "backbone.checkpoint"],
     "bench": ["data.root", "backbone.checkpoint"],
     "train": ["folder", "title", "weights", "policy.gate.checkpoint", "backbone.checkpoint"],
     "pretrain": ["folder", "title", "weights", "initial", "trainer.default_root_dir", "module.network.initial"],

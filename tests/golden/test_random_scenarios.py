@@ -23,15 +23,15 @@ from PIL import Image
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
+from framework.diagnostics.upstream import tell
 from framework.masks import HOLE_LOGIT
 from framework.networks.build import model
+from framework.networks.predictor import predictor
 from framework.networks.sam2 import Sam2Network
 from framework.tracker import Tracker
 from framework.types import Prompt, Size, upsample
 from policies.sam2 import Sam2
 from tests.deterministic_weights import OBJ_SCORE_BIAS, fill, frame
-from tests.golden.test_upstream_parity import tell_upstream
-from tests.upstream import upstream_predictor
 
 SHORTEST, LONGEST, SIDE = 4, 10, 160
 """Frames, frames, pixels of the longest picture."""
@@ -263,19 +263,19 @@ def components(mask: Tensor) -> tuple[Tensor, Tensor]:
 
 def upstream(scenario: Scenario, video: Path) -> list[dict[int, Shown]]:
     """What sam2's predictor shows, frame by frame, the object added first to begin with."""
-    predictor = upstream_predictor(scenario.built(), **scenario.options())
-    state = predictor.init_state(str(video))
+    theirs = predictor(scenario.built(), **scenario.options())
+    state = theirs.init_state(str(video))
     return [
-        _upstream_frame(predictor, state, index, scenario.events.get(index, Event()))
+        _upstream_frame(theirs, state, index, scenario.events.get(index, Event()))
         for index in range(scenario.clip.length)
     ]
 
 
-def _upstream_frame(predictor: Any, state: Any, index: int, event: Event) -> dict[int, Shown]:
-    def tell(at: int, by_object: Turns) -> None:
+def _upstream_frame(theirs: Any, state: Any, index: int, event: Event) -> dict[int, Shown]:
+    def told(at: int, by_object: Turns) -> None:
         for key, several in by_object.items():
             for prompt in several:
-                tell_upstream(predictor, state, at, key, prompt)
+                tell(theirs, state, at, key, prompt)
 
     def record(key: int) -> Mapping[str, Tensor]:
         """Of what was prompted or, without a prompt, tracked."""
@@ -283,19 +283,19 @@ def _upstream_frame(predictor: Any, state: Any, index: int, event: Event) -> dic
         return kinds["cond_frame_outputs"].get(index) or kinds["non_cond_frame_outputs"][index]
 
     for later, several in event.absorbed.items():
-        tell(later, several)
+        told(later, several)
     for key in event.removed:
-        predictor.remove_object(state, key, need_output=False)
+        theirs.remove_object(state, key, need_output=False)
     tracked = [key for key in state["obj_ids"] if not _has_prompt(state, key, index)]
     corrections = {key: event.prompts[key] for key in event.prompts if key in tracked and event.prompts[key][0].refine}
-    tell(index, {key: several for key, several in event.prompts.items() if key not in corrections})
+    told(index, {key: several for key, several in event.prompts.items() if key not in corrections})
     if not state["obj_ids"]:
         return {}
-    ((_, keys, shown),) = predictor.propagate_in_video(state, index, 0)
+    ((_, keys, shown),) = theirs.propagate_in_video(state, index, 0)
     if corrections:  # the predictor would track the frame again; its own record has the corrected logits
-        tell(index, corrections)
-        predictor.propagate_in_video_preflight(state)
-        _, shown = predictor._get_orig_video_res_output(state, torch.cat([record(key)["pred_masks"] for key in keys]))
+        told(index, corrections)
+        theirs.propagate_in_video_preflight(state)
+        _, shown = theirs._get_orig_video_res_output(state, torch.cat([record(key)["pred_masks"] for key in keys]))
     size = tuple(shown.shape[-2:])
     return {
         key: Shown(

@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 from sam2.modeling.sam2_base import SAM2Base
 
+from framework.diagnostics.upstream import Logits, Prompts, images, opened, tell, upstream_logits
 from framework.evaluation.passes import Direction, passes
 from framework.networks.build import model
+from framework.networks.predictor import predictor
 from framework.networks.sam2 import Sam2Network
 from framework.tracker import Tracker
 from framework.types import upsample
@@ -23,14 +24,9 @@ from tests.golden.test_upstream_parity import (
     MASK,
     POINTS,
     SIZE,
-    Logits,
-    Prompts,
     compare,
-    tell_upstream,
-    upstream_logits,
 )
 from tests.passes import run_passes
-from tests.upstream import upstream_predictor
 
 LENGTH = 22
 """One more than a multiple of 3, where strides of 3 count alike in both directions."""
@@ -53,25 +49,24 @@ def upstream(built: SAM2Base, video: Path, prompts: Prompts, direction: Directio
     found: Logits = {}
     for key in sorted({key for given in prompts.values() for key in given}):
         own = {index: {key: given[key]} for index, given in prompts.items() if key in given}
-        predictor = upstream_predictor(built, **options)
-        state = predictor.init_state(str(video))
+        made = predictor(built, **options)
+        state = opened(made, video)
         if direction in ("both", "both_independent"):
-            found.update(upstream_logits(built, video, own, state=state if direction == "both" else None, **options))
+            found.update(upstream_logits(made, state if direction == "both" else opened(made, video), own))
         start = max(own) if direction == "backward" else min(own)
         if direction != "both":
             told = own[start][key]
             for each in told if isinstance(told, list) else [told]:
-                tell_upstream(predictor, state, start, key, each)
-        for index, _, logits in predictor.propagate_in_video(state, start, reverse=True):
+                tell(made, state, start, key, each)
+        for index, _, logits in made.propagate_in_video(state, start, reverse=True):
             if index < start or direction == "backward":
                 found[index, key] = logits[0, 0]
     return found
 
 
 def engine(built: SAM2Base, video: Path, prompts: Prompts, direction: Direction, stride: int = 1) -> Logits:
-    images = [np.asarray(Image.open(path)) for path in sorted(video.glob("*.jpg"))]
     tracker = Tracker(Sam2Network(built, torch.float32), Sam2(stride=stride))
-    results = run_passes(tracker, passes(direction, prompts, {}, LENGTH), images)
+    results = run_passes(tracker, passes(direction, prompts, {}, LENGTH), images(video))
     return {
         (result.frame, key): upsample(track.logits, SIZE) for result in results for key, track in result.tracks.items()
     }

@@ -15,21 +15,20 @@ import pytest
 import torch
 from PIL import Image
 from sam2.modeling.sam2_base import SAM2Base
-from torch import Tensor
 
+from framework.diagnostics import upstream
+from framework.diagnostics.upstream import Logits, Prompts, images, opened
 from framework.networks.build import model
+from framework.networks.predictor import predictor
 from framework.networks.sam2 import Sam2Network
-from framework.tracker import Tracker, lockstep
-from framework.types import Frame, Prompt, in_turn, upsample
+from framework.tracker import Tracker
+from framework.types import Prompt
 from policies.sam2 import Sam2
 from tests.deterministic_weights import fill, frame
-from tests.upstream import upstream_predictor
 
 LENGTH, SIZE = 30, (96, 160)
 TOLERANCE = 1e-4
 """In logits, times their standard deviation where that is above 1."""
-Prompts = dict[int, dict[int, Prompt | list[Prompt]]]
-Logits = dict[tuple[int, int], Tensor]
 
 
 @pytest.fixture(scope="module")
@@ -55,45 +54,9 @@ IN_TURN: Prompts = {0: {1: [CLICK, CORRECTION, AGAIN], 2: [BOX, AGAIN]}, 8: {1: 
 SEVERAL: Prompts = {0: {1: MASK, 2: BOX}, 5: {3: POINTS}, 8: {1: CORRECTION}}
 
 
-def tell_upstream(predictor, state, index: int, key: int, prompt: Prompt) -> None:
-    if prompt.mask is not None:
-        predictor.add_new_mask(state, index, key, prompt.mask)
-        return
-    predictor.add_new_points_or_box(
-        state,
-        index,
-        key,
-        points=np.array(prompt.points, dtype=np.float32) if prompt.points else None,
-        labels=np.array(prompt.labels, dtype=np.int32) if prompt.points else None,
-        box=None if prompt.box is None else np.array(prompt.box, dtype=np.float32),
-    )
-
-
-def upstream_logits(built: SAM2Base, video: Path, prompts: Prompts, state: Any = None, **options: object) -> Logits:
-    """(frame, object) -> video-resolution logits. Prompts join when their frame is reached, corrections after it.
-
-    `state`: that of a predictor with the same options, to go on with.
-    """
-    predictor = upstream_predictor(built, **options)
-    state = predictor.init_state(str(video)) if state is None else state
-    corrects = {index: any(in_turn(each)[0].refine for each in given.values()) for index, given in prompts.items()}
-    found: Logits = {}
-    starts = sorted(prompts)
-    for start, stop in zip(starts, [*starts[1:], state["num_frames"]], strict=True):
-        for key, prompt in prompts[start].items():
-            for each in in_turn(prompt):
-                tell_upstream(predictor, state, start, key, each)
-        if corrects[start]:
-            # Starting on the corrected frame would track it again; its logits are in the predictor's own record.
-            predictor.propagate_in_video_preflight(state)
-            for key in prompts[start]:
-                record = state["output_dict_per_obj"][state["obj_id_to_idx"][key]]["non_cond_frame_outputs"][start]
-                found[start, key] = upsample(record["pred_masks"][0, 0], SIZE)
-        first = start + corrects[start]
-        last = stop if corrects.get(stop, False) else stop - 1
-        for index, keys, logits in predictor.propagate_in_video(state, first, last - first):
-            found.update({(index, key): logits[row, 0] for row, key in enumerate(keys)})
-    return found
+def upstream_logits(built: SAM2Base, video: Path, prompts: Prompts, **options: object) -> Logits:
+    made = predictor(built, **options)
+    return upstream.upstream_logits(made, opened(made, video), prompts)
 
 
 def engine_logits(
@@ -104,14 +67,8 @@ def engine_logits(
     autocast: torch.dtype | None = None,
     **options: Any,
 ) -> Logits:
-    images = (np.asarray(Image.open(path)) for path in sorted(video.glob("*.jpg")))
-    frames = [Frame(image, prompts.get(index, {})) for index, image in enumerate(images)]
     tracker = Tracker(Sam2Network(built, memory_dtype, autocast), Sam2(), **options)
-    return {
-        (result["sam2"].frame, key): upsample(track.logits, SIZE)
-        for result in lockstep({"sam2": tracker}, frames, LENGTH)
-        for key, track in result["sam2"].tracks.items()
-    }
+    return upstream.engine_logits(tracker, images(video), prompts)
 
 
 def compare(theirs: Logits, ours: Logits) -> None:
