@@ -8,7 +8,7 @@ from framework.config.checks import build, limit_threads, positive
 from framework.config.cli import command
 from framework.config.variants import variants
 from framework.diagnostics import upstream
-from framework.diagnostics.components import components, locksteps
+from framework.diagnostics.components import components, locksteps, matrix_peak
 from framework.diagnostics.decisions import decisions, in_the_loop
 from framework.report.terminal import show
 from framework.types import Frame
@@ -25,13 +25,14 @@ def main(config: DictConfig) -> None:
     frames = [Frame(video.frame(index), prompts.get(index, {})) for index in range(min(config.frames, video.length))]
     with torch.inference_mode():
         costs = components(network, config.repeats)
-        whole = sum(cost.milliseconds for cost in costs)
+        whole, peak = sum(cost.milliseconds for cost in costs), matrix_peak(network, config.repeats)
         rows: list[tuple[object, ...]] = []
         for c in costs:
-            numbers = f"{c.gigaflops:.2f}", f"{c.milliseconds:.1f}", f"{c.milliseconds / whole:.0%}"
-            rows.append((c.component, f"{c.parameters:,}", *numbers))
+            shares = f"{c.milliseconds / whole:.0%}", f"{c.speed / peak:.0%}"
+            rows.append((c.component, f"{c.parameters:,}", f"{c.gigaflops:.2f}", f"{c.milliseconds:.1f}", *shares))
         name = config.backbone.get("name", "micro")
-        show(f"{name}, {network.input_size[0]} px, {network.device}", "component, parameters, GFLOP, ms, share", rows)
+        title = f"{name}, {network.input_size[0]} px, {network.device}; a large matrix product: {peak:.0f} GFLOP/s"
+        show(title, "component, parameters, GFLOP, ms, share, of peak", rows)
         rows = []
         for k in locksteps(trackers, frames, config.repeats):
             times = f"{k.together:.1f}", f"{k.apart:.1f}", f"{k.apart / k.together:.2f}x"

@@ -36,6 +36,11 @@ class Cost:
     milliseconds: float
     """The least of several runs."""
 
+    @property
+    def speed(self) -> float:
+        """GFLOP per second."""
+        return 1000 * self.gigaflops / self.milliseconds
+
 
 def components(network: Sam2Network, repeats: int = 5) -> list[Cost]:
     """Cost of each verb that runs on every frame."""
@@ -62,6 +67,12 @@ def components(network: Sam2Network, repeats: int = 5) -> list[Cost]:
         Cost(name, sum(p.numel() for m in modules for p in m.parameters()), _gigaflops(run), _fastest(run, repeats))
         for name, (modules, run) in verbs.items()
     ]
+
+
+def matrix_peak(network: Sam2Network, repeats: int = 5, side: int = 2048) -> float:
+    """GFLOP per second of one large matrix product on the network's device, in the type it computes in."""
+    square = torch.ones(side, side, device=network.device, dtype=network.autocast or torch.float32)
+    return 2 * side**3 / 1e6 / _fastest(lambda: square @ square, repeats)
 
 
 def _full_read(network: Sam2Network, image: Tensor) -> Read:

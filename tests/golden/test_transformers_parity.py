@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 import torch
 
-from framework.networks.build import network
+from framework.networks.build import network, sam3_model
+from framework.networks.checkpoints import SOURCES, read
 from framework.networks.sam2 import Sam2Network
+from framework.networks.sam3 import Sam3Size
 from framework.tracker import Tracker, lockstep
 from framework.types import Frame, Prompt
 from policies.sam2 import Sam2
@@ -61,6 +63,42 @@ with torch.no_grad():
 np.savez(root + "/tracked.npz", frames=frames.numpy(), masks=masks.numpy())
 """
 
+VISION = """
+import sys
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from transformers import Sam3TrackerVideoConfig, Sam3TrackerVideoModel, Sam3VisionConfig, Sam3ViTConfig
+
+root, side = sys.argv[1], int(sys.argv[2])
+torch.manual_seed(0)
+torch.set_num_threads(1)
+trunk = Sam3ViTConfig(
+    hidden_size=64,
+    intermediate_size=296,
+    num_hidden_layers=4,
+    num_attention_heads=4,
+    window_size=6,
+    global_attn_indexes=[1, 3],
+    pretrain_image_size=84,
+    image_size=side,
+    layer_norm_eps=1e-5,
+)
+tokens = side // 14
+sizes = [[4 * tokens] * 2, [2 * tokens] * 2, [tokens] * 2]
+vision = Sam3VisionConfig(backbone_config=trunk, backbone_feature_sizes=sizes)
+model = Sam3TrackerVideoModel(Sam3TrackerVideoConfig(vision_config=vision, image_size=side)).eval()
+with torch.no_grad():
+    model.prompt_encoder.shared_embedding.positional_embedding.copy_(model.shared_image_embedding.positional_embedding)
+    for name, value in model.vision_encoder.named_parameters():
+        if "position_embeddings" in name or name.endswith("bias"):
+            value.normal_(0, 0.1)
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, root + "/sam3.safetensors")
+    image = torch.randn(3, side, side)
+    levels = model.vision_encoder(image[None]).fpn_hidden_states
+np.savez(root + "/seen.npz", image=image.numpy(), **{f"level{i}": level.numpy() for i, level in enumerate(levels)})
+"""
+
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory) -> Path:
@@ -88,3 +126,19 @@ def test_a_click_is_tracked_as_transformers_tracks_it(packages, tmp_path):
     spread = masks.std(dim=(1, 2), keepdim=True)
     assert (spread > 0.01).all()
     assert ((torch.stack(tracked) - masks).abs() / spread).max() < 1e-3
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("side", [252, 238], ids=["whole windows", "padded windows"])
+def test_an_image_is_seen_as_transformers_sam3_sees_it(packages, tmp_path, side):
+    """Trunk and neck; 252 pixels are three windows of six tokens each way."""
+    environment = os.environ | {"PYTHONPATH": str(packages)}
+    subprocess.run([sys.executable, "-c", VISION, str(tmp_path), str(side)], cwd=tmp_path, env=environment, check=True)
+    size = Sam3Size(width=64, depth=4, heads=4, window=6, global_blocks=(1, 3), pretrained_grid=6)
+    own = sam3_model(side, size=size)
+    own.load_state_dict(SOURCES["sam3"].select(read(tmp_path / "sam3.safetensors")))
+    found = np.load(tmp_path / "seen.npz")
+    levels, _ = own.image_encoder.neck(own.image_encoder.trunk(torch.from_numpy(found["image"])[None]))
+    for index, level in enumerate(levels):
+        theirs = torch.from_numpy(found[f"level{index}"])
+        assert ((level - theirs).abs() / theirs.std()).max() < 1e-4, f"level {index}"

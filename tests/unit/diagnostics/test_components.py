@@ -1,7 +1,9 @@
 """What the benchmark counts; times are for people to read."""
 
+import pytest
 import torch
 
+import framework.diagnostics.components as measured
 from framework.data.procedural.dataset import Procedural
 from framework.diagnostics.components import components, locksteps
 from framework.diagnostics.decisions import decisions, in_the_loop
@@ -26,6 +28,21 @@ def test_components_hold_the_whole_network() -> None:
     crossed = 2 * 2 * (2 * tokens * keys * width + 2 * keys * width * width + 2 * tokens * width * width)
     assert costs["memory attention"].gigaflops > crossed / 1e9
     assert all(cost.milliseconds > 0 and cost.gigaflops > 0 for cost in costs.values())
+
+
+def test_the_peak_is_operations_over_time(monkeypatch) -> None:
+    """Two operations a multiply-add, in the type that the network computes in."""
+    asked = []
+
+    def milliseconds(run) -> float:
+        asked.append(run())
+        return 4.0
+
+    monkeypatch.setattr(measured, "milliseconds", milliseconds)
+    peak = measured.matrix_peak(network("random", dtype="bfloat16"), repeats=2, side=64)
+    assert peak == pytest.approx(2 * 64**3 / 1e9 / 0.004)
+    assert measured.Cost("image encoder", 1, gigaflops=3.0, milliseconds=20.0).speed == pytest.approx(150.0)
+    assert [(product.shape, product.dtype) for product in asked] == [((64, 64), torch.bfloat16)] * 2
 
 
 def test_lockstep_lines_count_rows() -> None:
