@@ -4,8 +4,9 @@ A row is one branch of one object of one tracker. Its prediction depends only on
 memories the same way share one prediction, and picks of the same mask share one memory and one entry.
 """
 
+import time
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -26,6 +27,8 @@ class RowPrediction:
     conditioned: Float[Tensor, "1 C y x"] | None = None
     """Image features after memory, as tracked with (or corrected); None under a prompt alone."""
     attention: Float[Tensor, "items y x"] | None = None
+    seconds: float = 0.0
+    """Its share of the time that its batch took, or of the time to queue it on a device."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,8 +115,10 @@ def predict_rows(
         batches.setdefault(request.shape(), []).append(identity)
     predictions: dict[Hashable, RowPrediction] = {}
     for batch in batches.values():
+        began = time.perf_counter()
         predicted = _predict_batch(network, features, [distinct[identity] for identity in batch])
-        predictions.update(zip(batch, predicted, strict=True))
+        each = (time.perf_counter() - began) / len(batch)
+        predictions.update(zip(batch, (replace(one, seconds=each) for one in predicted), strict=True))
     return [predictions[identity] for identity in identities], len(distinct)
 
 

@@ -3,10 +3,13 @@
 `Tracker.step` is the lockstep of one tracker; there is a single code path and it works on rows.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -37,9 +40,12 @@ from framework.types import (
     Read,
     Result,
     Track,
+    TrackerCost,
     Work,
     in_turn,
 )
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -143,13 +149,21 @@ def advance(
     """One encoded frame of all trackers. Returns new states and results by tracker name."""
     network = next(iter(trackers.values())).network
     states = {name: state.without(frame.removed) for name, state in states.items()}
-    rows = [row for name, tracker in trackers.items() for row in _rows(name, tracker, states[name], features, frame)]
+    costs = _Costs()
+    rows = [
+        row for name, tracker in trackers.items() for row in _rows(name, tracker, states[name], features, frame, costs)
+    ]
 
-    hosts, computed = _predict(network, features, rows)
-    choices = _select(rows, hosts, features)
-    choices, corrections = _correct(network, choices, features, frame)
+    hosts, computed = _predict(network, features, rows, costs)
+    choices = _select(rows, hosts, features, costs)
+    choices, corrections = _correct(network, choices, features, frame, costs)
     memorised = memorise(network, features, [choice.observation for choice in choices])
-    written = [_write(choice, entry, features, frame) for choice, entry in zip(choices, memorised.entries, strict=True)]
+    costs.memorised(
+        [(choice.row.name, id(entry.features)) for choice, entry in zip(choices, memorised.entries, strict=True)]
+    )
+    written = [
+        _write(choice, entry, features, frame, costs) for choice, entry in zip(choices, memorised.entries, strict=True)
+    ]
     memories = memorised.encoded + memorised.end()
 
     work = Work(encodings, len(rows), computed, memories, transfers=int(bool(rows))) + corrections
@@ -158,7 +172,8 @@ def advance(
     for name, tracker in trackers.items():
         own = [one for one in written if one.name == name]
         after[name], tracks = _end(tracker, states[name], own, features, frame)
-        results[name] = Result(features.query.frame, features.video_size, tracks, work, tracker.exclusive)
+        cost = costs.by_tracker[name]
+        results[name] = Result(features.query.frame, features.video_size, tracks, work, cost, tracker.exclusive)
     return after, results
 
 
@@ -175,9 +190,10 @@ def absorb(
         for name, tracker in trackers.items()
         for key, given in prompts.items()
     ]
-    hosts, _ = _predict(network, features, rows)
+    costs = _Costs()
+    hosts, _ = _predict(network, features, rows, costs)
     choices = [_take(row, host) for row, host in zip(rows, hosts, strict=True)]
-    choices, _ = _correct(network, choices, features, frame)
+    choices, _ = _correct(network, choices, features, frame, costs)
     memorised = memorise(network, features, [choice.observation for choice in choices])
     after = {name: (dict(state.objects), dict(state.given)) for name, state in states.items()}
     for choice, entry in zip(choices, memorised.entries, strict=True):
@@ -218,11 +234,51 @@ def replay(
         for (row, track), host in zip(retaken, to_host(pairs, features), strict=True)
     ]
     memorised = memorise(network, features, [choice.observation for choice in choices])
-    objects = {name: dict(state.objects) for name, state in states.items()}
+    objects, costs = {name: dict(state.objects) for name, state in states.items()}, _Costs()
     for choice, entry in zip(choices, memorised.entries, strict=True):
-        objects[choice.row.name][choice.row.key] = (_write(choice, entry, features, frame).branch,)
+        objects[choice.row.name][choice.row.key] = (_write(choice, entry, features, frame, costs).branch,)
     memorised.end()
     return {name: State(objects[name], state.given) for name, state in states.items()}
+
+
+# ------------------------------------------------------------------------------------------------------------- costs
+
+
+class _Costs:
+    """What each tracker costs while a frame goes through the loop."""
+
+    def __init__(self) -> None:
+        self.by_tracker: defaultdict[str, TrackerCost] = defaultdict(TrackerCost)
+
+    @contextmanager
+    def deciding(self, name: str) -> Iterator[None]:
+        """Around what a plug-in of this tracker does."""
+        began = time.perf_counter()
+        yield
+        self.by_tracker[name] += TrackerCost(decisions=time.perf_counter() - began)
+
+    def predicted(self, asked: Sequence[tuple[str, RowPrediction]], seconds: float) -> None:
+        """(tracker, prediction) of all rows, and what these took together; in proportion to what each took."""
+        askers = _by_identity(asked)
+        whole = sum(prediction.seconds for prediction in askers) or 1.0  # a coarse clock
+        for prediction, names in askers.items():
+            each = seconds * prediction.seconds / whole
+            for name in names:
+                self.by_tracker[name] += TrackerCost(predictions=each, predictions_shared=each / len(names))
+
+    def memorised(self, chosen: Sequence[tuple[str, int]]) -> None:
+        """(tracker, identity of the memory) of all choices."""
+        for names in _by_identity(chosen).values():
+            for name in names:
+                self.by_tracker[name] += TrackerCost(memories=1.0, memories_shared=1 / len(names))
+
+
+def _by_identity(pairs: Sequence[tuple[str, K]]) -> dict[K, set[str]]:
+    """The trackers by what they have in common."""
+    found: dict[K, set[str]] = {}
+    for name, shared in pairs:
+        found.setdefault(shared, set()).add(name)
+    return found
 
 
 # -------------------------------------------------------------------------------------------------------------- rows
@@ -239,7 +295,7 @@ class _Row:
     request: RowRequest
 
 
-def _rows(name: str, tracker: Tracker, state: State, features: Features, frame: Frame) -> Iterator[_Row]:
+def _rows(name: str, tracker: Tracker, state: State, features: Features, frame: Frame, costs: _Costs) -> Iterator[_Row]:
     """Every branch that is tracked on this frame, then every object that a prompt shows."""
     policy, query = tracker.policy, features.query
     given = {key for at, key in state.given if at == query.frame}
@@ -247,7 +303,7 @@ def _rows(name: str, tracker: Tracker, state: State, features: Features, frame: 
     tracked = {key for key in state.objects.keys() - given if key not in first or first[key].refine}
     for key in (key for key in state.objects if key in tracked):
         for branch in state.objects[key]:
-            with calling(policy, "read", query.frame, key):
+            with calling(policy, "read", query.frame, key), costs.deciding(name):
                 read = policy.read(branch.memory, query)
                 _check_slots(read, tracker.network.slots)
             yield _Row(name, tracker, key, branch, RowRequest(read, tracker.presence_threshold, policy.measures))
@@ -272,11 +328,17 @@ def _prompt_row(name: str, tracker: Tracker, state: State, key: int, prompt: Pro
 # ----------------------------------------------------------------------------------------------------------- predict
 
 
-def _predict(network: Network, features: Features, rows: Sequence[_Row]) -> tuple[list[HostPrediction], int]:
+def _predict(
+    network: Network, features: Features, rows: Sequence[_Row], costs: _Costs
+) -> tuple[list[HostPrediction], int]:
     """What the network says of each row, and how many rows it computed."""
+    began = time.perf_counter()
     predictions, computed = predict_rows(network, features, [row.request for row in rows])
     holes = (row.tracker.hole_area for row in rows)
-    return to_host(zip(predictions, holes, strict=True), features), computed
+    hosts = to_host(zip(predictions, holes, strict=True), features)  # which waits for a device
+    asked = [(row.name, prediction) for row, prediction in zip(rows, predictions, strict=True)]
+    costs.predicted(asked, time.perf_counter() - began)
+    return hosts, computed
 
 
 # ------------------------------------------------------------------------------------------------------------ select
@@ -330,13 +392,15 @@ class _Choice:
         )
 
 
-def _select(rows: Sequence[_Row], hosts: Sequence[HostPrediction], features: Features) -> list[_Choice]:
+def _select(rows: Sequence[_Row], hosts: Sequence[HostPrediction], features: Features, costs: _Costs) -> list[_Choice]:
     """The masks that live on, of one object after the other, best first."""
     groups = groupby(zip(rows, hosts, strict=True), key=lambda pair: (pair[0].name, pair[0].key))
-    return [choice for _, group in groups for choice in _select_branches(list(group), features)]
+    return [choice for _, group in groups for choice in _select_branches(list(group), features, costs)]
 
 
-def _select_branches(group: Sequence[tuple[_Row, HostPrediction]], features: Features) -> Iterator[_Choice]:
+def _select_branches(
+    group: Sequence[tuple[_Row, HostPrediction]], features: Features, costs: _Costs
+) -> Iterator[_Choice]:
     """The masks of one object that live on, best first."""
     (first, host), *_ = group
     if first.request.prompt is not None:
@@ -344,10 +408,10 @@ def _select_branches(group: Sequence[tuple[_Row, HostPrediction]], features: Fea
         return
     tracker = first.tracker
     at, key = features.query.frame, first.key
-    with calling(tracker.motion, "score", at, key):
+    with calling(tracker.motion, "score", at, key), costs.deciding(first.name):
         scored = [tracker.motion.score(row.branch.motion, features, host.candidates) for row, host in group]
     totals = [row.branch.total for row, _ in group]
-    with calling(tracker.selector, "select", at, key):
+    with calling(tracker.selector, "select", at, key), costs.deciding(first.name):
         picks = tracker.selector.select(totals, [host.candidates for _, host in group], [cue for _, cue in scored])
     for pick in picks:
         row, host = group[pick.row]
@@ -381,7 +445,7 @@ def _prompted(row: _Row, host: HostPrediction, prompted: bool) -> Observation:
 
 
 def _correct(
-    network: Network, choices: Sequence[_Choice], features: Features, frame: Frame
+    network: Network, choices: Sequence[_Choice], features: Features, frame: Frame, costs: _Costs
 ) -> tuple[list[_Choice], Work]:
     """Applies correction prompts, turn by turn, to what was tracked or prompted; also says what that cost."""
     corrected, work = list(choices), Work()
@@ -393,7 +457,7 @@ def _correct(
             row, seen = choices[index].row, corrected[index].observation
             request = RowRequest(prompt=turns[index][turn], correction=Correction.of(seen.host, seen.mask))
             rows.append(replace(row, request=request))
-        hosts, computed = _predict(network, features, rows)
+        hosts, computed = _predict(network, features, rows, costs)
         work += Work(rows_asked=len(rows), rows_computed=computed, transfers=1)
         for index, host in zip(at, hosts, strict=True):
             row = choices[index].row
@@ -423,12 +487,12 @@ class _Written:
     track: Track
 
 
-def _write(choice: _Choice, entry: Entry, features: Features, frame: Frame) -> _Written:
+def _write(choice: _Choice, entry: Entry, features: Features, frame: Frame, costs: _Costs) -> _Written:
     row, tracker = choice.row, choice.row.tracker
     outcome = choice.outcome(entry, features, frame)
-    with calling(tracker.policy, "write", features.query.frame, row.key):
+    with calling(tracker.policy, "write", features.query.frame, row.key), costs.deciding(row.name):
         memory = tracker.policy.write(row.branch.memory, entry, outcome)
-    with calling(tracker.motion, "update", features.query.frame, row.key):
+    with calling(tracker.motion, "update", features.query.frame, row.key), costs.deciding(row.name):
         motion = tracker.motion.update(choice.motion, features, outcome)
     branch = Branch(memory, motion, choice.total, row.branch.past)
     return _Written(row.name, row.key, branch, choice.track(entry, memory))

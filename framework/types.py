@@ -452,6 +452,27 @@ class Work:
         return Work(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
 
 
+@dataclass(frozen=True, slots=True)
+class TrackerCost:
+    """What one frame cost one tracker of a lockstep, by the host's clock.
+
+    What several trackers asked for counts for each of them in full, and as a share, so that shares add up to what was
+    spent. The predictions of one batch count equally.
+    """
+
+    decisions: float = 0.0
+    """Seconds in its memory policy, motion model and selector, with the encodings that these ask for."""
+    predictions: float = 0.0
+    """Seconds for all predictions that it asked for."""
+    predictions_shared: float = 0.0
+    memories: float = 0.0
+    """Memory encodings of the masks that it chose."""
+    memories_shared: float = 0.0
+
+    def __add__(self, other: "TrackerCost") -> "TrackerCost":
+        return TrackerCost(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
     """What one tracker says of one frame."""
@@ -461,6 +482,7 @@ class Result:
     tracks: Mapping[int, Track]
     """By object id, the object added first to begin with."""
     work: Work
+    cost: TrackerCost = TrackerCost()
     exclusive: bool = False
     """Objects may not overlap: a pixel goes to the highest logit, and of equal ones to the object added first."""
 

@@ -1,5 +1,6 @@
 """Variants side by side: what tables, plots and reports are made from."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,13 +25,35 @@ class VideoScores:
     ranges: list[float]
     """Mean IoU in each tenth of the video."""
     milliseconds: float
-    """Tracking time per frame and tracker of the lockstep."""
+    """Its share of the lockstep's tracking time, per frame."""
     read: float
     """Spatial memories read per tracked frame and object; NaN where nothing was tracked."""
     lockstep: str
     """The lockstep it was tracked in."""
     sharing: int
     """Trackers in that lockstep."""
+    alone: float = math.nan
+    """Milliseconds per frame that it would take by itself; NaN, like what follows, where it was not measured."""
+    decisions: float = math.nan
+    """Milliseconds per frame in its memory policy, motion model and selector."""
+    held: float = math.nan
+    """MiB of all tensors that its state keeps after the last frame."""
+
+    @classmethod
+    def of(cls, record: SequenceRecord, scores: TrackingScores) -> "VideoScores":
+        """Of a record and its scores; a time that was not measured by tracker is divided equally."""
+        each, cost = 1000 / record.length, record.cost
+        return cls(
+            scores=scores,
+            ranges=record.ranges(),
+            milliseconds=each * (record.seconds / record.sharing if cost is None else cost.share),
+            read=record.read(),
+            lockstep=record.lockstep,
+            sharing=record.sharing,
+            alone=math.nan if cost is None else each * cost.alone,
+            decisions=math.nan if cost is None else each * cost.decisions,
+            held=math.nan if cost is None else cost.held / 2**20,
+        )
 
 
 @dataclass(frozen=True)
@@ -64,9 +87,9 @@ class Run(ABC):
         """Mean over sequences."""
         return mean_scores([self.videos[name].scores for name in sequences])
 
-    def milliseconds(self, sequences: Iterable[str]) -> float:
-        """Tracking time per frame, a share of the lockstep's."""
-        return float(np.mean([self.videos[name].milliseconds for name in sequences]))
+    def cost(self, name: str, sequences: Iterable[str]) -> float:
+        """A cost (`milliseconds`, `alone`, `decisions` or `held` of `VideoScores`), the mean over sequences."""
+        return float(np.mean([getattr(self.videos[sequence], name) for sequence in sequences]))
 
     def sharing(self, sequences: Iterable[str]) -> tuple[int, int]:
         """Fewest and most trackers that its time was shared by."""

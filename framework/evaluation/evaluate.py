@@ -216,10 +216,7 @@ def _read(
                 failures[sequence] = "no annotated frame to score"
                 continue
             locksteps[record.lockstep] = Lockstep(record.length, record.work)
-            share = 1000 * record.seconds / (record.length * record.sharing)
-            videos[sequence] = VideoScores(
-                scores, record.ranges(), share, record.read(), record.lockstep, record.sharing
-            )
+            videos[sequence] = VideoScores.of(record, scores)
         runs.append(TrackedRun(name, identities[name], videos, failures, name in bounds, folder))
     lost = {run.name: next(iter(run.failures.values()), "no sequence") for run in runs if not run.videos}
     kept = tuple(run for run in runs if run.videos)

@@ -79,4 +79,7 @@ def _mean_video(videos: Sequence[VideoScores]) -> VideoScores:
         read=float(np.mean([video.read for video in videos])),
         lockstep=" ".join(sorted({video.lockstep for video in videos})),
         sharing=max(video.sharing for video in videos),
+        alone=float(np.mean([video.alone for video in videos])),
+        decisions=float(np.mean([video.decisions for video in videos])),
+        held=float(np.mean([video.held for video in videos])),
     )

@@ -56,6 +56,21 @@ class ObjectRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class SequenceCost:
+    """What one tracker of a lockstep cost on one video, as measured there."""
+
+    alone: float
+    """Seconds that it would have taken by itself: encoding, its own predictions and memories, its decisions."""
+    share: float
+    """Seconds of the lockstep that are its part: what several asked for is divided among them. Shares add up to
+    `SequenceRecord.seconds`."""
+    decisions: float
+    """Seconds in its memory policy, motion model and selector."""
+    held: int
+    """Bytes of all tensors that its state keeps after the last frame."""
+
+
+@dataclass(frozen=True, slots=True)
 class SequenceRecord:
     """One tracker on one video."""
 
@@ -75,6 +90,8 @@ class SequenceRecord:
     """Of the whole lockstep."""
     hypotheses: Hypotheses | None = None
     """What the network proposed, where that was asked for; written to a file of its own."""
+    cost: SequenceCost | None = None
+    """None in results that were made before it was measured."""
 
     def scores(self) -> TrackingScores | None:
         """Mean over objects with a scored frame; None when there is none."""
@@ -135,7 +152,9 @@ def from_json(plain: Mapping[str, Any]) -> SequenceRecord:
         memory = [MemoryUse.of(use) for use in columns["memory"]]
         objects[int(key)] = ObjectRecord(**{**columns, "box": boxes, "memory": memory})
     height, width = values["size"]
-    return SequenceRecord(**{**values, "size": (height, width), "objects": objects, "work": Work(**values["work"])})
+    cost = None if values.get("cost") is None else SequenceCost(**values["cost"])
+    read = {"size": (height, width), "objects": objects, "work": Work(**values["work"]), "cost": cost}
+    return SequenceRecord(**{**values, **read})
 
 
 def _check_columns(columns: Mapping[str, Any]) -> None:

@@ -18,15 +18,15 @@ from framework.data.truth import Truth
 from framework.errors import InputError
 from framework.evaluation.passes import Lent, Pass, check, passes, recollect
 from framework.evaluation.protocol import EvaluationProtocol
-from framework.evaluation.records import ObjectRecord, SequenceRecord
+from framework.evaluation.records import ObjectRecord, SequenceCost, SequenceRecord
 from framework.evaluation.results import Lock
 from framework.interfaces import Network
 from framework.ops.device import wait_for
-from framework.state import State
+from framework.state import State, held_bytes
 from framework.storage.hypotheses import Hypothesis, hypotheses
 from framework.storage.mask_rle import encode_mask
 from framework.tracker import Tracker, advance
-from framework.types import Features, Frame, Prompt, Result, Track, Work, in_turn
+from framework.types import Features, Frame, Prompt, Result, Track, TrackerCost, Work, in_turn
 
 
 class ProgressListener:
@@ -156,14 +156,19 @@ class _EncodedFrame:
 def _encoded_frames(
     video: VideoSequence, passed: Pass, network: Network, horizon: int, clock: _Clock
 ) -> Iterator[tuple[_EncodedFrame, Sequence[_EncodedFrame]]]:
-    """Every frame of a pass, with the up to `horizon` that follow it, soonest first; each is encoded once."""
+    """Every frame of a pass, with the up to `horizon` that follow it, soonest first; each is encoded once.
+
+    `clock` counts the encodings.
+    """
     window: deque[_EncodedFrame] = deque()
     for at in range(len(passed.frames) + horizon):
         if at < len(passed.frames):
             index = passed.frames[at]
             image, truth = video.frame(index), Truth.of(video, index)
             with clock.running():
-                window.append(_EncodedFrame(network.encode(image, passed.mirrored(index), video.length), truth))
+                features = network.encode(image, passed.mirrored(index), video.length)
+                wait_for(features.image.device)  # or it would run on the clock of the predictions
+            window.append(_EncodedFrame(features, truth))
         if at >= horizon:
             yield window.popleft(), tuple(window)
 
@@ -190,14 +195,16 @@ class _Run:
         self.oracles = {name: tracker for name, tracker in trackers.items() if isinstance(tracker, LookAheadTracker)}
         self.records = {name: _TrackerRecord.empty(video, prompts, protocol, keep_hypotheses) for name in trackers}
         self.lent = dict.fromkeys(trackers, Lent())
-        self.clock, self.work = _Clock(), Work()
+        self.encoding, self.clock, self.work = _Clock(), _Clock(), Work()
+        self.costs = dict.fromkeys(trackers, TrackerCost())
+        self.held = dict.fromkeys(trackers, 0)
 
     def track(self, passed: Pass) -> Iterator[None]:
         """One frame of a pass after the other."""
         states = {name: tracker.init() for name, tracker in self.trackers.items()}
         ready = self._ready(passed)
         horizon = max((oracle.horizon for oracle in self.oracles.values()), default=0)
-        for now, upcoming in _encoded_frames(self.video, passed, self.network, horizon, self.clock):
+        for now, upcoming in _encoded_frames(self.video, passed, self.network, horizon, self.encoding):
             features, device = now.features, now.features.image.device
             with self.clock.running(until=device):
                 prompts: Mapping[int, Prompt | Sequence[Prompt]] = {}
@@ -212,11 +219,36 @@ class _Run:
                 truths = [frame.truth.on(device) for frame in ahead]
                 states[name] = oracle.look_ahead(states[name], [frame.features for frame in ahead], truths)
             for name, result in results.items():
+                self.costs[name] += result.cost
                 self.records[name].add(passed.shown(result), now.truth)
                 self.lent[name] = self.lent[name].add(result.frame, passed.lent(result))
             self._revise(passed, states, features.query.frame)
             yield
         self._revise(passed, states)
+        self.held = {name: max(self.held[name], held_bytes([state])) for name, state in states.items()}
+
+    @property
+    def seconds(self) -> float:
+        """Of all trackers together."""
+        return self.encoding.seconds + self.clock.seconds
+
+    def cost(self, name: str) -> SequenceCost:
+        """Of one tracker. What is neither encoding, prediction nor decision counts as encoding memories."""
+        own, costs, count = self.costs[name], self.costs.values(), len(self.costs)
+        rest = self.clock.seconds - sum(cost.predictions_shared + cost.decisions for cost in costs)
+        memories = sum(cost.memories_shared for cost in costs)
+        per_memory = rest / memories if memories else 0.0
+        idle = 0.0 if memories else rest
+        return SequenceCost(
+            alone=self.encoding.seconds + own.predictions + own.memories * per_memory + own.decisions + idle,
+            share=self.encoding.seconds / count
+            + own.predictions_shared
+            + own.memories_shared * per_memory
+            + own.decisions
+            + idle / count,
+            decisions=own.decisions,
+            held=self.held[name],
+        )
 
     def _started(self, prompt: Prompt | Sequence[Prompt], features: Features) -> Prompt | tuple[Prompt, ...]:
         """What trackers are told for a prompt of the data."""
@@ -272,13 +304,14 @@ def track(
             length=video.length,
             size=video.size,
             objects={key: builder.record() for key, builder in run.records[name].objects.items()},
-            seconds=run.clock.seconds,
+            seconds=run.seconds,
             lockstep=lockstep,
             sharing=len(trackers),
             work=run.work,
             hypotheses={key: builder.hypotheses for key, builder in run.records[name].objects.items()}
             if keep_hypotheses
             else None,
+            cost=run.cost(name),
         )
         for name in trackers
     }

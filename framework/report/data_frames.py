@@ -13,7 +13,9 @@ from framework.report.table import METRICS, TableLayout
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-BY_SEQUENCE = ("variant", "bound", "sequence", *METRICS, "ms_per_frame", "read", "failure")
+COSTS = {"ms_per_frame": "milliseconds", "alone_ms": "alone", "decision_ms": "decisions", "held_mib": "held"}
+"""Column -> field of `VideoScores`."""
+BY_SEQUENCE = ("variant", "bound", "sequence", *METRICS, *COSTS, "read", "failure")
 BY_FRAME: Mapping[str, str] = {
     **dict.fromkeys(("variant", "sequence"), "str"),
     **dict.fromkeys(("object", "frame"), "int64"),
@@ -50,8 +52,9 @@ def by_sequence(comparison: Comparison) -> "DataFrame":
     for run in comparison.runs:
         for name, video in run.videos.items():
             scores = [getattr(video.scores, metric) for metric in METRICS]
-            lines.append([run.name, run.bound, name, *scores, video.milliseconds, video.read, None])
-        nothing = [float("nan")] * (len(METRICS) + 2)
+            costs = [getattr(video, field) for field in COSTS.values()]
+            lines.append([run.name, run.bound, name, *scores, *costs, video.read, None])
+        nothing = [float("nan")] * (len(METRICS) + len(COSTS) + 1)
         lines += [[run.name, run.bound, name, *nothing, reason] for name, reason in run.failures.items()]
     return _frame(BY_SEQUENCE, lines)
 

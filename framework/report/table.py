@@ -38,9 +38,12 @@ COLUMNS = {
     "early": "mean IoU over the first third of the frames",
     "late": "mean IoU over the last third of the frames",
     "read": "spatial memories read per tracked frame and object",
-    "ms": "milliseconds of tracking per frame and variant",
+    "ms": "milliseconds per frame, its share of the time of all variants: what several ask for is divided among them",
+    "alone_ms": "milliseconds per frame it would take by itself: encoding, its predictions, memories and decisions",
+    "decision_ms": "milliseconds per frame in its memory policy, motion model and selector",
+    "held_mib": "MiB of all tensors that its memory keeps after the last frame",
 }
-"""Columns that may follow the comparison, with what they are: the metrics, and two costs."""
+"""Columns that may follow the comparison, with what they are: the metrics, and costs as measured beside the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class TableRow:
     """Corrected for the number of variants (Holm)."""
     scores: TrackingScores
     milliseconds: float
-    """Tracking time per frame, a share of the lockstep's."""
+    """Its share of the lockstep's tracking time, per frame."""
     failed: int
     """Sequences without a result."""
     bound: bool
@@ -80,6 +83,12 @@ class TableRow:
     """That it is the mean of."""
     deviation: float = math.nan
     """Standard deviation of the metric over those runs; NaN for a single one."""
+    alone: float = math.nan
+    """Milliseconds per frame that it would take by itself; NaN, like what follows, where it was not measured."""
+    decisions: float = math.nan
+    """Milliseconds per frame in its plug-ins."""
+    held: float = math.nan
+    """MiB that its memory keeps."""
     gap: GapClosed | None = None
     """Share of the oracle's gain, where one is named whose gain over the first row is clear."""
 
@@ -104,10 +113,13 @@ def rows(comparison: Comparison, layout: TableLayout = TableLayout(), seed: int 
                 difference=difference,
                 p=math.nan if difference is None else difference.p,
                 scores=scores,
-                milliseconds=run.milliseconds(sequences),
+                milliseconds=run.cost("milliseconds", sequences),
                 failed=len(run.failures),
                 bound=run.bound,
                 read=run.read(sequences),
+                alone=run.cost("alone", sequences),
+                decisions=run.cost("decisions", sequences),
+                held=run.cost("held", sequences),
                 sharing=run.sharing(sequences),
                 timed_alike=comparison.timed_alike,
                 runs=len(run.parts) if isinstance(run, MeanRun) else 1,
@@ -184,7 +196,8 @@ def cells(row: TableRow, layout: TableLayout) -> list[str]:
 def _column(row: TableRow, name: str) -> str:
     if name == "ms":
         return f"{row.milliseconds:.1f}" if row.timed_alike else f"{row.milliseconds:.1f} ({shared_by(row)})"
-    return number(row.read if name == "read" else getattr(row.scores, name))
+    costs = {"read": row.read, "alone_ms": row.alone, "decision_ms": row.decisions, "held_mib": row.held}
+    return number(costs[name] if name in costs else getattr(row.scores, name))
 
 
 def shared_by(row: TableRow) -> str:
@@ -237,7 +250,7 @@ def caption(comparison: Comparison, table: Sequence[TableRow] = (), layout: Tabl
     if means and layout.oracle:
         lines.append("gap closed of a mean of runs: its interval resamples sequences alone")
     if not comparison.timed_alike and "ms" in layout.columns:
-        lines.append("ms (n): an equal share of the time of n trackers side by side; only times of one group compare")
+        lines.append("ms (n): a share of the time of n trackers side by side; only times of one group compare")
     if any(run.bound for run in runs):
         lines.append("bound: sees the truth, so it is not a method")
     lines += [f"{name} failed on every sequence: {reason}" for name, reason in comparison.lost.items()]
@@ -308,8 +321,9 @@ def columns(table: Sequence[TableRow]) -> tuple[list[str], list[list[Any]]]:
     """Names of all numbers, and these, one line per variant; None where there is none."""
     compared = ["difference", "low", "high", "wins", "ties", "losses_to_baseline", "p", "p_holm"]
     closed = ["gap_closed", "gap_low", "gap_high"]
+    costs = ["ms_per_frame", "alone_ms", "decision_ms", "held_mib"]
     last = ["runs", "deviation", "time_shared_by"]
-    titles = ["variant", *METRICS, *compared, "ms_per_frame", "failed", "bound", "read", *closed, *last]
+    titles = ["variant", *METRICS, *compared, *costs, "failed", "bound", "read", *closed, *last]
     lines = []
     for row in table:
         d = row.difference
@@ -317,7 +331,8 @@ def columns(table: Sequence[TableRow]) -> tuple[list[str], list[list[Any]]]:
         g = row.gap
         gap = [g.mean, g.low, g.high] if g else [None] * len(closed)
         scores = [getattr(row.scores, name) for name in METRICS]
-        values = [row.variant, *scores, *numbers, row.milliseconds, row.failed, row.bound, row.read, *gap]
+        spent = [row.milliseconds, row.alone, row.decisions, row.held]
+        values = [row.variant, *scores, *numbers, *spent, row.failed, row.bound, row.read, *gap]
         values += [row.runs, row.deviation, shared_by(row)]
         lines.append(without_nan(values))
     return titles, lines
