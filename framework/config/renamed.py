@@ -20,6 +20,8 @@ OPTIONS = {
     "rule": "distractor_test",
 }
 """By the last part of their name."""
+COLUMNS = {"milliseconds": "ms"}
+"""Of tables: `columns=[...]`."""
 COMMANDS = {"examine": "diagnose"}
 TARGETS = {
     "framework.data.any_folder": "framework.data.readers.folder",
@@ -73,6 +75,11 @@ def renamed_option(name: str) -> str | None:
     """One line for an option, with the groups before it, that has another name now."""
     above, dot, last = name.rpartition(".")
     return _line(name, f"{above}{dot}{OPTIONS[last]}" if last in OPTIONS else None)
+
+
+def renamed_column(name: str) -> str | None:
+    """One line for a column of a table that has another name now."""
+    return _line(f"columns=[{name}]", f"columns=[{COLUMNS[name]}]" if name in COLUMNS else None)
 
 
 def renamed_command(name: str) -> str | None:

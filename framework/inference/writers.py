@@ -16,7 +16,7 @@ from framework.data.sources.source import Source, frame_range
 from framework.errors import unknown
 from framework.inference.stream import TrackedFrame
 from framework.metrics.tracking import mask_box
-from framework.report.overlay import legible, memory_strip, overlay
+from framework.report.overlay import legible, memory_legend, memory_strip, overlay
 from framework.report.video import VideoWriter
 from framework.storage.hypotheses import to_json
 from framework.storage.mask_rle import encode_mask
@@ -176,7 +176,7 @@ class OverlayVideo:
             for key in sorted(self._prompted)
         }
         strip = memory_strip(memory, place(frame.frame), picture.shape[1], self._length, self._prompted)
-        self._video.write(np.vstack([picture, strip]))
+        self._video.write(np.vstack([picture, strip, memory_legend(picture.shape[1])]))
 
     @staticmethod
     def _label(frame: TrackedFrame, key: int) -> str:

@@ -3,7 +3,8 @@
 import logging
 import math
 import warnings
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 
@@ -25,11 +26,20 @@ def without_advice() -> None:
         warnings.filterwarnings("ignore", message)
 
 
+@runtime_checkable
+class DefinesMetrics(Protocol):
+    """A training that says what its numbers are."""
+
+    definitions: ClassVar[Mapping[str, str]]
+    """By name, without `val/` and what names the data."""
+
+
 class StepProgress(pl.Callback):
-    """Counts optimiser steps and writes a line of numbers after every validation."""
+    """Counts optimiser steps and writes a line of numbers after every validation, after the first what they are."""
 
     def __init__(self) -> None:
         self._progress: WorkProgress | None = None
+        self._defined = False
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
@@ -49,6 +59,12 @@ class StepProgress(pl.Callback):
         if found and self._progress:
             numbers = "  ".join(f"{name} {value:.4f}" for name, value in sorted(found.items()))
             self._progress.print(f"step {trainer.global_step}  {numbers}")
+            if not self._defined and isinstance(pl_module, DefinesMetrics):
+                shown = {name.rpartition("/")[2] for name in found}
+                for name, what in pl_module.definitions.items():
+                    if name in shown:
+                        self._progress.print(f"  {name}: {what}")
+            self._defined = True
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._stop()

@@ -21,6 +21,16 @@ LARGEST = 4096
 INK: Colour = (245, 245, 245)
 FAINT: Colour = (120, 124, 132)
 GROUND: Colour = (24, 26, 30)
+LEGEND = (
+    "memory:",
+    "tall bar = read",
+    "with a dot = in the anchor slot",
+    "short bar = pointer read",
+    "tick = held, not read",
+    "triangle = prompt",
+    "line = this frame",
+)
+"""The marks of a memory strip."""
 WINDOW = 150
 """Frames that a memory strip shows of a video that is long or has no known end."""
 LONG = 600
@@ -120,6 +130,24 @@ def memory_strip(
             pen.polygon([(x - r, top - 3), (x + r, top - 3), (x, top - 3 + 1.5 * r)], INK)
     now = at(frame)
     pen.line((now, 0, now, drawn.height), INK, 1)
+    return np.asarray(drawn)
+
+
+def memory_legend(width: int) -> UInt8[np.ndarray, "hl Wv 3"]:
+    """What the marks of a memory strip are, in as many lines as the width takes."""
+    size = max(9, width // 70)
+    pen = ImageDraw.Draw(Image.new("RGB", (1, 1)))
+    lines = [""]
+    for item in LEGEND:
+        longer = f"{lines[-1]}   {item}".strip()
+        if lines[-1] and pen.textlength(longer, _font(size)) > width - 2 * size:
+            lines.append(item)
+        else:
+            lines[-1] = longer
+    drawn = Image.new("RGB", (width, round(size * (1.4 * len(lines) + 0.6))), GROUND)
+    pen = ImageDraw.Draw(drawn)
+    for number, line in enumerate(lines):
+        pen.text((size, size * (1.4 * number + 1.0)), line, FAINT, _font(size), anchor="lm")
     return np.asarray(drawn)
 
 

@@ -9,6 +9,7 @@ import cv2
 from rich.console import Console
 
 from framework.benchmarks.papers import Reproduction
+from framework.config.renamed import renamed_column
 from framework.data.sequence import DataSet
 from framework.errors import InputError
 from framework.evaluation.best_of import check_rows, with_best_of
@@ -143,7 +144,8 @@ class Reporter:
             raise InputError(f"metric '{self.metric}' is unknown: choose one of {', '.join(table.METRICS)}")
         for name in self.columns:
             if name not in table.COLUMNS:
-                raise InputError(f"column '{name}' is unknown: choose among {', '.join(table.COLUMNS)}")
+                unknown = f"column '{name}' is unknown: choose among {', '.join(table.COLUMNS)}"
+                raise InputError(renamed_column(name) or unknown)
         if self.pictures < 0 or self.seed < 0:
             raise InputError("seed and pictures are whole numbers, 0 or more")
 

@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import pytorch_lightning as pl
@@ -110,6 +110,15 @@ class Pretraining(pl.LightningModule):
         self.log_dict({f"train/{name}": value.detach() for name, value in means.items()})
         self.log_dict({"train/progress": float(self.progress), "train/loss": loss.detach()})
         return loss
+
+    definitions: ClassVar[Mapping[str, str]] = {
+        "J": "mean IoU over the frames on which the object is visible, tracked from its first mask",
+        "visible_right": "share of those on which it is said to be visible",
+        "absent_right": "share of the frames without it on which it is said to be absent",
+        "spearman": "rank correlation of predicted and true IoU",
+        "box_loss": "loss of masks that a box prompts",
+        "point_loss": "loss of masks that a point prompts",
+    }
 
     def validation_step(self, batch: Sequence[Any], batch_idx: int) -> None:
         """Of the name of held-out videos and the `Clips` of them."""

@@ -1,8 +1,9 @@
 """Training of a read gate through the tracking loop itself, by way of the memory attention of a frozen network."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -187,6 +188,14 @@ class ReadGateTraining(pl.LightningModule):
 
     # ------------------------------------------------------------------ whole videos, closed loop
 
+    definitions: ClassVar[Mapping[str, str]] = {
+        "J": "mean of soft and hard",
+        "soft": "mean IoU over the tracked frames of the validation videos, all memories read with their weights",
+        "hard": "the same, the budget's highest weighted memories read alone",
+        "soft_minus_initial": "soft minus that of the gate before training",
+        "hard_minus_initial": "hard minus that of the gate before training",
+    }
+
     def validation_step(self, batch: VideoSequence, batch_idx: int) -> None:
         known = self.known.get(batch_idx, {})
         quality = {**known, **track({name: self.variants[name] for name in self.variants if name not in known}, batch)}
@@ -194,6 +203,6 @@ class ReadGateTraining(pl.LightningModule):
         ways = [name for name in quality if f"{name} at start" in quality]
         for name in ways:
             self.log(f"val/{name}", quality[name], batch_size=1, sync_dist=True)
-            gain = quality[name] - quality[f"{name} at start"]
-            self.log(f"val/{name}_gain", gain, batch_size=1, sync_dist=True)
+            difference = quality[name] - quality[f"{name} at start"]
+            self.log(f"val/{name}_minus_initial", difference, batch_size=1, sync_dist=True)
         self.log("val/J", float(np.mean([quality[name] for name in ways])), batch_size=1, sync_dist=True)

@@ -77,6 +77,9 @@ class ClosedLoopTraining(pl.LightningModule, ABC):
         self.log("val/J", float(np.mean(reached)), batch_size=1, add_dataloader_idx=False)
 
 
+VALIDATION_J = "mean IoU over the tracked frames of the validation videos, tracked with what was learned"
+
+
 def gradient_norm(module: nn.Module) -> Tensor:
     """Of all its parameters together."""
     return torch.stack([p.grad.norm() for p in module.parameters() if p.grad is not None]).norm()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from framework.data.sequence import DataSet, VideoSequence
 from framework.errors import InputError
 from framework.interfaces import MemoryPolicy, MotionModel, Network
 from framework.learning.supervised.cached import CachedRecords, TrackerParts
-from framework.learning.supervised.closed_loop import ClosedLoopTraining
+from framework.learning.supervised.closed_loop import VALIDATION_J, ClosedLoopTraining
 from framework.learning.supervised.rounds import Rounds
 from framework.metrics.tracking import mask_iou
 from framework.tracker import advance
@@ -142,6 +142,14 @@ class JudgeTraining(ClosedLoopTraining):
     @property
     def trainable(self) -> nn.Module:
         return self.learned.judge
+
+    definitions: ClassVar[Mapping[str, str]] = {
+        "J": VALIDATION_J,
+        "chosen": "mean IoU of the hypotheses that the judge chooses, on held-out records",
+        "best": "mean IoU of the best hypotheses: what there is to reach",
+        "quality": "cross-entropy of estimated and true IoU",
+        "order": "cross-entropy of the order among the hypotheses of a frame, weighted by how far they are apart",
+    }
 
     def losses(self, batch: Sequence[Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Of rows [N M inputs] and the true IoU of each [N M]."""

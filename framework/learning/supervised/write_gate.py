@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, ClassVar, Protocol, cast, runtime_checkable
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ from framework.defaults import NoMotion
 from framework.interfaces import MemoryPolicy, MotionModel, Network
 from framework.learning.supervised.batches import RIGHT, Batch, Batches
 from framework.learning.supervised.cached import TrackerParts
-from framework.learning.supervised.closed_loop import ClosedLoopTraining
+from framework.learning.supervised.closed_loop import VALIDATION_J, ClosedLoopTraining
 from framework.learning.supervised.rollouts import DescribesFrames, Rollout, RolloutVideos
 from framework.learning.supervised.rounds import Rounds
 
@@ -64,6 +64,13 @@ class WriteGateTraining(ClosedLoopTraining):
         policy.ignore(ignored)
         policy.classifier.requires_grad_(True)
 
+    definitions: ClassVar[Mapping[str, str]] = {
+        "J": VALIDATION_J,
+        "loss": "cross-entropy of the classes of frames, on held-out rollouts",
+        "accuracy": "share of frames whose class is the most probable one",
+        "precision": "share of right masks among the frames that are taken for right",
+    }
+
     @property
     def trainable(self) -> nn.Module:
         return self.learned.classifier
@@ -75,7 +82,7 @@ class WriteGateTraining(ClosedLoopTraining):
         return loss, {
             "loss": loss.detach(),
             "accuracy": (logits.argmax(1) == batch.labels).float().mean(),
-            "trusted_right": right[logits.softmax(1)[:, RIGHT] > 0.5].float().mean(),
+            "precision": right[logits.softmax(1)[:, RIGHT] > 0.5].float().mean(),
         }
 
 

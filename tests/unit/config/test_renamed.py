@@ -7,6 +7,9 @@ from hydra._internal.utils import _locate
 
 from engram import COMMANDS
 from framework.config import renamed
+from framework.errors import InputError
+from framework.report import table
+from framework.report.report import Reporter
 
 CONF = Path(__file__).parents[3] / "conf"
 
@@ -24,6 +27,14 @@ def test_options():
     assert renamed.renamed_option("bests") == "bests is called best_of now"
     assert renamed.renamed_option("report.bests") == "report.bests is called report.best_of now"
     assert renamed.renamed_option("report.best_of") is None
+
+
+def test_columns():
+    assert renamed.renamed_column("milliseconds") == "columns=[milliseconds] is called columns=[ms] now"
+    assert renamed.renamed_column("ms") is None
+    assert set(renamed.COLUMNS.values()) <= set(table.COLUMNS) and not set(renamed.COLUMNS) & set(table.COLUMNS)
+    with pytest.raises(InputError, match=r"^columns=\[milliseconds\] is called columns=\[ms\] now$"):
+        Reporter(columns=["milliseconds"])
 
 
 def test_commands():
