@@ -11,6 +11,7 @@ from framework.config.checks import build, limit_threads, positive
 from framework.config.cli import command
 from framework.data.sources.data_set import SequenceSource
 from framework.data.sources.source import open_source
+from framework.diagnostics import columns
 from framework.diagnostics.upstream import LEAST_FRAMES, TOLERANCE, compare, costs, peak_mib
 from framework.errors import InputError
 from framework.report.terminal import show
@@ -40,7 +41,7 @@ def main(config: DictConfig) -> None:
         rows = [
             (each.prompts, f"{each.logits:.1e}", f"{each.iou:.4f}", each.decisions, each.compared) for each in found
         ]
-        show(f"{video.name}, {len(frames)} frames", "prompts, logits differ by, least IoU, decisions, of", rows)
+        show(f"{video.name}, {len(frames)} frames", columns.AGREEMENT, rows)
         speed = f"{cost.ours:.1f} ms a frame, sam2's predictor {cost.theirs:.1f}: {cost.theirs / cost.ours:.2f}x"
         print(f"{speed}; at most {peak:.0f} MiB were in use")
     verdict = f"logits within {max(each.logits for each in found):.1e} standard deviations, {tolerance:g} allowed"

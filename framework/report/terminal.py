@@ -1,7 +1,7 @@
 """Tables that stay readable in a terminal of any width: numbers are not broken, names between words if possible."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -14,12 +14,17 @@ SIGNS = "[./=,_+]"
 """Words may be broken after these."""
 
 
-def show(title: str, columns: str, rows: Sequence[Sequence[object]]) -> None:
-    """Prints a table with numbers in all its columns but the first; `columns` are separated by commas."""
+def show(title: str, columns: Mapping[str, str], rows: Sequence[Sequence[object]]) -> None:
+    """Prints a table with numbers in all its columns but the first, and below it what those are that are defined.
+
+    `columns` are headings with their definitions, empty where the heading says it.
+    """
     console = Console()
     console.print(f"\n{title}", style="bold", highlight=False)
-    for part in tables(columns.split(", "), [list(map(str, row)) for row in rows], console.width, together=3):
+    for part in tables(list(columns), [list(map(str, row)) for row in rows], console.width, together=3):
         console.print(part)
+    if definitions := "; ".join(f"{name}: {what}" for name, what in columns.items() if what):
+        console.print(definitions, style="dim", highlight=False)
 
 
 def tables(
