@@ -1,4 +1,4 @@
-"""What the columns of `engram bench` and `engram verify` are: heading -> definition, empty where the heading says it."""
+"""What the columns of `engram bench` and `engram verify` are: heading -> definition, empty where it needs none."""
 
 COMPONENTS = {
     "component": "",
