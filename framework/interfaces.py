@@ -8,7 +8,7 @@ from typing import ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from framework.types import Candidates, Cue, Entry, Features, Image, Opaque, Outcome, Pick, Prompt, Query, Read
+from framework.types import Candidates, Cue, Entry, Features, Image, Opaque, Outcome, Pick, Prompt, Query, Read, Reason
 
 S = TypeVar("S")
 
@@ -54,6 +54,13 @@ class MemoryPolicy(ABC, Generic[S]):
     def entries(self, state: S) -> Sequence[Entry]:
         """Everything still held."""
 
+    def explain(self, state: S, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        """The numbers that decided the last `write`, of a tracked frame; `state` is the one it returned.
+
+        They are recorded and decide nothing. Whoever overrides a decision overrides this.
+        """
+        return ()
+
 
 @dataclass(frozen=True)
 class Wrapped(MemoryPolicy[S]):
@@ -84,6 +91,9 @@ class Wrapped(MemoryPolicy[S]):
 
     def entries(self, state: S) -> Sequence[Entry]:
         return self.policy.entries(state)
+
+    def explain(self, state: S, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return self.policy.explain(state, entry, outcome)
 
 
 class MotionModel(ABC, Generic[S]):

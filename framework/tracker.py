@@ -202,7 +202,7 @@ def absorb(
             memory = row.tracker.policy.write(row.branch.memory, entry, outcome)
         objects, given = after[row.name]
         objects[row.key] = (replace(row.branch, memory=memory),)
-        given[features.query.frame, row.key] = Given(choice.track(entry, memory), outcome)
+        given[features.query.frame, row.key] = Given(choice.track(entry, memory, outcome), outcome)
     memorised.end()
     return {name: State(*values) for name, values in after.items()}
 
@@ -374,20 +374,18 @@ class _Choice:
             compare=tracker.network.similarity,
         )
 
-    def track(self, entry: Entry, memory: Any) -> Track:
+    def track(self, entry: Entry, memory: Any, outcome: Outcome) -> Track:
         """What the user is told; `memory` is the policy's state after it wrote."""
-        host, mask, read = self.observation.host, self.observation.mask, self.row.request.read
+        host, mask, policy = self.observation.host, self.observation.mask, self.row.tracker.policy
+        with calling(policy, "explain", entry.frame, self.row.key):
+            reasons = () if entry.scores.prompted else policy.explain(memory, entry, outcome)
         return Track(
             logits=host.shown[mask],
             scores=entry.scores,
             choice=mask,
             box=host.boxes[mask],
             candidates=host.prediction.candidates,
-            memory=MemoryUse(
-                tuple((read_entry.frame, slot) for read_entry, slot in read.spatial),
-                tuple((read_entry.frame, ago) for read_entry, ago in read.pointers),
-                tuple(held.frame for held in self.row.tracker.policy.entries(memory)),
-            ),
+            memory=MemoryUse.after(outcome.read, policy.entries(memory), outcome.reading, reasons),
             cue=self.cue,
         )
 
@@ -495,7 +493,7 @@ def _write(choice: _Choice, entry: Entry, features: Features, frame: Frame, cost
     with calling(tracker.motion, "update", features.query.frame, row.key), costs.deciding(row.name):
         motion = tracker.motion.update(choice.motion, features, outcome)
     branch = Branch(memory, motion, choice.total, row.branch.past)
-    return _Written(row.name, row.key, branch, choice.track(entry, memory))
+    return _Written(row.name, row.key, branch, choice.track(entry, memory, outcome))
 
 
 def _end(

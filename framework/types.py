@@ -15,7 +15,9 @@ H W   network input in pixels; ``Hv Wv`` video frame in pixels
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from math import isfinite
+from operator import eq, ge, gt, le, lt
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -387,9 +389,36 @@ class Frame:
     """True masks; reach privileged policies only."""
 
 
+Relation = Literal[">", ">=", "<", "<=", "=="]
+_RELATIONS: Mapping[str, Callable[[float, float], bool]] = {">": gt, ">=": ge, "<": lt, "<=": le, "==": eq}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A number that a policy decided by on a frame, and what it was compared with."""
+
+    decision: str
+    """What it speaks for where it holds, in the policy's own words: `remember`, `anchor` ..."""
+    name: str
+    value: int | float
+    relation: Relation
+    threshold: int | float
+    frame: int | None = None
+    """Of the memory that it is about; None for the frame itself."""
+
+    @property
+    def holds(self) -> bool:
+        return _RELATIONS[self.relation](self.value, self.threshold)
+
+
+def all_hold(reasons: Sequence[Reason]) -> bool:
+    """Whether the numbers speak for the decision, every one."""
+    return all(reason.holds for reason in reasons)
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryUse:
-    """What memory held and what was read on one frame, as frame numbers; safe to keep for ever."""
+    """What memory held, what was read and what was decided on one frame, as numbers; safe to keep for ever."""
 
     spatial: tuple[tuple[int, int], ...] = ()
     """(frame, temporal slot) in attention order."""
@@ -397,14 +426,40 @@ class MemoryUse:
     """(frame, frames ago) in attention order."""
     held: tuple[int, ...] = ()
     """Frames of all entries held after the frame."""
+    gain: tuple[float, ...] = ()
+    """`Read.gain` by item, spatial memories first; empty where it was None."""
+    bias: tuple[float | None, ...] = ()
+    """`Read.bias` likewise; None for minus infinity, which leaves the item unread."""
+    attention: tuple[float, ...] = ()
+    """Share of all attention that each item received; empty where it was not measured."""
+    reasons: tuple[Reason, ...] = ()
+    """What the policy decided by."""
+
+    @classmethod
+    def after(
+        cls, read: Read, held: Sequence[Entry], attention: Tensor | None = None, reasons: Sequence[Reason] = ()
+    ) -> "MemoryUse":
+        """Of a frame that was written. A bound at infinity decides nothing and is left out."""
+        bias = [] if read.bias is None else read.bias.tolist()
+        return cls(
+            tuple((entry.frame, slot) for entry, slot in read.spatial),
+            tuple((entry.frame, ago) for entry, ago in read.pointers),
+            tuple(entry.frame for entry in held),
+            () if read.gain is None else tuple(read.gain.tolist()),
+            tuple(value if isfinite(value) else None for value in bias),
+            () if attention is None else tuple(attention.tolist()),
+            tuple(reason for reason in reasons if isfinite(reason.value) and isfinite(reason.threshold)),
+        )
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> "MemoryUse":
-        """Of the lists that JSON makes of it."""
+        """Of the lists that JSON makes of it; weights, attention and reasons may be missing."""
         spatial, pointers = (
             tuple((frame, number) for frame, number in plain[name]) for name in ("spatial", "pointers")
         )
-        return cls(spatial, pointers, tuple(plain["held"]))
+        gain, bias, attention = (tuple(plain.get(name, ())) for name in ("gain", "bias", "attention"))
+        reasons = tuple(Reason(**reason) for reason in plain.get("reasons", ()))
+        return cls(spatial, pointers, tuple(plain["held"]), gain, bias, attention, reasons)
 
     def renumbered(self, number: Callable[[int], int]) -> "MemoryUse":
         """With other numbers of the same frames."""

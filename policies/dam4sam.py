@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read
+from framework.types import Entry, Outcome, Query, Read, Reason, all_hold
 from policies.components.anchors import latest_first, without_outdated
 from policies.components.bank import (
     POINTERS,
@@ -30,6 +30,8 @@ class DamState:
     sizes: tuple[int, ...] = ()
     admitted: int | None = None
     """Frame of the last distractor-resolving memory."""
+    reasons: tuple[Reason, ...] = ()
+    """For or against admitting the last frame."""
 
 
 @dataclass(frozen=True)
@@ -97,22 +99,34 @@ class Dam4Sam(MemoryPolicy[DamState]):
             return replace(state, bank=state.bank.anchor(entry))
         hypotheses = Hypotheses.as_shown(outcome)
         sizes, now = remembered(state.sizes, hypotheses.area), entry.frame
-        if self._admits(state, outcome, hypotheses, sizes):
+        reasons = tuple(self._judge(state, outcome, hypotheses, sizes))
+        if all_hold(reasons):
             bank = without_outdated(state.bank.anchor(entry.encode_as_prompt()), now, self.anchors)
-            return DamState(bank, sizes, now)
+            return DamState(bank, sizes, now, reasons)
         bank = without_outdated(state.bank, now, self.anchors)
         known = (*bank.recent, entry) if entry.scores.area > 0 or not self.visible_only else bank.recent
         whole = [old for old in known if old.features is not None]
         spaced = last([old for old in whole if old.frame % self.interval == 0], self.memories)
         recent = pointers_only_except(known, {*spaced, *whole[-1:]}, now - self.pointers + 1)
-        return replace(state, bank=bank.keep(recent), sizes=sizes)
+        return DamState(bank.keep(recent), sizes, state.admitted, reasons)
 
     def entries(self, state: DamState) -> Sequence[Entry]:
         return state.bank.entries()
 
-    def _admits(self, state: DamState, outcome: Outcome, hypotheses: Hypotheses, sizes: Sequence[int]) -> bool:
-        """Whether the frame becomes an anchor."""
-        if self.anchors == 1 or (state.admitted is not None and outcome.frame - state.admitted <= self.gap):
-            return False
+    def explain(self, state: DamState, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        if not self.visible_only or (state.reasons and all_hold(state.reasons)):
+            return state.reasons
+        return [*state.reasons, Reason("remember", "cells of the mask", entry.scores.area, ">", 0)]
+
+    def _judge(
+        self, state: DamState, outcome: Outcome, hypotheses: Hypotheses, sizes: Sequence[int]
+    ) -> Sequence[Reason]:
+        """The frame becomes an anchor if all of these hold."""
+        asked = [Reason("anchor", "anchors", self.anchors, ">", 1)]
+        if state.admitted is not None:
+            asked.append(Reason("anchor", "frames since the last one", outcome.frame - state.admitted, ">", self.gap))
+        if not all_hold(asked):
+            return asked
         test = BoxTest(self.min_iou, self.size_change, self.max_overlap)
-        return test.admits(outcome, hypotheses, sizes) if self.introspection else test.reliable(outcome, sizes)
+        judged = test.judge(outcome, hypotheses, sizes) if self.introspection else test.reliable(outcome, sizes)
+        return [*asked[1:], *judged]

@@ -1,8 +1,10 @@
 """Every n-th frame: a longer past at the price of a coarser one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from framework.types import Entry, Outcome
+from framework.types import Entry, Outcome, Reason
+from policies.components.bank import Bank
 from policies.skip_absent import SkipAbsent
 
 
@@ -19,3 +21,6 @@ class EveryNth(SkipAbsent):
 
     def keeps(self, entry: Entry, outcome: Outcome) -> bool:
         return entry.frame % self.interval == 0
+
+    def explain(self, state: Bank, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return [Reason("remember", f"frame modulo {self.interval}", entry.frame % self.interval, "==", 0)]

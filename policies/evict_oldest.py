@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read
+from framework.types import Entry, Outcome, Query, Read, Reason
 from policies.components.bank import (
     POINTERS,
     SLOTS,
@@ -61,6 +61,9 @@ class EvictOldest(MemoryPolicy[Evictions]):
 
     def entries(self, state: Evictions) -> Sequence[Entry]:
         return (*state.bank.entries(), *(state.choice or state.held))
+
+    def explain(self, state: Evictions, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return [Reason("remember", "object score", entry.scores.presence, ">", self.presence)]
 
     def alternatives(self, state: Evictions) -> tuple[Evictions, ...]:
         """The states that giving up each candidate of the last eviction leads to, the oldest first; () without one."""

@@ -1,9 +1,11 @@
 """A frame is remembered if object score and predicted IoU together say that its mask is good."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import tanh
 
-from framework.types import Entry, Outcome
+from framework.types import Entry, Outcome, Reason
+from policies.components.bank import Bank
 from policies.skip_absent import SkipAbsent
 
 
@@ -15,6 +17,9 @@ class ExpectedIou(SkipAbsent):
 
     def keeps(self, entry: Entry, outcome: Outcome) -> bool:
         return expected_iou(entry) > self.threshold
+
+    def explain(self, state: Bank, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return [Reason("remember", "expected IoU", expected_iou(entry), ">", self.threshold)]
 
 
 def expected_iou(entry: Entry) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read
+from framework.types import Entry, Outcome, Query, Read, Reason, all_hold
 from policies.components.bank import (
     POINTERS,
     SLOTS,
@@ -12,6 +12,7 @@ from policies.components.bank import (
     at_anchor,
     last,
     passes,
+    passing,
     pointers_by_age,
     pointers_of_anchors,
     pointers_only_except,
@@ -30,6 +31,8 @@ class HimState:
     bank: Bank = Bank()
     long: tuple[Entry, ...] = ()
     sizes: tuple[int, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    """For or against taking the last frame into long-term memory."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,8 @@ class Him2Sam(MemoryPolicy[HimState]):
     def write(self, state: HimState, entry: Entry, outcome: Outcome) -> HimState:
         if entry.scores.prompted:
             return replace(state, bank=state.bank.anchor(entry))
-        sizes, admitted = self._judge(state, entry, outcome)
-        long = tuple(last((*state.long, entry), self.long)) if admitted else state.long
+        sizes, reasons = self._judge(state, entry, outcome)
+        long = tuple(last((*state.long, entry), self.long)) if reasons and all_hold(reasons) else state.long
         known = (*state.bank.recent, entry)
         trusted = self._trusted(known)
         readable = {*last(trusted, (self.slots - 1) * (self.stride + 1) + 1 + self.long)}
@@ -99,13 +102,20 @@ class Him2Sam(MemoryPolicy[HimState]):
             bases += [base.frame for base in (*last(trusted, self.long + 1), *long)]
         near = {old for old in known for base in bases if 1 <= base - old.frame <= self.pointers}
         kept = [old for old in known if old in readable or old in near]
-        return HimState(state.bank.keep(pointers_only_except(kept, readable, oldest=0)), long, sizes)
+        return HimState(state.bank.keep(pointers_only_except(kept, readable, oldest=0)), long, sizes, reasons)
 
     def entries(self, state: HimState) -> Sequence[Entry]:
         return tuple(dict.fromkeys((*state.bank.entries(), *state.long)))
 
+    def explain(self, state: HimState, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return [*state.reasons, *passing(entry.scores, *self._asked)]
+
+    @property
+    def _asked(self) -> tuple[float, float, float | None]:
+        return self.min_iou, self.min_presence, None if self.quirks else self.min_motion
+
     def _trusted(self, entries: Sequence[Entry]) -> list[Entry]:
-        asked = self.min_iou, self.min_presence, None if self.quirks else self.min_motion
+        asked = self._asked
         return [entry for entry in entries if entry.features is not None and passes(entry.scores, *asked)]
 
     def _short(self, state: HimState) -> list[Entry]:
@@ -113,11 +123,11 @@ class Him2Sam(MemoryPolicy[HimState]):
         known = [entry for entry in self._trusted(state.bank.recent) if entry not in state.long]
         return spaced(known, self.stride, self.slots - len(state.long))
 
-    def _judge(self, state: HimState, entry: Entry, outcome: Outcome) -> tuple[tuple[int, ...], bool]:
-        """Sizes with this frame's, and whether it enters long-term memory."""
+    def _judge(self, state: HimState, entry: Entry, outcome: Outcome) -> tuple[tuple[int, ...], tuple[Reason, ...]]:
+        """Sizes with this frame's, and what must hold for it to enter long-term memory; nothing without a test."""
         if self.distractor_test is None:
-            return state.sizes, False
+            return state.sizes, ()
         hypotheses = Hypotheses.as_predicted(outcome)
-        sizes = remembered(state.sizes, hypotheses.area)
-        due = not state.long or state.long[-1].frame + self.interval <= entry.frame
-        return sizes, due and self.distractor_test.admits(outcome, hypotheses, sizes)
+        sizes, gaps = remembered(state.sizes, hypotheses.area), (entry.frame - old.frame for old in state.long[-1:])
+        due = [Reason("anchor", "frames since the last one", gap, ">=", self.interval) for gap in gaps]
+        return sizes, (*due, *(self.distractor_test.judge(outcome, hypotheses, sizes) if all_hold(due) else ()))

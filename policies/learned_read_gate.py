@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from framework.interfaces import MemoryPolicy
-from framework.types import ANCHOR, Entry, Outcome, Query, Read
+from framework.types import ANCHOR, Entry, Outcome, Query, Read, Reason
 from policies.components.read_gate import ReadGate
 from policies.features.read import ReadHistory
 from policies.spread import Spread
@@ -80,6 +80,9 @@ class LearnedReadGate(MemoryPolicy[ReadGateState]):
 
     def entries(self, state: ReadGateState) -> Sequence[Entry]:
         return self.policy.entries(state.memory)
+
+    def explain(self, state: ReadGateState, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return self.policy.explain(state.memory, entry, outcome)
 
     @staticmethod
     def _best(read: Read, order: Sequence[float], budget: int) -> Read:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import exp
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from torch import nn
 
 from framework.interfaces import MemoryPolicy
 from framework.ops import plugin_weights
-from framework.types import Entry, Outcome, Query, Read
+from framework.types import Entry, Outcome, Query, Read, Reason, all_hold
 from policies.components.bank import POINTERS, SLOTS, Bank, by_rank, keep_pointers, last, pointers_by_rank, read_bank
 from policies.components.set_classifier import SetClassifier
 from policies.features.frame import FEATURES, GROUPS, FeatureRow, History
@@ -28,6 +28,8 @@ class WriteGateState:
 
     bank: Bank = Bank()
     history: History = History()
+    reasons: tuple[Reason, ...] = ()
+    """For or against remembering the last frame."""
 
 
 class LearnedWriteGate(nn.Module, MemoryPolicy[WriteGateState]):
@@ -78,13 +80,17 @@ class LearnedWriteGate(nn.Module, MemoryPolicy[WriteGateState]):
         history = state.history.observe(entry, outcome)
         if entry.scores.prompted:
             return WriteGateState(state.bank.anchor(entry), history)
-        if not (entry.scores.area > 0 and entry.scores.presence > 0 and self._trusts(history)):
-            return replace(state, history=history)
+        reasons = self._reasons(entry, history)
+        if not all_hold(reasons):
+            return WriteGateState(state.bank, history, reasons)
         recent = keep_pointers((*state.bank.recent, entry), self.slots, self.pointers)
-        return WriteGateState(state.bank.keep(recent), history)
+        return WriteGateState(state.bank.keep(recent), history, reasons)
 
     def entries(self, state: WriteGateState) -> Sequence[Entry]:
         return state.bank.entries()
+
+    def explain(self, state: WriteGateState, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return state.reasons
 
     def features(self, state: WriteGateState) -> FeatureRow | None:
         """Of the last frame; None if it was prompted."""
@@ -110,10 +116,15 @@ class LearnedWriteGate(nn.Module, MemoryPolicy[WriteGateState]):
         left_out = {name for group in groups for name in GROUPS[group]}
         self.classifier.used.copy_(torch.tensor([name not in left_out for name in FEATURES]))
 
-    def _trusts(self, history: History) -> bool:
-        """Whether the mask of the last frame is likely to be right."""
-        if self.threshold is None:
-            return True
+    def _reasons(self, entry: Entry, history: History) -> tuple[Reason, ...]:
+        """Whether the object is seen, and if so whether the mask of the last frame is likely to be right."""
+        seen = (
+            Reason("remember", "cells of the mask", entry.scores.area, ">", 0),
+            Reason("remember", "object score", entry.scores.presence, ">", 0),
+        )
+        if self.threshold is None or not all_hold(seen):
+            return seen
         logits = self.classifier.on_host(np.array(history.rows, dtype=np.float32)).tolist()
         shares = [exp(logit - max(logits)) for logit in logits]
-        return shares[SetClassifier.RIGHT] / sum(shares) > self.threshold
+        right = shares[SetClassifier.RIGHT] / sum(shares)
+        return (*seen, Reason("remember", "probability of being right", right, ">", self.threshold))

@@ -1,11 +1,12 @@
 """A uniform sample of the past: the control that a policy has to beat to claim that its choice matters."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read
+from framework.types import Entry, Outcome, Query, Read, Reason
 from policies.components.bank import POINTERS, SLOTS, Bank, by_rank, read_bank
 
 
@@ -42,7 +43,7 @@ class Random(MemoryPolicy[Reservoir]):
         if entry.scores.prompted:
             return Reservoir(state.bank.anchor(entry), state.seen)
         seen, recent = state.seen + 1, list(state.bank.recent)
-        draw = int(np.random.default_rng((self.seed, entry.frame)).integers(seen))
+        draw = self._draw(entry.frame, seen)
         if len(recent) < self.slots:
             recent.append(entry)
         elif draw < self.slots:
@@ -52,3 +53,9 @@ class Random(MemoryPolicy[Reservoir]):
 
     def entries(self, state: Reservoir) -> tuple[Entry, ...]:
         return state.bank.entries()
+
+    def explain(self, state: Reservoir, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return [Reason("remember", f"draw from {state.seen}", self._draw(entry.frame, state.seen), "<", self.slots)]
+
+    def _draw(self, frame: int, seen: int) -> int:
+        return int(np.random.default_rng((self.seed, frame)).integers(seen))

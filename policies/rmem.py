@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from math import log, sqrt
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read
+from framework.types import Entry, Outcome, Query, Read, Reason
 from policies.components.bank import POINTERS, SLOTS, Bank, by_rank, pointers_only_except, read_bank
 
 
@@ -26,6 +26,8 @@ class RMemState:
     bank: Bank = Bank()
     tried: tuple[Tried, ...] = ()
     """Oldest first."""
+    reasons: tuple[Reason, ...] = ()
+    """For the last eviction."""
 
 
 @dataclass(frozen=True)
@@ -63,10 +65,21 @@ class RMem(MemoryPolicy[RMemState]):
             return RMemState(state.bank.anchor(entry), tried)
         recent = pointers_only_except((*state.bank.recent, entry), (), entry.frame - self.pointers + 1)
         tried = (*self._measured(state, outcome), Tried(entry))
-        return RMemState(state.bank.keep(recent), self._without_worst(tried) if len(tried) > self.slots else tried)
+        bank, bounds = state.bank.keep(recent), self._bounds(tried)
+        if len(tried) <= self.slots:
+            return RMemState(bank, tried)
+        worst = min(range(len(bounds)), key=bounds.__getitem__)
+        reasons = tuple(
+            Reason("evict", "confidence bound", bound, "<=", bounds[worst], memory.entry.frame)
+            for bound, memory in zip(bounds, tried, strict=False)
+        )
+        return RMemState(bank, (*tried[:worst], *tried[worst + 1 :]), reasons)
 
     def entries(self, state: RMemState) -> Sequence[Entry]:
         return (*state.bank.entries(), *(memory.entry for memory in state.tried))
+
+    def explain(self, state: RMemState, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return state.reasons
 
     def _measured(self, state: RMemState, outcome: Outcome) -> tuple[Tried, ...]:
         """Memories with the attention they received on this frame."""
@@ -86,8 +99,7 @@ class RMem(MemoryPolicy[RMemState]):
             for memory in state.tried
         )
 
-    def _without_worst(self, tried: tuple[Tried, ...]) -> tuple[Tried, ...]:
+    def _bounds(self, tried: Sequence[Tried]) -> list[float]:
+        """Upper confidence bounds of all but the newest."""
         total = max(sum(memory.reads for memory in tried), 1)
-        bounds = [memory.mass + self.bonus * sqrt(log(total) / (memory.reads + self.prior)) for memory in tried[:-1]]
-        worst = min(range(len(bounds)), key=bounds.__getitem__, default=0)
-        return (*tried[:worst], *tried[worst + 1 :])
+        return [memory.mass + self.bonus * sqrt(log(total) / (memory.reads + self.prior)) for memory in tried[:-1]]

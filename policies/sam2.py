@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read
+from framework.types import Entry, Outcome, Query, Read, Reason
 from policies.components.anchors import closest_first
 from policies.components.bank import POINTERS, SLOTS, Bank, read_bank
 
@@ -46,13 +46,22 @@ class Sam2(MemoryPolicy[Bank]):
         if entry.scores.prompted:
             return state.anchor(entry)
         now = entry.frame
-        within = [old for old in state.recent if now - old.frame < max(self.pointers, self.stride * self.slots)]
+        within = [old for old in state.recent if now - old.frame < self._reach]
         readable = {frame for ahead in range(1, self.stride + 1) for frame in self._frames(now + ahead)}
         kept = (old if old.frame in readable else old.pointer_only() for old in within)
         return state.keep((*kept, entry))
 
     def entries(self, state: Bank) -> Sequence[Entry]:
         return state.entries()
+
+    def explain(self, state: Bank, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        ages = ((old.frame, entry.frame - old.frame) for old in state.recent[:1])
+        return [Reason("keep", "age of the oldest", age, "<", self._reach, frame) for frame, age in ages]
+
+    @property
+    def _reach(self) -> int:
+        """Frames after which one is forgotten."""
+        return max(self.pointers, self.stride * self.slots)
 
     def _frames(self, now: int) -> list[int]:
         """Frames wanted at slots 0, 1, ..."""

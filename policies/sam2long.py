@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read
+from framework.types import Entry, Outcome, Query, Read, Reason
 from policies.components.bank import (
     POINTERS,
     SLOTS,
@@ -16,6 +16,7 @@ from policies.components.bank import (
     at_anchor,
     by_rank,
     last,
+    passing,
     pointers_by_rank,
     pointers_of_anchors,
     pointers_only_except,
@@ -70,6 +71,9 @@ class Sam2Long(MemoryPolicy[Bank]):
 
     def entries(self, state: Bank) -> Sequence[Entry]:
         return state.entries()
+
+    def explain(self, state: Bank, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return passing(entry.scores, self.min_iou, 0.0, None)
 
     def _listed(self, state: Bank, query: Query) -> list[Entry]:
         """Trusted frames and the last one, oldest first."""

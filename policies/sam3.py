@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read
+from framework.types import Entry, Outcome, Query, Read, Reason
 from policies.components.anchors import closest_first
 from policies.components.bank import POINTERS, SLOTS, Bank, at_anchor, keep_pointers, last, pointers_of_anchors, span
 from policies.components.gates import visible_iou
@@ -92,3 +92,6 @@ class Sam3(MemoryPolicy[Sam3State]):
     def entries(self, state: Sam3State) -> Sequence[Entry]:
         held = state.bank.entries()
         return held if state.newest is None or state.newest in held else (*held, state.newest)
+
+    def explain(self, state: Sam3State, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return [Reason("list", "presence times best predicted IoU", visible_iou(outcome), ">", self.threshold)]

@@ -4,8 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read
-from policies.components.bank import POINTERS, SLOTS, Bank, by_rank, last, passes, pointers_only_except, read_bank
+from framework.types import Entry, Outcome, Query, Read, Reason
+from policies.components.bank import (
+    POINTERS,
+    SLOTS,
+    Bank,
+    by_rank,
+    last,
+    passes,
+    passing,
+    pointers_only_except,
+    read_bank,
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +64,10 @@ class Samurai(MemoryPolicy[Bank]):
 
     def entries(self, state: Bank) -> Sequence[Entry]:
         return state.entries()
+
+    def explain(self, state: Bank, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        first = [Reason("trust", "frame", entry.frame, ">=", 2)] if self.quirks else []
+        return [*first, *passing(entry.scores, self.min_iou, self.min_presence, self.min_motion)]
 
     def _trusted(self, entries: Iterable[Entry]) -> list[Entry]:
         """Those that are read even when they are no longer the last one, and still have their spatial memory."""

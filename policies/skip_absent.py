@@ -1,8 +1,9 @@
 """Recency over the frames on which the object was seen: the simplest rule that forgets less during an absence."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from framework.types import Entry, Outcome, Query, Read
+from framework.types import Entry, Outcome, Query, Read, Reason
 from policies.components.bank import Bank, by_rank, keep_pointers, last, pointers_by_rank, read_bank
 from policies.sam2 import Sam2
 
@@ -30,3 +31,8 @@ class SkipAbsent(Sam2):
     def keeps(self, entry: Entry, outcome: Outcome) -> bool:
         """Whether this frame is worth remembering."""
         return entry.scores.presence > self.presence
+
+    def explain(self, state: Bank, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        if type(self).keeps is not SkipAbsent.keeps:
+            return ()  # what another rule went by is its own to say
+        return [Reason("remember", "object score", entry.scores.presence, ">", self.presence)]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from framework.types import ANCHOR, Entry, Query, Read, Scores
+from framework.types import ANCHOR, Entry, Query, Read, Reason, Scores
 
 T = TypeVar("T")
 SLOTS = 6
@@ -97,6 +97,14 @@ def passes(scores: Scores, min_iou: float, min_presence: float, min_motion: floa
     """Whether mask, object score and, where it was asked and spoke, the motion model are above their thresholds."""
     moved_well = min_motion is None or scores.motion is None or scores.motion > min_motion
     return scores.iou > min_iou and scores.presence > min_presence and moved_well
+
+
+def passing(scores: Scores, min_iou: float, min_presence: float, min_motion: float | None) -> list[Reason]:
+    """What `passes` goes by."""
+    asked = [("predicted IoU", scores.iou, min_iou), ("object score", scores.presence, min_presence)]
+    if min_motion is not None and scores.motion is not None:
+        asked.append(("agreement with the motion model", scores.motion, min_motion))
+    return [Reason("trust", name, value, ">", threshold) for name, value, threshold in asked]
 
 
 def spaced(recent: Sequence[Entry], stride: int, count: int) -> list[Entry]:

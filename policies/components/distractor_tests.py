@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from framework.ops.tokens import on_host
-from framework.types import Outcome
+from framework.types import Outcome, Reason, all_hold
 from policies.components.mask_sizes import relative_size
-from policies.components.regions import Region, box_test, contour_test, distractor_regions, foreground
+from policies.components.regions import Region, contour_test, distractor_regions, foreground, least_overlap
 
 SCALE = 4
 """Pixels of the network's input per cell of the mask-logit grid."""
@@ -58,21 +58,27 @@ class DistractorTest(ABC):
     min_iou: float = 0.8
     size_change: float = 0.25
 
-    def admits(self, outcome: Outcome, hypotheses: Hypotheses, sizes: Sequence[int]) -> bool:
-        """`sizes` are those of the last chosen masks, this one's included, on the grid of the hypotheses."""
-        return self.reliable(outcome, sizes) and self.finds_distractor(outcome, hypotheses)
+    def judge(self, outcome: Outcome, hypotheses: Hypotheses, sizes: Sequence[int]) -> list[Reason]:
+        """A frame is admitted if all of these hold; what comes after one that does not is not looked at.
 
-    def reliable(self, outcome: Outcome, sizes: Sequence[int]) -> bool:
+        `sizes` are those of the last chosen masks, this one's included, on the grid of the hypotheses.
+        """
+        reasons = self.reliable(outcome, sizes)
+        return [*reasons, *self.distractor(outcome, hypotheses)] if all_hold(reasons) else reasons
+
+    def reliable(self, outcome: Outcome, sizes: Sequence[int]) -> list[Reason]:
         """Whether the chosen mask is likely to be the target's."""
         typical = relative_size(sizes)
-        return (
-            typical is not None
-            and outcome.scores.iou > self.min_iou
-            and 1 - self.size_change <= typical <= 1 + self.size_change
-        )
+        if typical is None:
+            return [Reason("anchor", "masks to compare the size of", 0, ">", 0)]
+        return [
+            Reason("anchor", "predicted IoU", outcome.scores.iou, ">", self.min_iou),
+            Reason("anchor", "size over the typical one", typical, ">=", 1 - self.size_change),
+            Reason("anchor", "size over the typical one", typical, "<=", 1 + self.size_change),
+        ]
 
     @abstractmethod
-    def finds_distractor(self, outcome: Outcome, hypotheses: Hypotheses) -> bool:
+    def distractor(self, outcome: Outcome, hypotheses: Hypotheses) -> list[Reason]:
         """Whether another hypothesis holds something beside the chosen mask; never if that is empty."""
 
 
@@ -88,13 +94,20 @@ class ContourTest(DistractorTest):
     lead: float = 1.5
     min_motion: float = 0.8
 
-    def finds_distractor(self, outcome: Outcome, hypotheses: Hypotheses) -> bool:
+    def distractor(self, outcome: Outcome, hypotheses: Hypotheses) -> list[Reason]:
         *_, second, first = 0.0, *sorted(outcome.candidates.iou[0].tolist())
         motion, chosen = outcome.scores.motion, hypotheses.chosen
-        if chosen is None or not first > self.lead * second or (motion is not None and not motion > self.min_motion):
-            return False
+        reasons = [
+            Reason("anchor", "pixels of the mask", hypotheses.area, ">", 0),
+            Reason("anchor", "best predicted IoU", first, ">", self.lead * second),
+        ]
+        if motion is not None:
+            reasons.append(Reason("anchor", "agreement with the motion model", motion, ">", self.min_motion))
+        if chosen is None or not all_hold(reasons):
+            return reasons
         limit = self.distance * 2 * sqrt(chosen.area / pi)
-        return contour_test(chosen, distractor_regions(hypotheses.logits, hypotheses.choice, chosen), limit)
+        far = contour_test(chosen, distractor_regions(hypotheses.logits, hypotheses.choice, chosen), limit)
+        return [*reasons, Reason("anchor", f"distractors further than {limit:.0f} pixels", int(far), ">=", 1)]
 
 
 @dataclass(frozen=True)
@@ -109,9 +122,11 @@ class BoxTest(DistractorTest):
     max_overlap: float = 0.7
     quirks: bool = False
 
-    def finds_distractor(self, outcome: Outcome, hypotheses: Hypotheses) -> bool:
-        chosen = hypotheses.chosen
-        if chosen is None:
-            return False
-        found = distractor_regions(hypotheses.logits, hypotheses.choice, chosen, loose=self.quirks)
-        return box_test(chosen, found, self.max_overlap)
+    def distractor(self, outcome: Outcome, hypotheses: Hypotheses) -> list[Reason]:
+        chosen, overlap = hypotheses.chosen, None
+        if chosen is not None:
+            found = distractor_regions(hypotheses.logits, hypotheses.choice, chosen, loose=self.quirks)
+            overlap = least_overlap(chosen, found)
+        if overlap is None:
+            return [Reason("anchor", "distractors", 0, ">", 0)]
+        return [Reason("anchor", "overlap with the box around a distractor too", overlap, "<=", self.max_overlap)]

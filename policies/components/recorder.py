@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from framework.interfaces import Wrapped
-from framework.types import Entry, Outcome, Query, Read
+from framework.types import Entry, Outcome, Query, Read, Reason
 from policies.features.frame import FeatureRow, History
 
 
@@ -36,6 +36,9 @@ class Recorder(Wrapped[Any]):
 
     def entries(self, state: Recorded) -> Sequence[Entry]:
         return super().entries(state.memory)
+
+    def explain(self, state: Recorded, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return super().explain(state.memory, entry, outcome)
 
     def features(self, state: Recorded) -> FeatureRow | None:
         """Of the last frame; None if it was prompted."""

@@ -87,11 +87,14 @@ def distractor_regions(
                 yield Region(largest_component(beside), chosen.size)
 
 
-def box_test(chosen: Region, found: Iterable[Region], max_overlap: float) -> bool:
-    """DAM4SAM's test: the chosen mask's box overlaps the one around it and a distractor's by at most this."""
+def least_overlap(chosen: Region, found: Iterable[Region]) -> float | None:
+    """DAM4SAM's test: how much the chosen mask's box overlaps the one around it and the distractor's that is furthest.
+
+    None where no distractor has a box around both that is not flat.
+    """
     own = chosen.corners
     joint = (own.joined(distractor.corners).area for distractor in found)
-    return any(area > 0 and own.area / area <= max_overlap for area in joint)
+    return min((own.area / area for area in joint if area > 0), default=None)
 
 
 def contour_test(chosen: Region, found: Iterable[Region], limit: float) -> bool:

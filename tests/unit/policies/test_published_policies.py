@@ -373,9 +373,9 @@ def test_what_was_read_seldom_is_given_a_bonus():
         for entry, mass, reads in zip(entries, (0.3, 0.5, 0.2, 0.0), (1, 20, 3, 0), strict=True)
     ]
     # log 24 = 3.178: .3 + .5 sqrt(3.178 / 2) = .930, .5 + .5 sqrt(3.178 / 21) = .695, .2 + .5 sqrt(3.178 / 4) = .646
-    assert [memory.entry.frame for memory in policy._without_worst(tuple(tried))] == [0, 1, 3]
+    assert np.round(policy._bounds(tried), 3).tolist() == [0.930, 0.695, 0.646]
     tried[1] = replace(tried[1], mass=0.4)  # .595
-    assert [memory.entry.frame for memory in policy._without_worst(tuple(tried))] == [0, 2, 3]
+    assert np.round(policy._bounds(tried), 3).tolist() == [0.930, 0.595, 0.646]
 
 
 def test_relative_size():

@@ -11,7 +11,7 @@ from scipy.spatial import KDTree
 
 from framework.ops.rle import contour, difference, largest_component
 from framework.types import upsample
-from policies.components.regions import Corners, Region, box_test, contour_test, distractor_regions, foreground
+from policies.components.regions import Corners, Region, contour_test, distractor_regions, foreground, least_overlap
 
 SCALES = [(4, 4), (2, 8), (45 / 16, 5), (3.7, 1.3), (1, 1), (0.8, 2), (0.5, 0.5)]
 """Pixels of the frame per logit, down and across."""
@@ -97,7 +97,8 @@ def check_both_tests(logits, masks, loose=False):
     joint = [around(masks[0]).joined(around(mask)).area for mask in expected]
     overlaps = [around(masks[0]).area / area for area in joint if area]
     for limit in (0.3, 0.7, 0.9, *overlaps):
-        assert box_test(chosen, found, limit) == any(overlap <= limit for overlap in overlaps)
+        least = least_overlap(chosen, found)
+        assert (least is not None and least <= limit) == any(overlap <= limit for overlap in overlaps)
     reach = [furthest(mask, masks[0]) for mask in expected]
     for limit in (5.0, 40.0, *(max(sqrt(far) + step, 0.5) for far in reach for step in (-6, -3, -1, -0.01, 0, 0.01))):
         assert contour_test(chosen, found, limit) == any(far > limit * limit for far in reach)
