@@ -7,7 +7,7 @@ comma := ,
 PIP_LINKS := $(shell $(PYTHON) -m pip config get global.find-links 2>/dev/null)
 export UV_FIND_LINKS ?= $(subst $(empty) $(empty),$(comma),$(strip $(PIP_LINKS)))
 
-.PHONY: demo test test-slow mutants lint docs install clean
+.PHONY: demo test test-slow test-browser mutants lint docs install clean
 install: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
@@ -20,10 +20,18 @@ demo: .venv/.ready
 	$(BIN)/python -m experiments.ablate +experiment=demo
 
 test: .venv/.ready
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto --maxprocesses 8
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not browser" -n auto --maxprocesses 8
 
 test-slow: .venv/.ready
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m slow -n 2
+
+.venv/.browser: .venv/.ready
+	$(BIN)/python -m uv pip install -q --python $(BIN)/python -e ".[browser]" -c constraints.txt
+	touch $@
+
+# The interactive page in the chromium that is installed.
+test-browser: .venv/.browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser tests/browser
 
 .venv/.mutants: .venv/.ready
 	$(BIN)/python -m uv pip install -q --python $(BIN)/python -e ".[mutants]" -c constraints.txt

@@ -98,6 +98,7 @@ COMMANDS = {
     "pretrain": "train the embedded network",
     "describe": "what a data set holds, and a sheet of pictures",
     "inspect": "what was proposed, read and decided on one tracked frame",
+    "view": "all results below a folder, with their interactive pages, in a browser",
     "check": "a policy, motion model or selector of your own against its contract",
     "new": "the files of a new policy or motion model, and a test",
     "diagnose": "box prompts, confidence and alternatives of a network",

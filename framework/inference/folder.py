@@ -7,6 +7,7 @@
     <output>/memory.json   frames held and read, per frame and object
     <output>/hypotheses.json    all masks that the network proposed, with their scores
     <output>/overlay.mp4   the video with masks and a memory timeline
+    <output>/viewer/       the interactive page (framework.report.viewer)
 
 Everything is written to a hidden folder inside the output and moved to its name at the end, so a file is whole or
 absent, and what is held in memory does not grow with the video. After an interruption the hidden folder keeps what the

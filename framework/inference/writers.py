@@ -1,9 +1,10 @@
-"""What is written of a tracked video, frame by frame: masks, boxes, memory, hypotheses, an overlay."""
+"""What is written of a tracked video, frame by frame: masks, boxes, memory, hypotheses, an overlay, a page."""
 
 import csv
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,18 +13,20 @@ from PIL import Image
 
 from framework.data.palette import palette
 from framework.data.prompts import Schedule
+from framework.data.sources.data_set import SequencePart, SequenceSource
 from framework.data.sources.source import Source, frame_range
 from framework.errors import unknown
 from framework.inference.stream import TrackedFrame
 from framework.metrics.tracking import mask_box
 from framework.report.overlay import legible, memory_legend, memory_strip, overlay
 from framework.report.video import VideoWriter
+from framework.report.viewer import SequenceFiles, ViewedObject, write_page
 from framework.storage.hypotheses import to_json
 from framework.storage.mask_rle import encode_mask
 from framework.types import MemoryUse
 
-HYPOTHESES = "hypotheses.json"
-OUTPUTS = ("masks.json", "masks", "boxes.csv", "memory.json", HYPOTHESES, "overlay.mp4")
+HYPOTHESES, VIEWER = "hypotheses.json", "viewer"
+OUTPUTS = ("masks.json", "masks", "boxes.csv", "memory.json", HYPOTHESES, "overlay.mp4", VIEWER)
 
 
 @runtime_checkable
@@ -86,16 +89,7 @@ class MemoryList(JsonList):
 
     def write(self, frame: TrackedFrame) -> None:
         for key, found in frame.objects.items():
-            use = found.memory
-            self.add(
-                {
-                    "frame": frame.frame,
-                    "object": key,
-                    "spatial": use.spatial,
-                    "pointers": use.pointers,
-                    "held": use.held,
-                }
-            )
+            self.add({"frame": frame.frame, "object": key, **asdict(found.memory)})
 
 
 class HypothesisList(JsonList):
@@ -191,6 +185,42 @@ class OverlayVideo:
         self._video.discard()
 
 
+class ViewerFolder:
+    """viewer/: the interactive page of one variant and one video."""
+
+    def __init__(self, path: Path, source: Source) -> None:
+        path.mkdir()
+        self._path, self._source = path, source
+        self._files = SequenceFiles(path, source.name, source.size, variants=1)
+
+    def write(self, frame: TrackedFrame) -> None:
+        found = {key: self._viewed(frame, key) for key in frame.objects}
+        video = self._source.video if isinstance(self._source, SequenceSource) else None
+        attributes = frozenset() if video is None else video.attributes(frame.frame)
+        self._files.add(frame.image, [found], frame.truth, attributes)
+
+    @staticmethod
+    def _viewed(frame: TrackedFrame, key: int) -> ViewedObject:
+        one = frame.objects[key]
+        iou, visible = _compared(frame, key) or (None, None)
+        scores = one.scores
+        return ViewedObject(encode_mask(one.mask), scores.iou, scores.presence, scores.motion, iou, visible, one.memory)
+
+    def close(self) -> None:
+        moments = self._files.close()
+        about = {
+            "title": self._source.name,
+            "variants": [{"name": "tracked", "run": None}],
+            "sequences": [{"name": self._files.name, "folder": self._files.folder}],
+            "notes": "",
+        }
+        write_page(self._path, about, moments)
+
+    def discard(self) -> None:
+        with suppress(OSError):
+            self._files.discard()
+
+
 def check_outputs(names: Iterable[str]) -> None:
     """Raises InputError for one that is not among `OUTPUTS`."""
     for name in names:
@@ -200,9 +230,14 @@ def check_outputs(names: Iterable[str]) -> None:
 
 def true_iou(frame: TrackedFrame, key: int) -> float | None:
     """IoU of an object with the truth, of masks or boxes; 1 where both are empty; None where it is not known."""
-    mask = frame.objects[key].mask
-    compared = None if frame.truth is None else frame.truth.compare(key, mask, mask_box(mask))
+    compared = _compared(frame, key)
     return None if compared is None else compared[0]
+
+
+def _compared(frame: TrackedFrame, key: int) -> tuple[float, bool] | None:
+    """IoU with the truth, and whether the object is there; None where that is not known."""
+    mask = frame.objects[key].mask
+    return None if frame.truth is None else frame.truth.compare(key, mask, mask_box(mask))
 
 
 def open_writers(folder: Path, outputs: Iterable[str], source: Source, schedule: Schedule) -> dict[str, Writer]:
@@ -214,5 +249,6 @@ def open_writers(folder: Path, outputs: Iterable[str], source: Source, schedule:
         "memory.json": MemoryList,
         HYPOTHESES: HypothesisList,
         "overlay.mp4": lambda path: OverlayVideo(path, source, schedule),
+        VIEWER: lambda path: ViewerFolder(path, source),
     }
     return {name: makers[name](folder / name) for name in outputs}

@@ -19,6 +19,7 @@ from framework.report import attributes, html, losses, paper, pictures, plots, t
 from framework.report.attributes import AttributeTable
 from framework.report.losses import Loss
 from framework.report.table import TableLayout, TableRow
+from framework.report.viewer import Viewer
 from framework.storage.files import safe_name, write_atomic
 from framework.storage.identity import run_hash
 
@@ -40,6 +41,8 @@ class ComparisonReport:
     attributes: AttributeTable | None = None
     reproduction: Reproduction | None = None
     """The published table that was run."""
+    viewer: Viewer | None = None
+    """The interactive page, which is drawn as it is written."""
 
     @property
     def name(self) -> str:
@@ -73,8 +76,11 @@ class ComparisonReport:
     def present(self, console: Console, output: Path) -> None:
         """Prints all tables, writes all files into `<output>/<data set>/reports/<name>` and says where they are."""
         self.show(console)
-        page, *files = self.write(output / safe_name(self.comparison.data) / "reports" / self.name)
+        folder = output / safe_name(self.comparison.data) / "reports" / self.name
+        page, *files = self.write(folder)
         tell(console, "report", [page])
+        if self.viewer is not None:
+            tell(console, "viewer", [self.viewer.write(folder / "viewer")])
         tell(console, "picture", files[: len(self.pictures)])
 
     def write(self, folder: Path) -> list[Path]:
@@ -128,6 +134,7 @@ class Reporter:
         oracle: the row by whose gain over the first one the others' gains are measured.
         columns: what follows the comparison (`framework.report.table.COLUMNS`).
         attributes: a second table, of accuracy by what makes a frame hard; a list names the attributes, true takes all.
+        viewer: how many of the sequences on which variants differ most the interactive page shows; None takes all.
     """
 
     metric: str = "jaccard"
@@ -138,6 +145,7 @@ class Reporter:
     oracle: str | None = None
     columns: Sequence[str] = TableLayout().columns
     attributes: bool | Sequence[str] = False
+    viewer: int | None = 12
 
     def __post_init__(self) -> None:
         if self.metric not in table.METRICS:
@@ -146,8 +154,8 @@ class Reporter:
             if name not in table.COLUMNS:
                 unknown = f"column '{name}' is unknown: choose among {', '.join(table.COLUMNS)}"
                 raise InputError(renamed_column(name) or unknown)
-        if self.pictures < 0 or self.seed < 0:
-            raise InputError("seed and pictures are whole numbers, 0 or more")
+        if min(self.pictures, self.seed, self.viewer or 0) < 0:
+            raise InputError("seed, pictures and viewer are whole numbers, 0 or more")
 
     def check(self, variants: Sequence[str], data: DataSet) -> None:
         """Raises InputError, before hours of tracking, for options that fit neither the variants, the baseline first,
@@ -173,7 +181,9 @@ class Reporter:
         layout = TableLayout(self.metric, tuple(self.columns), self.oracle)
         rows = tuple(table.rows(comparison, layout, self.seed))
         chosen = pictures.most_different(comparison, self.metric, self.pictures)
-        videos = {video.name: video for video in map(data.sequence, range(len(data))) if video.name in chosen}
+        viewed = pictures.most_different(comparison, self.metric, len(data) if self.viewer is None else self.viewer)
+        wanted = {*chosen, *viewed}
+        videos = {video.name: video for video in map(data.sequence, range(len(data))) if video.name in wanted}
         grids = {}
         for name in chosen:
             grids[name] = jpeg(pictures.grid(videos[name], comparison.records(name)))
@@ -184,7 +194,8 @@ class Reporter:
             wanted = None if isinstance(self.attributes, bool) else self.attributes
             by = attributes.by_attribute(comparison, data, wanted, self.seed)
         lost = losses.find(comparison)
-        return ComparisonReport(comparison, layout, rows, figures, grids, configuration, lost, by, reproduction)
+        viewer = Viewer(comparison, {name: videos[name] for name in viewed}) if viewed else None
+        return ComparisonReport(comparison, layout, rows, figures, grids, configuration, lost, by, reproduction, viewer)
 
 
 def tell(console: Console, kind: str, paths: Sequence[Path]) -> None:

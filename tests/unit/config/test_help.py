@@ -61,7 +61,7 @@ def test_options_are_read_with_what_stands_beside_them():
     assert options["policy.presence"].value == "0.0"
     assert options["policy.presence"].description == "object score (a logit) above which a frame is remembered"
     assert options["prompt"].value is None and options["prompt"].description.startswith("one of mask, or box and/or")
-    assert options["outputs"].value == "[masks.json,masks,boxes.csv,memory.json,overlay.mp4]"
+    assert options["outputs"].value == "[masks.json,masks,boxes.csv,memory.json,overlay.mp4,viewer]"
     assert "policy._target_" not in options and "prompt.file" not in options and "hydra" not in options
     assert found.chosen["policy"] == "skip_absent" and found.chosen["method"] == "null"
     assert "learner" not in found.choices and not found.added

@@ -25,6 +25,7 @@ def test_every_output_says_the_same(tmp_path: Path) -> None:
     paths = save(output, source, plan_for(source))
     assert sorted(path.name for path in paths) == sorted(OUTPUTS)
     assert sorted(item.name for item in output.iterdir()) == sorted([*OUTPUTS, "run.json"])
+    assert {len(list((output / "viewer" / "clip").glob("*.jpg")))} == {6}
 
     masks = json.loads((output / "masks.json").read_text())
     rows = list(csv.DictReader((output / "boxes.csv").open()))
@@ -41,7 +42,15 @@ def test_every_output_says_the_same(tmp_path: Path) -> None:
         assert edges == [x, y, x + width, y + height] and item["bbox"] == [x, y, width, height]
         assert item["area"] == mask.sum() and item["category_id"] == 1
         assert item["score"] == pytest.approx(float(row["iou"]), abs=1e-4)
-    assert memory[0] == {"frame": 0, "object": 1, "spatial": [], "pointers": [], "held": [0]}
+    nothing = {key: [] for key in ("spatial", "pointers", "gain", "bias", "attention", "reasons")}
+    assert memory[0] == {"frame": 0, "object": 1, **nothing, "held": [0]}
+    page = (output / "viewer" / "clip" / "frames-0.js").read_text()
+    frames = json.loads(page.removeprefix('store.frames("clip", 0, ').removesuffix(");\n"))
+    for item, use, shown in zip(masks, memory, frames, strict=True):
+        one = shown["variants"][0]["1"]
+        assert one["mask"] == item["segmentation"]["counts"] and one["predicted_iou"] == item["score"]
+        assert {**one["memory"], "frame": item["image_id"], "object": 1} == use
+    assert (output / "viewer" / "index.html").exists()
     assert memory[3]["spatial"] == [[0, -1], [2, 0], [1, 1]] or sorted(memory[3]["spatial"]) == [
         [0, -1],
         [1, 1],
