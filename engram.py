@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from framework.types import Prompt as Prompt
     from framework.types import Query as Query
     from framework.types import Read as Read
+    from framework.types import Reason as Reason
     from framework.types import Result as Result
 
 __version__ = "0.2.0"
@@ -65,6 +66,7 @@ PUBLIC = {
     "Prompt": "framework.types",
     "Query": "framework.types",
     "Read": "framework.types",
+    "Reason": "framework.types",
     "Result": "framework.types",
     "Selector": "framework.interfaces",
     "SequenceProgress": "framework.report.sequence_progress",

@@ -145,7 +145,7 @@ class Reporter:
     oracle: str | None = None
     columns: Sequence[str] = TableLayout().columns
     attributes: bool | Sequence[str] = False
-    viewer: int | None = 12
+    viewer: int | None = 6
 
     def __post_init__(self) -> None:
         if self.metric not in table.METRICS:
@@ -182,8 +182,8 @@ class Reporter:
         rows = tuple(table.rows(comparison, layout, self.seed))
         chosen = pictures.most_different(comparison, self.metric, self.pictures)
         viewed = pictures.most_different(comparison, self.metric, len(data) if self.viewer is None else self.viewer)
-        wanted = {*chosen, *viewed}
-        videos = {video.name: video for video in map(data.sequence, range(len(data))) if video.name in wanted}
+        drawn = {*chosen, *viewed}
+        videos = {video.name: video for video in map(data.sequence, range(len(data))) if video.name in drawn}
         grids = {}
         for name in chosen:
             grids[name] = jpeg(pictures.grid(videos[name], comparison.records(name)))

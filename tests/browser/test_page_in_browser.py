@@ -18,10 +18,10 @@ from framework.tracker import Tracker
 from framework.types import ANCHOR, MemoryUse
 from policies.sam2 import Sam2
 from policies.skip_absent import SkipAbsent
-from tests.fakes.squares import SIDE, Latest, SquareNetwork, Squares
+from tests.fakes.squares import SIDE, First, SquareNetwork, Squares
 
 pytestmark = pytest.mark.browser
-POLICIES = {"sam2": Sam2(), "skip_absent": SkipAbsent(), "latest": Latest()}
+POLICIES = {"sam2": Sam2(), "skip_absent": SkipAbsent(), "first": First()}
 PIXELS = """variant => {
     const canvas = document.querySelector(`canvas[data-variants="${variant}"]`);
     return [...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data];
