@@ -466,7 +466,10 @@ class MemoryUse:
         spatial, pointers = (
             tuple((number(frame), place) for frame, place in those) for those in (self.spatial, self.pointers)
         )
-        return MemoryUse(spatial, pointers, tuple(map(number, self.held)))
+        reasons = tuple(
+            reason if reason.frame is None else replace(reason, frame=number(reason.frame)) for reason in self.reasons
+        )
+        return replace(self, spatial=spatial, pointers=pointers, held=tuple(map(number, self.held)), reasons=reasons)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

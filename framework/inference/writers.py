@@ -190,28 +190,26 @@ class ViewerFolder:
 
     def __init__(self, path: Path, source: Source) -> None:
         path.mkdir()
-        self._path, self._source = path, source
+        self._path, self._source, self._range = path, source, frame_range(source)
         self._files = SequenceFiles(path, source.name, source.size, variants=1)
 
     def write(self, frame: TrackedFrame) -> None:
         found = {key: self._viewed(frame, key) for key in frame.objects}
-        video = self._source.video if isinstance(self._source, SequenceSource) else None
-        attributes = frozenset() if video is None else video.attributes(frame.frame)
+        whole = self._source.source if isinstance(self._source, SequencePart) else self._source
+        attributes = whole.video.attributes(frame.frame) if isinstance(whole, SequenceSource) else frozenset()
         self._files.add(frame.image, [found], frame.truth, attributes)
 
-    @staticmethod
-    def _viewed(frame: TrackedFrame, key: int) -> ViewedObject:
-        one = frame.objects[key]
-        iou, visible = _compared(frame, key) or (None, None)
-        scores = one.scores
-        return ViewedObject(encode_mask(one.mask), scores.iou, scores.presence, scores.motion, iou, visible, one.memory)
+    def _viewed(self, frame: TrackedFrame, key: int) -> ViewedObject:
+        one, (iou, visible) = frame.objects[key], _compared(frame, key) or (None, None)
+        scores, memory = one.scores, one.memory.renumbered(self._range.place)
+        return ViewedObject(encode_mask(one.mask), scores.iou, scores.presence, scores.motion, iou, visible, memory)
 
     def close(self) -> None:
         moments = self._files.close()
         about = {
             "title": self._source.name,
             "variants": [{"name": "tracked", "run": None}],
-            "sequences": [{"name": self._files.name, "folder": self._files.folder}],
+            "sequences": [self._files.listed(self._range.first, self._range.stride)],
             "notes": "",
         }
         write_page(self._path, about, moments)

@@ -169,6 +169,10 @@ class SequenceFiles:
         self._write("about.js", f"store.about({_js(self.folder)}, {_js(about)});\n")
         return sorted([*self._lost(), *self._different()], key=lambda moment: moment.frame)
 
+    def listed(self, first: int = 0, stride: int = 1) -> dict[str, Any]:
+        """The sequence in `comparison.js`: its frames are told by place, and numbered as in the video by the page."""
+        return {"name": self.name, "folder": self.folder, "first": first, "stride": stride}
+
     def discard(self) -> None:
         """Lets go of the files after an error."""
         self._curves.close()
@@ -305,11 +309,12 @@ class Viewer:
         """Returns the path of what to open."""
         page = Page(path)
         try:
-            runs, moments = [run for run in self.comparison.runs if run.tracked], []
+            runs, moments, listed = [run for run in self.comparison.runs if run.tracked], [], []
             for name, video in self.videos.items():
-                records = [run.record(name) for run in runs]
-                moments += _write_sequence(page.part, video, records)
-            return page.complete(self._about(), moments)
+                written = SequenceFiles(page.part, name, video.size, len(runs))
+                moments += _write_sequence(written, video, [run.record(name) for run in runs])
+                listed.append(written.listed())
+            return page.complete({**self._about(), "sequences": listed}, moments)
         except BaseException:
             page.discard()
             raise
@@ -322,13 +327,11 @@ class Viewer:
         return {
             "title": f"{self.comparison.data}",
             "variants": [{"name": run.name, "run": run.hash} for run in runs],
-            "sequences": [{"name": name, "folder": safe_name(name)} for name in self.videos],
             "notes": "; ".join([*left, *failed]),
         }
 
 
-def _write_sequence(folder: Path, video: VideoSequence, records: Sequence[SequenceRecord]) -> list[Moment]:
-    written = SequenceFiles(folder, video.name, video.size, len(records))
+def _write_sequence(written: SequenceFiles, video: VideoSequence, records: Sequence[SequenceRecord]) -> list[Moment]:
     places = [
         {key: {frame: at for at, frame in enumerate(one.frame)} for key, one in record.objects.items()}
         for record in records

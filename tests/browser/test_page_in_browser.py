@@ -175,13 +175,15 @@ def test_a_long_video_is_read_where_it_is_looked_at(browser: Browser, tmp_path: 
     about = {
         "title": "long",
         "variants": [{"name": "one", "run": None}],
-        "sequences": [{"name": "long", "folder": "long"}],
+        "sequences": [files.listed(first=10, stride=2)],
         "notes": "",
     }
     opened = Opened(browser, page.complete(about, files.close()))
     opened.shows("long", 0)
     opened.scrub(7 * CHUNK + 50)
     opened.shows("long", 7 * CHUNK + 50)
+    assert opened.page.inner_text("#frame") == "1510 / 2408", "numbers of the video"
+    assert opened.strip(0)[0]["text"].startswith("1508")
     chunks = {Path(url).name for url in opened.asked if "frames-" in url}
     assert chunks == {"frames-0.js", "frames-7.js"} and opened.complaints == []
     assert len([url for url in opened.asked if url.endswith(".jpg")]) < 10

@@ -40,8 +40,8 @@ def test_a_comparison_prints_a_table_and_says_where_the_rest_is(tmp_path, capsys
     assert all(name in shown for name in ("sam2", "keep_first", "every_nth"))
     assert "10 encodings for 10 frames; 30 predictions (one per object," in shown
     (page,) = tmp_path.rglob("report.html")
-    (picture,) = tmp_path.rglob("*.jpg")
-    assert str(page) in shown and str(picture) in shown
+    (picture,) = page.parent.glob("*.jpg")
+    assert str(page) in shown and str(picture) in shown and str(page.parent / "viewer/index.html") in shown
     with (page.parent / "table.csv").open() as file:
         first = list(csv.DictReader(file))
     assert [row["variant"] for row in first] == ["sam2", "keep_first", "every_nth policy.interval=2"]

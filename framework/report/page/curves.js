@@ -29,7 +29,7 @@ const curves = {
     context.fillRect(at - 0.5, top, 1, height - bottom - top);
   },
 
-  lines(canvas, rows, length, { variants, object, measure, spans }, width, height, scale, ink) {
+  lines(canvas, rows, length, { variants, object, measure, spans, folder }, width, height, scale, ink) {
     [canvas.width, canvas.height] = [width * scale, height * scale];
     const context = canvas.getContext("2d");
     context.scale(scale, scale);
@@ -53,7 +53,7 @@ const curves = {
     context.textAlign = "center";
     for (let part = 0; part <= 4; part++) {
       const at = Math.round(((length - 1) * part) / 4);
-      context.fillText(String(at), Math.min(Math.max(x(at), left + 4), width - right - 10), height - 4);
+      context.fillText(String(store.number(folder, at)), Math.min(Math.max(x(at), left + 4), width - right - 10), height - 4);
     }
     context.lineWidth = 1.6;
     for (const variant of variants) {

@@ -27,7 +27,8 @@ const moments = {
       const who = moment.variant === null ? "" : `${names[moment.variant]} · `;
       const small = document.createElement("small");
       small.textContent = `${who}object ${moment.object} · ${moment.about}${moment.attributes.length ? ` · ${moment.attributes.join(", ")}` : ""}`;
-      item.append(`${moment.kind} · ${moment.sequence} · frame ${moment.frame}`, document.createElement("br"), small);
+      const { folder } = store.comparison.sequences.find((one) => one.name === moment.sequence);
+      item.append(`${moment.kind} · ${moment.sequence} · frame ${store.number(folder, moment.frame)}`, document.createElement("br"), small);
       item.onclick = () => jump(moment);
       item.onkeydown = (event) => { if (event.key === "Enter") jump(moment); };
       return item;
@@ -36,7 +37,7 @@ const moments = {
   },
 
   // The first frames on which two of the chosen variants part, of one sequence.
-  differences(node, pairs, variants, names, jump) {
+  differences(node, pairs, variants, names, folder, jump) {
     const chosen = pairs.filter(({ variants: [a, b] }) => variants.includes(a) && variants.includes(b));
     const table = document.createElement("table");
     for (const { variants: [a, b], held, read, mask } of chosen) {
@@ -46,7 +47,7 @@ const moments = {
         const cell = row.insertCell();
         if (frame === null) { cell.textContent = `${what} –`; continue; }
         const button = document.createElement("button");
-        button.textContent = `${what} ${frame}`;
+        button.textContent = `${what} ${store.number(folder, frame)}`;
         button.dataset.frame = frame;
         button.onclick = () => jump(frame);
         cell.append(button);

@@ -34,6 +34,12 @@ const store = {
     }
   },
 
+  // The number in the video of the frame at a place: of a part of a video, frames are told by their place in it.
+  number(folder, place) {
+    const { first, stride } = store.comparison.sequences.find((one) => one.folder === folder);
+    return first + stride * place;
+  },
+
   chunkPath: (folder, number) => `${folder}/frames-${number}.js`,
   image: (folder, frame) => `${folder}/${String(frame).padStart(5, "0")}.jpg`,
 

@@ -33,35 +33,35 @@ const strip = {
       const line = document.createElement("div");
       line.className = "strip";
       line.dataset.variant = variant;
-      line.append(strip.title(variant, names[variant], frame, one, last));
+      line.append(strip.title(folder, variant, names[variant], frame, one, last));
       if (one) {
         const memories = document.createElement("div");
         memories.className = "memories";
         const all = memoriesOf(one.memory, last ? last.memory : null);
         memories.append(...all.map((memory) => strip.memory(folder, size, variant, object, memory, jump)));
-        line.append(memories, strip.reasons(one.memory.reasons));
+        line.append(memories, strip.reasons(folder, one.memory.reasons));
       }
       return line;
     });
     node.replaceChildren(...lines);
   },
 
-  title(variant, name, frame, one, last) {
+  title(folder, variant, name, frame, one, last) {
     const title = document.createElement("h2");
     const swatch = document.createElement("i");
     swatch.className = "swatch";
     swatch.style.background = colourOf(variant);
     const about = document.createElement("span");
-    about.textContent = one ? strip.decided(frame, one.memory, last ? last.memory : null) : "not tracked on this frame";
+    about.textContent = one ? strip.decided(folder, frame, one.memory, last ? last.memory : null) : "not tracked on this frame";
     title.append(swatch, name, about);
     return title;
   },
 
-  decided(frame, use, before) {
+  decided(folder, frame, use, before) {
     const gone = before ? before.held.filter((held) => !use.held.includes(held)) : [];
     const kept = use.held.includes(frame) ? "remembered" : "not remembered";
     const read = `read ${use.spatial.length} memories, ${use.pointers.length} pointers`;
-    return `${read} · ${kept} · holds ${new Set(use.held).size}${gone.length ? ` · forgot ${gone.join(", ")}` : ""}`;
+    return `${read} · ${kept} · holds ${new Set(use.held).size}${gone.length ? ` · forgot ${gone.map((held) => store.number(folder, held)).join(", ")}` : ""}`;
   },
 
   memory(folder, size, variant, object, memory, jump) {
@@ -74,15 +74,15 @@ const strip = {
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [152, 114];
     const text = document.createElement("span");
-    text.innerHTML = strip.words(memory).map((line) => `<div>${line}</div>`).join("");
+    text.innerHTML = strip.words(folder, memory).map((line) => `<div>${line}</div>`).join("");
     node.append(canvas, text);
     node.onclick = () => jump(frame);
     strip.thumbnail(canvas, folder, size, variant, object, frame);
     return node;
   },
 
-  words({ frame, spatial, pointer, held }) {
-    const lines = [`<b>${frame}</b>${held ? "" : " · gone"}`];
+  words(folder, { frame, spatial, pointer, held }) {
+    const lines = [`<b>${store.number(folder, frame)}</b>${held ? "" : " · gone"}`];
     const weights = (item) => ["gain", "bias", "attention"].filter((name) => name in item).map((name) => {
       const value = item[name];
       return name === "attention" ? `attention ${(100 * value).toFixed(1)} %` : `${name} ${value === null ? "−∞" : value.toFixed(2)}`;
@@ -136,7 +136,7 @@ const strip = {
     return [place(left, right, wide, width), place(top, bottom, high, height), wide, high];
   },
 
-  reasons(reasons) {
+  reasons(folder, reasons) {
     const list = document.createElement("ul");
     list.className = "reasons";
     for (const [decision, those] of strip.grouped(reasons)) {
@@ -148,7 +148,7 @@ const strip = {
       item.append(head, ...those.flatMap((reason) => {
         const part = document.createElement("span");
         part.className = holds(reason) ? "holds" : reason.frame === null ? "fails" : "";
-        const about = reason.frame === null ? "" : ` (${reason.frame})`;
+        const about = reason.frame === null ? "" : ` (${store.number(folder, reason.frame)})`;
         part.textContent = `${reason.name}${about}: ${plain(reason.value)} ${reason.relation} ${plain(reason.threshold)} ${holds(reason) ? "✓" : "✗"}`;
         part.title = `${reason.value} ${reason.relation} ${reason.threshold}`;
         return [" · ", part];

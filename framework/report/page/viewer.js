@@ -85,16 +85,16 @@ async function refresh() {
   const turn = ++drawing;
   const { about, curves: rows } = sequence, folder = choice.sequence, { frame } = choice;
   byId("scrubber").value = frame;
-  byId("frame").textContent = `${frame} / ${about.length - 1}`;
+  byId("frame").textContent = `${store.number(folder, frame)} / ${store.number(folder, about.length - 1)}`;
   byId("object").value = choice.object;
   for (const box of byId("variants").querySelectorAll("input")) box.checked = choice.variants.includes(Number(box.value));
   for (const button of byId("spans").children) button.setAttribute("aria-pressed", choice.spans.includes(button.dataset.span));
   const address = new URLSearchParams({ sequence: about.name, frame, object: choice.object, variants: choice.variants, layout: choice.layout });
   history.replaceState(null, "", `#${address}`);
   const spans = choice.spans.flatMap((name) => about.attributes[name]);
-  curves.draw(byId("curves"), rows, about.length, { ...choice, spans });
+  curves.draw(byId("curves"), rows, about.length, { ...choice, spans, folder });
   moments.list(store.comparison.moments, choice.variants, names(), jumpTo);
-  moments.differences(byId("differences"), about.pairs, choice.variants, names(), show);
+  moments.differences(byId("differences"), about.pairs, choice.variants, names(), folder, show);
   const [found, before] = await Promise.all([store.frame(folder, frame), store.frame(folder, frame - 1)]);
   if (turn !== drawing) return; // another frame was asked for meanwhile
   stage.arrange(choice.variants, choice.layout, about.size, names());

@@ -47,11 +47,14 @@ def renumbered(found: Mapping[str, Any], number: list[int]) -> dict[str, Any]:
     masks = [{**item, "image_id": number[item["image_id"]]} for item in found["masks.json"]]
     memory = [
         {
+            **item,
             "frame": number[item["frame"]],
-            "object": item["object"],
             "spatial": [[number[frame], slot] for frame, slot in item["spatial"]],
             "pointers": [[number[frame], ago] for frame, ago in item["pointers"]],
             "held": [number[frame] for frame in item["held"]],
+            "reasons": [
+                {**one, "frame": None if one["frame"] is None else number[one["frame"]]} for one in item["reasons"]
+            ],
         }
         for item in found["memory.json"]
     ]

@@ -11,6 +11,7 @@ from PIL import Image
 from pycocotools import mask as rle
 
 from framework.data.prompts import Placed
+from framework.data.sources.frame_range import FrameRange
 from framework.data.sources.source import open_source
 from framework.inference.writers import OUTPUTS
 from framework.report.overlay import colour
@@ -60,6 +61,22 @@ def test_every_output_says_the_same(tmp_path: Path) -> None:
         assert len(list(container.decode(video=0))) == 6
     about = json.loads((output / "run.json").read_text())
     assert about == {"configuration": {"policy": {"slots": 6}}, "frames": 6, "complete": True, "ended": None}
+
+
+def test_the_page_of_a_part_tells_frames_by_place_and_knows_their_numbers(tmp_path: Path) -> None:
+    source = open_source(write_folder(tmp_path / "clip", 12), FrameRange(first=2, stride=4))
+    plan = plan_for(source, Placed("a", 1, 2, Prompt(box=(4.0, 16.0, 20.0, 32.0))))
+    save(tmp_path / "out", source, plan, ("memory.json", "viewer"))
+    memory = json.loads((tmp_path / "out" / "memory.json").read_text())
+    page = tmp_path / "out" / "viewer"
+    frames = json.loads((page / "clip/frames-0.js").read_text().removeprefix('store.frames("clip", 0, ')[:-3])
+    about = json.loads((page / "comparison.js").read_text().removeprefix("store.receive(")[:-3])
+    assert about["sequences"] == [{"name": "clip", "folder": "clip", "first": 2, "stride": 4}]
+    assert [use["held"] for use in memory] == [[2], [2, 6], [2, 6, 10]]
+    shown = [frame["variants"][0]["1"]["memory"] for frame in frames]
+    assert [use["held"] for use in shown] == [[0], [0, 1], [0, 1, 2]]
+    assert shown[2]["spatial"] == [[0, -1], [1, 0]] and memory[2]["spatial"] == [[2, -1], [6, 0]]
+    assert (shown[2]["reasons"][0]["frame"], memory[2]["reasons"][0]["frame"]) == (1, 6)
 
 
 def test_objects_come_and_go(tmp_path: Path) -> None:
