@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read
+from framework.types import Entry, Outcome, Query, Read, Reason
 from policies.components.anchors import closest_first
 from policies.components.bank import (
     POINTERS,
@@ -111,6 +111,9 @@ class Gated(MemoryPolicy[GatedState]):
         candidates = [candidate.entry for candidate in state.candidates]
         newest = [] if state.newest is None or state.newest in state.candidates else [state.newest.entry]
         return (*state.bank.entries(), *candidates, *newest)
+
+    def explain(self, state: GatedState, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return self.gate.explain(entry, outcome)
 
     def _chosen(self, listed: Sequence[Candidate], prompt: Candidate | None) -> Sequence[Candidate]:
         """Those that are read, oldest first."""

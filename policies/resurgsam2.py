@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
-from framework.types import ANCHOR, Entry, Outcome, Query, Read
-from policies.components.bank import POINTERS, SLOTS, Bank, at_anchor, last
+from framework.types import ANCHOR, Entry, Outcome, Query, Read, Reason
+from policies.components.bank import POINTERS, SLOTS, Bank, at_anchor, last, passing
 from policies.sam2 import Sam2
 
 
@@ -71,3 +71,6 @@ class ReSurgSam2(MemoryPolicy[DiverseState]):
 
     def entries(self, state: DiverseState) -> Sequence[Entry]:
         return (*state.bank.entries(), *state.pool, *state.long)
+
+    def explain(self, state: DiverseState, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return passing(entry.scores, self.min_iou, 0.0, None)

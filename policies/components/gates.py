@@ -1,12 +1,13 @@
 """Which tracked frames may be remembered: the gates of SAMURAI, SAM2Long, SAM 3 and of what was built on them."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from framework.types import Entry, Outcome
-from policies.components.bank import passes
+from framework.types import Entry, Outcome, Reason
+from policies.components.bank import passes, passing
 
 
 class Gate(ABC):
@@ -15,6 +16,10 @@ class Gate(ABC):
     @abstractmethod
     def admits(self, entry: Entry, outcome: Outcome) -> bool:
         """Whether the frame is a candidate for being read later."""
+
+    def explain(self, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        """The numbers that `admits` goes by."""
+        return ()
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,9 @@ class Thresholds(Gate):
     def admits(self, entry: Entry, outcome: Outcome) -> bool:
         return passes(entry.scores, self.min_iou, self.min_presence, self.min_motion)
 
+    def explain(self, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return passing(entry.scores, self.min_iou, self.min_presence, self.min_motion)
+
 
 @dataclass(frozen=True)
 class VisibleIou(Gate):
@@ -39,6 +47,9 @@ class VisibleIou(Gate):
 
     def admits(self, entry: Entry, outcome: Outcome) -> bool:
         return visible_iou(outcome) > self.threshold
+
+    def explain(self, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return [Reason("trust", "presence times best predicted IoU", visible_iou(outcome), ">", self.threshold)]
 
 
 def visible_iou(outcome: Outcome) -> float:
