@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read, Reason
+from framework.types import Entry, Outcome, Query, Read
 from policies.components.bank import POINTERS, SLOTS, Bank
 from policies.sam2 import Sam2
 
@@ -15,8 +15,6 @@ class PrunedState:
 
     bank: Bank = Bank()
     pruned: tuple[Entry, ...] = ()
-    reasons: tuple[Reason, ...] = ()
-    """For leaving out the most similar ones."""
 
 
 @dataclass(frozen=True)
@@ -55,17 +53,7 @@ class SurgicalSam2(MemoryPolicy[PrunedState]):
         between = held[1:-1]
         similar = outcome.similarity(entry, between)
         order = sorted(range(len(between)), key=lambda index: -similar[index])
-        pruned = order[: self.drop]
-        reasons = tuple(
-            Reason(
-                "prune", "similarity with the newest", similar[index], ">=", similar[pruned[-1]], between[index].frame
-            )
-            for index in (order if pruned else ())
-        )
-        return PrunedState(bank, tuple(between[index] for index in pruned), reasons)
+        return PrunedState(bank, tuple(between[index] for index in order[: self.drop]))
 
     def entries(self, state: PrunedState) -> Sequence[Entry]:
         return state.bank.entries()
-
-    def explain(self, state: PrunedState, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
-        return state.reasons

@@ -25,7 +25,6 @@ from policies.sam3 import Sam3
 from policies.samurai import Samurai
 from policies.skip_absent import SkipAbsent
 from policies.spread import Spread
-from policies.surgical_sam2 import SurgicalSam2
 
 VIDEO = Video(0, FRAMES, lost=14, found=18)
 
@@ -119,16 +118,6 @@ def test_rmem_forgets_the_memory_with_the_lowest_bound() -> None:
             assert len(use.reasons) == 4 and len(lowest) == 1 and (now is None or read - now == {*lowest})
             assert sum(use.attention) == pytest.approx(1) and len(use.attention) == len(use.spatial) + len(use.pointers)
     assert evictions == 19
-
-
-def test_surgical_sam2_leaves_out_what_is_most_similar() -> None:
-    found = live(SurgicalSam2(drop=2))
-    for frame in range(8, 23):
-        wanted, read = {*range(frame - 5, frame + 1)}, {index for index, _ in found[frame + 1].spatial}
-        similar = {reason.frame: reason.value for reason in found[frame].reasons}
-        assert {*similar} == wanted - {frame, frame - 5} and len(wanted - read) == 2
-        assert wanted - read <= {reason.frame for reason in found[frame].reasons if reason.holds}
-        assert min(similar[left] for left in wanted - read) >= max(similar[kept] for kept in wanted & read & {*similar})
 
 
 def test_a_rule_that_was_replaced_is_not_told_as_another() -> None:
