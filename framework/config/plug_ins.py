@@ -23,15 +23,19 @@ def plug_ins(where: str) -> list[str]:
         raise InputError(f"{where} does not exist: give the file of a plug-in")
     module = _imported(path)
     kinds = MemoryPolicy, MotionModel, Selector
-    found = [
-        f"{module.__name__}.{name}"
+    own = {
+        name: value
         for name, value in vars(module).items()
         if inspect.isclass(value) and issubclass(value, kinds) and value.__module__ == module.__name__
-        if not inspect.isabstract(value) and not name.startswith("_")
-    ]
-    if not found:
-        raise InputError(f"{where} has no memory policy, motion model or selector: write a class that extends one")
-    return found
+        if not name.startswith("_")
+    }
+    whole = [f"{module.__name__}.{name}" for name, value in own.items() if not inspect.isabstract(value)]
+    if whole:
+        return whole
+    if own:
+        lacking = (f"{name} lacks {', '.join(sorted(value.__abstractmethods__))}" for name, value in own.items())
+        raise InputError(f"{where} has no whole plug-in: {'; '.join(lacking)}")
+    raise InputError(f"{where} has no memory policy, motion model or selector: write a class that extends one")
 
 
 def _imported(path: Path) -> ModuleType:

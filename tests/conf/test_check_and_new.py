@@ -97,17 +97,25 @@ def test_options_are_those_of_the_constructor(capsys):
     assert len(refused) == 2 and "unknown option 'intervall': did you mean interval?" in refused[1]
 
 
+HALF = """from framework.interfaces import MemoryPolicy
+class Half(MemoryPolicy[int]):
+    slots = 6
+"""
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
         (["nope.py"], "nope.py does not exist: give the file of a plug-in"),
         (["empty.py"], "empty.py has no memory policy, motion model or selector: write a class that extends one"),
+        (["half.py"], "half.py has no whole plug-in: Half lacks entries, init, read, write"),
         (["policies.sam2.Sma2"], "_target_=policies.sam2.Sma2: "),
         (["policies.sam2.Sam2", "slots"], "slots is no option: write name=value after the file"),
     ],
 )
 def test_a_mistake_is_one_line(arguments, line, capsys):
     Path("empty.py").write_text("")
+    Path("half.py").write_text(HALF)
     assert call(check.main, *arguments) == 2
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and told.startswith(line)
