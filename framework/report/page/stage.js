@@ -36,9 +36,9 @@ const stage = {
     stage.arranged = wanted;
     stage.panels = new Map(keys.map((key) => [key, stage.panel(key, names, size)]));
     const node = document.getElementById("stage");
-    const columns = keys.length === 1 ? 1 : keys.length <= 4 ? 2 : keys.length <= 6 ? 3 : 4;
+    const rows = Math.ceil(keys.length / 4), columns = Math.ceil(keys.length / rows);
     node.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
-    node.style.maxWidth = keys.length === 1 ? `min(100%, ${Math.round((60 * size[1]) / size[0])}vh)` : "";
+    node.style.maxWidth = `min(100%, ${Math.round((55 * columns * size[1]) / (rows * size[0]))}vh)`; // strips stay in view
     node.replaceChildren(...[...stage.panels.values()].map((panel) => panel.figure));
   },
 
