@@ -153,12 +153,18 @@ def _fitting(loader: ConfigLoaderImpl, command: str, group: str, plain: Mapping[
         content = OmegaConf.to_container(result.config)
         assert isinstance(content, dict)
         parts = {key for key, value in content.items() if isinstance(value, dict) and "_target_" in value}
-        found += [choice] if content.keys() <= plain.keys() | parts else []
-    try:  # what one of them overrides, all do
-        loader.compute_defaults_list(command, [f"+{group}={choice}" for choice in found[:1]], RunMode.RUN)
+        if content.keys() <= plain.keys() | parts and (content or result.defaults_list):
+            found.append(choice)
+    return [choice for choice in found if _overrides(loader, command, f"{group}={choice}")]
+
+
+def _overrides(loader: ConfigLoaderImpl, command: str, choice: str) -> bool:
+    """Whether a command has the groups that a choice overrides."""
+    try:
+        loader.compute_defaults_list(command, [f"+{choice}"], RunMode.RUN)
     except HydraException:
-        return []
-    return found
+        return False
+    return True
 
 
 def _text(loader: ConfigLoaderImpl, config: str) -> str:

@@ -67,6 +67,15 @@ def trained(folder, module, data=None, last=None, every=3):
     return trainer.global_step
 
 
+@pytest.fixture
+def interruptible():
+    """Also where the tests run in the background, which ignores Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.filterwarnings("ignore")
 def test_an_interruption_says_what_is_kept_and_the_same_command_goes_on_from_there(tmp_path):
     with pytest.raises(KeyboardInterrupt) as stop:
@@ -77,6 +86,7 @@ def test_an_interruption_says_what_is_kept_and_the_same_command_goes_on_from_the
     assert trained(tmp_path, module, last=last) == 8 and module.weight.item() == -8
 
 
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.filterwarnings("ignore")
 def test_before_the_first_state_an_interruption_keeps_recorded_videos_alone(tmp_path):
     data = Recorded(2, 1, 0)
