@@ -61,6 +61,7 @@ def network(
     dynamic_multimask: bool = True,
     seed: int = 0,
     rows_at_once: int | None = None,
+    prepare_memories: bool = False,
 ) -> Sam2Network:
     """A backbone with its weights, frozen, behind the facade.
 
@@ -72,7 +73,7 @@ def network(
         device: as torch names it; "auto" takes CUDA, then MPS, then the CPU.
         compile: torch.compile the trunk of the image encoder; the first frame is slow.
         dynamic_multimask: see `model`.
-        rows_at_once: see `Sam2Network`; None for all.
+        rows_at_once: see `Sam2Network`, like `prepare_memories`; None for all.
 
     Raises:
         InputError: an unknown name, size, dtype or device, rows_at_once < 1, or weights that are missing or do not fit.
@@ -86,7 +87,7 @@ def network(
             checkpoints.load(built, name, checkpoint, layout)
         return built
 
-    return facade(weighted, dtype, device, compile, rows_at_once)
+    return facade(weighted, dtype, device, compile, rows_at_once, prepare_memories)
 
 
 def facade(
@@ -95,6 +96,7 @@ def facade(
     device: str = "auto",
     compile: bool = False,
     rows_at_once: int | None = None,
+    prepare_memories: bool = False,
 ) -> Sam2Network:
     """What `build` makes, frozen, behind the facade; the other arguments as in `network`, and checked first."""
     if dtype not in COMPUTE:
@@ -105,11 +107,11 @@ def facade(
     built = build().eval().requires_grad_(False).to(target)
     if compile:
         built.image_encoder.trunk.compile()
-    return Sam2Network(built, autocast=COMPUTE[dtype], rows_at_once=rows_at_once)
+    return Sam2Network(built, autocast=COMPUTE[dtype], rows_at_once=rows_at_once, prepare_memories=prepare_memories)
 
 
 def model(name: str, image_size: int | None = None, dynamic_multimask: bool = True) -> SAM2Base:
-    """A backbone of `NAMES` with random weights, frozen and in evaluation state.
+    """A backbone of `NAMES` with random weights, in evaluation state.
 
     `image_size` in pixels replaces the published one. `dynamic_multimask` falls back from an unstable single mask to
     the best of three (stability below .98 at +-.05), as sam2's predictor builder does.
@@ -229,7 +231,7 @@ def _build(config: DictConfig, image_size: int | None, dynamic_multimask: bool, 
             "dynamic_multimask_stability_thresh": 0.98,
         }
     with _TablesOnCpu():
-        return instantiate(config).eval().requires_grad_(False)
+        return instantiate(config).eval()
 
 
 class _TablesOnCpu(TorchFunctionMode):

@@ -21,7 +21,7 @@ Reader = Callable[[int], Read]
 
 @pytest.fixture(scope="module", params=[("sam2.1_hiera_t", 128), ("efficienttam_ti_1", 128), ("edgetam", 256)], ids=str)
 def network(request: pytest.FixtureRequest) -> Sam2Network:
-    return Sam2Network(fill(model(*request.param)))
+    return Sam2Network(fill(model(*request.param)).requires_grad_(False))
 
 
 @pytest.fixture(scope="module")
@@ -122,19 +122,20 @@ def test_preparing_memories_changes_nothing(
         reads = [replace(each, pointers=()) for each in reads]
     if kinds == "pointers":
         reads = [replace(each, spatial=()) for each in reads]
-    trainable = Sam2Network(copy.deepcopy(network.model).requires_grad_())
-    assert trainable.prepared_attention is None
+    prepared = replace(network, prepare_memories=True)
+    trainable = replace(prepared, model=copy.deepcopy(network.model).requires_grad_())
+    assert trainable.prepared_attention is None and network.prepared_attention is None
     pooled = isinstance(network.model.memory_attention.layers[0].cross_attn_image, RotaryCrossAttention)
-    assert (network.prepared_attention is None) == pooled
+    assert (prepared.prepared_attention is None) == pooled
     with torch.no_grad():
-        expected = trainable.condition(features, reads)
-        torch.testing.assert_close(network.condition(features, reads), expected, atol=2e-5, rtol=0)
+        expected = network.condition(features, reads)
+        torch.testing.assert_close(prepared.condition(features, reads), expected, atol=2e-5, rtol=0)
         monkeypatch.setattr("framework.networks.prepared_memory.SCORES", 1000)
-        torch.testing.assert_close(network.condition(features, reads), expected, atol=2e-5, rtol=0)
+        torch.testing.assert_close(prepared.condition(features, reads), expected, atol=2e-5, rtol=0)
 
 
 def test_what_is_prepared_goes_with_its_memory() -> None:
-    network = Sam2Network(fill(model("sam2.1_hiera_t", 64)))
+    network = Sam2Network(fill(model("sam2.1_hiera_t", 64)).requires_grad_(False), prepare_memories=True)
     attention = network.prepared_attention
     assert attention is not None
     memory = torch.zeros(64, 4, 4, dtype=torch.bfloat16)
