@@ -65,7 +65,7 @@ async function open(folder, frame = 0, object = null) {
 
 function spanButton(name) {
   const button = document.createElement("button");
-  button.textContent = name.replaceAll("_", " ");
+  button.textContent = name;
   button.dataset.span = name;
   button.onclick = () => {
     choice.spans = choice.spans.includes(name) ? choice.spans.filter((one) => one !== name) : [...choice.spans, name];
