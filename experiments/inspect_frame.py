@@ -11,13 +11,13 @@ hypotheses.json is among its outputs.
 import sys
 from pathlib import Path
 
-import cv2
 from rich.console import Console
 
 from framework.config.error_lines import explain
 from framework.config.texts import in_home
 from framework.errors import InputError, unknown
 from framework.report.inspection import inspect
+from framework.report.picture_files import write_picture
 from framework.storage.files import safe_name
 
 OPTIONS = ("variant", "object", "output")
@@ -37,9 +37,7 @@ def look(arguments: list[str]) -> Path:
     found = inspect(run, sequence, int(given[-1]), options.get("variant"), key)
     Console().print(found.table())
     path = Path(in_home(options.get("output", f"outputs/inspect/{safe_name(found.sequence)}-{found.frame}.png")))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.haveImageWriter(path.name) or not cv2.imwrite(str(path), found.picture()[..., ::-1]):
-        raise InputError(f"output={path} cannot be written as a picture: give a name that ends in .png or .jpg")
+    write_picture(path, found.picture())
     return path
 
 

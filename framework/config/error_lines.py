@@ -21,7 +21,14 @@ from hydra.errors import (
     OverrideParseException,
 )
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    GrammarParseError,
+    InterpolationResolutionError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from framework.config.extras import LAUNCHERS, extra_of, how_to_install
 from framework.config.quoting import quoted
@@ -95,6 +102,9 @@ def _explain_option(error: BaseException) -> str:
     if isinstance(cause, OmegaConfBaseException) and re.match("Cannot merge (Dict|List)Config with", str(cause)):
         place = cause.full_key
         return f"{place} takes no value of this kind: options of a group are {place}.option=value, a list {place}=[a,b]"
+    if isinstance(cause, InterpolationResolutionError | GrammarParseError):
+        line = str(cause).splitlines()[0]
+        return f"{cause.full_key or 'configuration'}: {line}; if ${{ is to be text, write \\${{"
     if isinstance(cause, OmegaConfBaseException):
         return f"{cause.full_key or 'configuration'}: {str(cause).splitlines()[0]}"
     return str(error)

@@ -21,7 +21,8 @@ from framework.errors import InputError, reason, unknown
 from framework.evaluation.results import RunFolder
 from framework.report.losses import as_text
 from framework.report.overlay import GROUND, INK, overlay
-from framework.report.pictures import GAP, TILE, Picture, label, pale
+from framework.report.picture_files import Picture
+from framework.report.pictures import GAP, TILE, label, pale
 from framework.report.table import number
 from framework.storage.hypotheses import Hypothesis, from_json
 from framework.storage.mask_rle import decode_mask

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 
 from framework.data.sequence import VideoSequence
 from framework.evaluation.comparison import Comparison
 from framework.evaluation.records import SequenceRecord
 from framework.report.overlay import GROUND, INK, overlay
+from framework.report.picture_files import Picture
 from framework.types import Size
 
-Picture = UInt8[np.ndarray, "Hp Wp 3"]
 Masks = Mapping[int, Bool[np.ndarray, "h w"]]
 
 TRUTH = (255, 255, 255)

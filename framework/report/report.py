@@ -5,7 +5,6 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 from rich.console import Console
 
 from framework.benchmarks.papers import Reproduction
@@ -18,6 +17,7 @@ from framework.evaluation.means import with_means
 from framework.report import attributes, html, losses, paper, pictures, plots, table
 from framework.report.attributes import AttributeTable
 from framework.report.losses import Loss
+from framework.report.picture_files import jpeg
 from framework.report.table import TableLayout, TableRow
 from framework.report.viewer import Viewer
 from framework.storage.files import safe_name, write_atomic
@@ -202,8 +202,3 @@ def tell(console: Console, kind: str, paths: Sequence[Path]) -> None:
     """One line for each file that was written."""
     for path in paths:
         console.print(f"{kind:8}{path}", highlight=False, soft_wrap=True)
-
-
-def jpeg(picture: pictures.Picture) -> bytes:
-    """RGB picture as a JPEG file."""
-    return cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes()

@@ -30,6 +30,7 @@ from framework.data.truth import Truth
 from framework.evaluation.comparison import Comparison
 from framework.evaluation.records import ObjectRecord, SequenceRecord
 from framework.metrics.tracking import losses
+from framework.report.picture_files import jpeg
 from framework.storage.files import safe_name
 from framework.storage.mask_rle import encode_mask
 from framework.types import MemoryUse, Size
@@ -184,8 +185,7 @@ class SequenceFiles:
         shrink = LONGEST / max(image.shape[:2])
         if shrink < 1:
             image = cv2.resize(image, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-        encoded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, QUALITY])[1]
-        (self._path / f"{frame:05d}.jpg").write_bytes(encoded.tobytes())
+        (self._path / f"{frame:05d}.jpg").write_bytes(jpeg(image, QUALITY))
 
     def _write_chunk(self) -> None:
         number = (self._length - 1) // CHUNK

@@ -18,7 +18,10 @@ BAD = {
     "defaults that are none": (b"defaults: 3\n", "Invalid defaults list in 'data/mine', defaults must be a list"),
     "a default that is none": (b"defaults: [3]\n", "the configuration is refused: Unsupported type in defaults : int"),
     "a default that is missing": (b"defaults: [nowhere]\n", "In 'data/mine': Could not load 'data/nowhere'."),
-    "nothing to interpolate": (DATA + b"seed: ${nowhere}\n", "data.seed: Interpolation key 'nowhere' not found"),
+    "nothing to interpolate": (
+        DATA + b"seed: ${nowhere}\n",
+        "data.seed: Interpolation key 'nowhere' not found; if ${ is to be text, write \\${",
+    ),
     "a target that is a list": (b"_target_: [a]\n", "_target_=['a'] is no name: give module.Name"),
     "a target that is nowhere": (b"_target_: nope.mine.Mine\n", "_target_=nope.mine.Mine: Are you sure that module"),
     "a target that is a module": (b"_target_: policies.sam2\n", "_target_=policies.sam2 is no class or function: give"),

@@ -70,7 +70,10 @@ def read_image(path: Path) -> UInt8[np.ndarray, "Hv Wv 3"]:
 
 def _check_range(first: Path) -> None:
     """Raises InputError for a first frame of 16 bits whose numbers have fewer: scaled, it would be all but black."""
-    pixels = cv2.imread(str(first), cv2.IMREAD_UNCHANGED) if first.suffix.lower() == ".png" else None
+    if first.suffix.lower() != ".png":
+        return
+    # By its bytes: OpenCV takes no name that is not UTF-8.
+    pixels = cv2.imdecode(np.fromfile(first, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None or pixels.dtype != np.uint16:
         return
     brightest = int(pixels[..., :3].max() if pixels.ndim == 3 else pixels.max())

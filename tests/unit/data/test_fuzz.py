@@ -21,8 +21,8 @@ from framework.errors import InputError
 from framework.metrics.regions import parse_region
 
 pytestmark = pytest.mark.slow
-many = settings(max_examples=400 * settings().max_examples // 100, deadline=None)
-"""About six seconds each; `--hypothesis-profile=long` looks a hundred times as long."""
+many = settings(max_examples=1400 * settings().max_examples // 100, deadline=None)
+"""A minute in all; `--hypothesis-profile=long` draws other examples, and a hundred times as many."""
 
 SIZE = (10, 12)
 

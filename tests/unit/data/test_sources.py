@@ -439,3 +439,13 @@ def test_a_dark_frame_among_others_is_one(tmp_path: Path, brightest: int) -> Non
     for index, level in enumerate((brightest, 9)):
         Image.fromarray(np.full((4, 6), level, np.uint16)).save(tmp_path / f"{index}.png")
     assert [image.max() for image in open_source(tmp_path).frames()] == [round(brightest / 257), 0]
+
+
+def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"clip\xff")
+    folder.mkdir()
+    for index in range(2):
+        Image.fromarray(np.full((4, 6), 5000 + 20000 * index, np.uint16)).save(
+            folder / os.fsdecode(b"\xe9%d.png" % index)
+        )
+    assert [int(frame.max()) for frame in open_source(folder).frames()] == [19, 97]

@@ -19,7 +19,7 @@ from framework.ops import plugin_weights
 from policies.components import read_gate
 
 pytestmark = pytest.mark.slow
-many = settings(max_examples=300 * settings().max_examples // 100, deadline=None)
+many = settings(max_examples=1000 * settings().max_examples // 100, deadline=None)
 
 REFUSALS = (InputError, ValueError)
 """Of networks and of plug-ins, which entry points print alike."""
