@@ -12,10 +12,14 @@ from framework.config.cli import command
 from framework.data.excerpt import excerpt, first_frames
 from framework.errors import PartlyFailed
 from framework.evaluation.evaluate import evaluate
+from framework.evaluation.workers import Workers
 from framework.networks import unfamiliar
 from framework.report.report import tell
 from framework.report.sequence_progress import SequenceProgress
 from framework.report.sweep import Compared, conclude
+
+FLAGS = dict.fromkeys(("keep_going", "hypotheses", "full_traces", "profile"), bool)
+OPTIONS = {"output": str, "threads": int | None, "workers": Workers, **FLAGS}
 
 
 def compare(config: DictConfig) -> Compared:
@@ -33,9 +37,8 @@ def compare(config: DictConfig) -> Compared:
     trackers = {variant.name: variant.tracker(network) for variant in chosen}
     options = {variant.name: variant.resolved for variant in chosen}
     with torch.inference_mode(), SequenceProgress(console) as progress:
-        comparison = evaluate(
-            trackers, data, Path(config.output), protocol, progress, config.keep_going, options, config.hypotheses
-        )
+        behaviour = config.keep_going, options, config.hypotheses, config.workers
+        comparison = evaluate(trackers, data, Path(config.output), protocol, progress, *behaviour)
     published = None if table is None else table.compare(comparison, data, protocol.empty)
     result = Compared(comparison, OmegaConf.to_yaml(config, resolve=True))
     report = reporter.report(comparison, data, result.configuration, published)
@@ -47,9 +50,7 @@ def compare(config: DictConfig) -> Compared:
     return result
 
 
-@command(
-    "ablate", conclude, output=str, keep_going=bool, hypotheses=bool, full_traces=bool, profile=bool, threads=int | None
-)
+@command("ablate", conclude, **OPTIONS)
 def main(config: DictConfig) -> Compared:
     return compare(config)
 

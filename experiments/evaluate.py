@@ -2,21 +2,12 @@
 
 from omegaconf import DictConfig
 
-from experiments.ablate import compare
+from experiments.ablate import OPTIONS, compare
 from framework.config.cli import command
 from framework.report.sweep import Compared, conclude
 
 
-@command(
-    "evaluate",
-    conclude,
-    output=str,
-    keep_going=bool,
-    hypotheses=bool,
-    full_traces=bool,
-    profile=bool,
-    threads=int | None,
-)
+@command("evaluate", conclude, **OPTIONS)
 def main(config: DictConfig) -> Compared:
     return compare(config)
 

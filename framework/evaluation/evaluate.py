@@ -3,7 +3,7 @@
 import itertools
 import time
 import traceback
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,11 @@ from framework.evaluation.comparison import Comparison, Lockstep, Run, TrackedRu
 from framework.evaluation.protocol import EvaluationProtocol
 from framework.evaluation.results import RunFolder, RunProgress, claims
 from framework.evaluation.sequence import LookAheadTracker, ProgressListener, track
+from framework.evaluation.workers import Workers, number_of, working
 from framework.storage import identity
 from framework.tracker import Tracker
 
-POLL = 1.0  # seconds between looks at what other processes are doing
+POLL = 0.2  # seconds between looks at what other processes are doing
 
 
 def run_identity(tracker: Tracker, data: DataSet, protocol: EvaluationProtocol) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def evaluate(
     keep_going: bool = False,
     options: Mapping[str, Mapping[str, Any]] = {},
     keep_hypotheses: bool = False,
+    workers: Workers = 1,
 ) -> Comparison:
     """Tracks whatever is not on disk yet, waits for what other processes are tracking, and reads the scores.
 
@@ -64,6 +66,8 @@ def evaluate(
         keep_going: go on after a plug-in failed on the first sequence that was tracked with it.
         options: what trackers were made from, by their names; noted beside the results.
         keep_hypotheses: keep all masks that the network proposes; sequences that lack them are tracked again.
+        workers: processes that track side by side (`framework.evaluation.workers`); last bits may depend on the
+            threads that each has.
 
     Returns:
         The scores by variant and sequence, and where the rest of the results is.
@@ -92,13 +96,10 @@ def evaluate(
     todo = [i for i, name in enumerate(names) if not all(folder.finished(name) for folder in by_run.values())]
     variant = {folder.hash: name for name, folder in reversed(folders.items())}
     failures = _Failures(variant, by_run, names, keep_going)
+    work = _Tracking(distinct, by_run, data, protocol, failures, tuple(todo))
     listener.begin(len(names), len(names) - len(todo))
-    while todo:
-        left = [i for i in todo if not _attempt(distinct, by_run, data.sequence(i), protocol, listener, failures)]
-        if len(left) == len(todo):
-            listener.waiting(len(left))
-            time.sleep(POLL)
-        todo = left
+    with working(work, number_of(workers, len(todo))) as check:
+        work(check, listener)
     bounds = {name for name, t in trackers.items() if t.policy.privileged or isinstance(t, LookAheadTracker)}
     comparison = _read(folders, identities, bounds, data.name, names)
     if not comparison.runs or not comparison.sequences:
@@ -151,6 +152,54 @@ class _Failures:
         return f"{self.variants[run]}: {told}" if len(self.variants) > 1 else told
 
 
+@dataclass(frozen=True)
+class _Checked(ProgressListener):
+    """Passes on what it hears, and looks at every frame whether to go on."""
+
+    listener: ProgressListener
+    check: Callable[[], None]
+
+    def frame(self, sequence: str, index: int, length: int) -> None:
+        self.check()
+        self.listener.frame(sequence, index, length)
+
+    def sequence(self, sequence: str, failure: str | None) -> None:
+        self.listener.sequence(sequence, failure)
+
+    def elsewhere(self, sequence: str, length: int, failure: str | None) -> None:
+        self.listener.elsewhere(sequence, length, failure)
+
+
+@dataclass(frozen=True)
+class _Tracking:
+    """All that is to be tracked, for any number of processes."""
+
+    trackers: Mapping[str, Tracker]
+    folders: Mapping[str, RunFolder]
+    data: DataSet
+    protocol: EvaluationProtocol
+    failures: _Failures
+    sequences: tuple[int, ...]
+
+    def __call__(self, check: Callable[[], None], listener: ProgressListener | None = None) -> None:
+        """Until every sequence is done with, by whichever process."""
+        listener = listener or ProgressListener()
+        todo, checked = [*self.sequences], _Checked(listener, check)
+        while todo:
+            check()
+            # From the front each time: what others have finished meanwhile counts at once.
+            done = next((index for index in todo if self._attempt(index, checked)), None)
+            if done is None:
+                listener.waiting(len(todo))
+                time.sleep(POLL)
+            else:
+                todo.remove(done)
+
+    def _attempt(self, index: int, listener: ProgressListener) -> bool:
+        video = self.data.sequence(index)
+        return _attempt(self.trackers, self.folders, video, self.protocol, listener, self.failures)
+
+
 def _attempt(
     trackers: Mapping[str, Tracker],
     folders: Mapping[str, RunFolder],
@@ -163,7 +212,7 @@ def _attempt(
     missing = [run for run, folder in folders.items() if not folder.finished(video.name)]
     reasons = [why for run in missing if (why := failures.reason(run, video.name))]
     if len(reasons) == len(missing):
-        listener.sequence(video.name, reasons[0] if reasons else None)
+        listener.elsewhere(video.name, video.length, reasons[0] if reasons else None)
         return True
     open_ = [folders[run] for run in missing if not failures.reason(run, video.name)]
     with claims(open_, video.name) as locks:

@@ -41,6 +41,10 @@ class ProgressListener:
     def sequence(self, sequence: str, failure: str | None) -> None:
         """A sequence is finished, or failed for this reason."""
 
+    def elsewhere(self, sequence: str, length: int, failure: str | None) -> None:
+        """Another process has finished a sequence of so many frames, or failed."""
+        self.sequence(sequence, failure)
+
     def waiting(self, sequences: int) -> None:
         """Only sequences that other processes are at work on are left."""
 

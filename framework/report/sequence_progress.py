@@ -46,5 +46,9 @@ class SequenceProgress(ProgressListener):
         if failure:
             self._progress.print(f"{sequence} failed: {' '.join(failure.split())}")
 
+    def elsewhere(self, sequence: str, length: int, failure: str | None) -> None:
+        self._frames += length
+        self.sequence(sequence, failure)
+
     def waiting(self, sequences: int) -> None:
         self._progress.update(self._finished, self._frames, f"waiting for {sequences} tracked elsewhere")

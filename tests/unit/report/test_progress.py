@@ -93,3 +93,13 @@ def test_an_evaluation_says_sequences_and_frames(
         "beta failed: no good",
         "waiting for 2 tracked elsewhere: 3 of 5 sequences, 0.0 frames/s, 0:01:10 left",
     ]
+
+
+def test_what_other_processes_track_counts(clock: Clock, log: io.StringIO) -> None:
+    with SequenceProgress(Console(file=log), clock) as progress:
+        progress.begin(4, 0)
+        progress.frame("a", 0, 10)
+        clock.now += 40
+        progress.elsewhere("b", 159, None)
+        progress.elsewhere("c", 10, "broke")
+    assert shown(log) == ["a: 1 of 4 sequences, 4.0 frames/s, 0:02:00 left", "c failed: broke"]
