@@ -13,7 +13,7 @@ install: .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check uv==0.13.9
-	$(BIN)/python -m uv pip install -q --python $(BIN)/python -e ".[all,dev]" -c constraints.txt
+	$(BIN)/python -m uv pip install -q --python $(BIN)/python -e ".[all,sweeper,dev]" -c constraints.txt
 	touch $@
 
 demo: .venv/.ready

@@ -92,6 +92,7 @@ COMMANDS = {
     "track": "one video into masks, boxes, a record of memory and an overlay",
     "ablate": "compare memories over the same frames: a table, a report",
     "evaluate": "track and score a data set with one variant",
+    "tune": "best settings of methods, chosen on validation and measured on test videos",
     "status": "how far a comparison is",
     "rank": "whether memories come in the same order on other videos",
     "score": "score finished results as an official evaluator would",

@@ -42,7 +42,7 @@ def check(config: DictConfig, **wanted: Any) -> None:
     for key, annotation in wanted.items():
         value = config[key]
         plain = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
-        if not _accepts(annotation, plain):
+        if not accepts(annotation, plain):
             raise InputError(f"{key}={plain} is of a wrong type: give {_describe(annotation)}")
 
 
@@ -93,17 +93,17 @@ def _check_node(node: Any, path: str) -> None:
         if key not in taken:
             raise unknown("option", name, taken)
         wanted = hints.get(key, Any)
-        if not _accepts(wanted, value):
+        if not accepts(wanted, value):
             raise InputError(f"{name}={value} is of a wrong type: give {_describe(wanted)}")
 
 
-def _accepts(wanted: Any, value: Any) -> bool:
+def accepts(wanted: Any, value: Any) -> bool:
     """Whether a plain configuration value can be what the annotation says; True where that cannot be told."""
     origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
     if isinstance(value, dict) and "_target_" in value:
         return True
     if origin in (typing.Union, types.UnionType):
-        return any(_accepts(choice, value) for choice in arguments)
+        return any(accepts(choice, value) for choice in arguments)
     if origin is Literal:
         return value in arguments
     if wanted is float:
@@ -115,9 +115,9 @@ def _accepts(wanted: Any, value: Any) -> bool:
     plain = origin or wanted
     if inspect.isclass(plain) and plain is not object:
         if issubclass(plain, Mapping):
-            return isinstance(value, dict) and all(_accepts(arguments[1], item) for item in value.values() if arguments)
+            return isinstance(value, dict) and all(accepts(arguments[1], item) for item in value.values() if arguments)
         if issubclass(plain, Sequence):
-            return isinstance(value, list) and all(_accepts(arguments[0], item) for item in value if arguments[:1])
+            return isinstance(value, list) and all(accepts(arguments[0], item) for item in value if arguments[:1])
     return True
 
 

@@ -20,7 +20,7 @@ from cProfile import Profile
 from dataclasses import replace
 from pathlib import Path
 from pstats import Stats
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn, SupportsFloat, cast
 
 import hydra
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -51,7 +51,8 @@ def command(
 ) -> Callable[[Callable[[DictConfig], Any]], Callable[[], None]]:
     """`@hydra.main` on `conf/<config_name>.yaml`, with one line and exit code 2 for what a user can fix.
 
-    A sweep runs all its jobs, names those that failed one by one, and ends with the highest exit code of any.
+    A sweep runs all its jobs, names those that failed one by one, and ends with the highest exit code of any. What a
+    command returns is what a sweeper optimises, where it is a number.
 
     Args:
         conclude: what is made of the jobs of a sweep, in their order, by what the command returned for each.
@@ -74,12 +75,12 @@ def command(
                 return result
 
             @functools.wraps(task)
-            def job(config: DictConfig) -> None:
+            def job(config: DictConfig) -> float | None:
                 nonlocal traced
                 traced = traced or config.get("full_traces") is True
                 if HydraConfig.get().mode == RunMode.MULTIRUN:
-                    sweep.run(checked, config, traced)
-                    return
+                    result = sweep.run(checked, config, traced)
+                    return float(result) if isinstance(result, SupportsFloat) else None
                 try:
                     checked(config)
                 except Exception as error:  # Hydra would add a line of its own
@@ -88,6 +89,7 @@ def command(
                     if isinstance(end.__context__, KeyboardInterrupt):  # how Lightning ends
                         raise KeyboardInterrupt from None
                     raise
+                return None
 
             before, arguments = os.environ.get(TRACE), sys.argv
             os.environ[TRACE] = "1"  # makes Hydra raise instead of printing and exiting

@@ -30,7 +30,7 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from framework.config.extras import LAUNCHERS, extra_of, how_to_install
+from framework.config.extras import LAUNCHERS, SWEEPER, extra_of, how_to_install
 from framework.config.quoting import quoted
 from framework.config.renamed import renamed_choice, renamed_option, renamed_target
 from framework.errors import InputError, unknown
@@ -75,6 +75,9 @@ def _explain_choice(missing: str, options: Sequence[str]) -> str:
         return line
     if group == "hydra/launcher" and choice in LAUNCHERS:
         return f"{choice} is not installed: pip install {extra_of('launchers')}"
+    if group == "hydra/sweeper" and choice == SWEEPER:
+        line = "pip install --no-deps hydra-optuna-sweeper==1.3.0"
+        return f"the sweeper {choice} is not installed: {line}, beside {extra_of('tune')}"
     return f"unknown {group or 'configuration'} '{choice}': choose one of {', '.join(options)}"
 
 

@@ -5,7 +5,9 @@ from importlib.util import find_spec
 EXTRAS = {
     "av": "video",
     "hydra_plugins": "launchers",
+    "filelock": "tune",
     "matplotlib": "report",
+    "optuna": "tune",
     "pandas": "notebook",
     "pycocotools": "report",
     "pytorch_lightning": "train",
@@ -14,8 +16,9 @@ EXTRAS = {
     "wandb": "wandb",
 }
 """Module -> extra that brings it."""
-COMMANDS = {"track": "video", "train": "train", "pretrain": "train"}
+COMMANDS = {"track": "video", "train": "train", "pretrain": "train", "tune": "tune"}
 """Command -> extra that brings all it needs, where that is not `report`."""
+SWEEPER = "optuna"
 LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")
 
 

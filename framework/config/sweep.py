@@ -58,9 +58,11 @@ class Sweep:
     swept: tuple[str, ...]
     folder: Path = field(default_factory=_folder)
 
-    def run(self, task: Callable[[DictConfig], Any], config: DictConfig, traced: bool = False) -> None:
-        """Runs one job and keeps what became of it; only an interruption is raised, so that the others go on, and the
-        end that a launcher gives a job when it has queued it again.
+    def run(self, task: Callable[[DictConfig], Any], config: DictConfig, traced: bool = False) -> Any:
+        """Runs one job, keeps what became of it and returns its result, None where it failed in part.
+
+        Only an interruption is raised, so that the others go on, and the end that a launcher gives a job when it has
+        queued it again.
 
         `traced`: a job that fails shows its trace, also where one line says what to do.
         """
@@ -88,6 +90,7 @@ class Sweep:
         finally:
             SWEPT.reset(before)
         self._keep(ended)
+        return ended.result if ended.failure is None else None
 
     def _keep(self, job: SweepJob) -> None:
         self.folder.mkdir(exist_ok=True)

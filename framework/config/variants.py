@@ -75,31 +75,50 @@ def variants(config: DictConfig) -> list[Variant]:
     """The variants a configuration asks for: those it lists, or the one it is. Inside `@command` only."""
     if "variants" not in config:
         return [Variant(_name(), _method(), config)]
-    listed = [config.variants] if isinstance(config.variants, str) else config.variants
+    shared = shared_options()
+    return [variant(text, shared) for text in listed_texts("variants", config.variants)]
+
+
+def listed_texts(option: str, given: Any) -> list[str]:
+    """Texts of variants as an option lists them, with sweeps expanded. Raises InputError."""
+    listed = [given] if isinstance(given, str) else given
     if not isinstance(listed, list | ListConfig) or not listed or not all(isinstance(item, str) for item in listed):
-        raise InputError("variants is a list of names, the baseline first: variants=[sam2,skip_absent]")
-    listed = [text for item in listed for text in expand_sweep(item)]
+        raise InputError(f"{option} is a list of names, the baseline first: {option}=[sam2,skip_absent]")
+    listed = [str(text) for item in listed for text in expand_sweep(item)]
     if len(set(listed)) < len(listed):
         twice = next(text for text in listed if listed.count(text) > 1)
         raise InputError(f"variant '{twice}' is listed twice: give each variant once")
-    shared = shared_options()
-    return [variant(str(text), shared) for text in listed]
+    return listed
 
 
 def _name() -> str:
-    """Of the one variant that a configuration is: what it is called, and what differs from its file.
+    """Of the one variant that a configuration is: what it is called, and what differs from its file."""
+    return " ".join([_method(), *_changed()])
+
+
+def _changed() -> list[str]:
+    """Options of the one variant that a configuration is.
 
     In a sweep also what the sweep varies of all else that decides results.
     """
-    given = HydraConfig.get().overrides.task
-    called = ("policy", "method") if HydraConfig.get().runtime.choices.get("method") is None else ("method",)
-    keys = [(str(option), _key(option)) for option in given]
-    changed = [
+    keys = [(str(option), _key(option)) for option in HydraConfig.get().overrides.task]
+    return [
         option
         for option, key in keys
-        if key not in called and (_group(key) in OWN or (_group(key) in DECIDING and key in SWEPT.get()))
+        if key not in _called() and (_group(key) in OWN or (_group(key) in DECIDING and key in SWEPT.get()))
     ]
-    return " ".join([_method(), *changed])
+
+
+def _called() -> tuple[str, ...]:
+    """Options by which the one variant that a configuration is was chosen."""
+    return ("policy", "method") if HydraConfig.get().runtime.choices.get("method") is None else ("method",)
+
+
+def own_text() -> tuple[str, list[str]]:
+    """The one variant that a configuration is as the text of a variant, and the options that are none of its own."""
+    own = _changed()
+    given = [str(option) for option in HydraConfig.get().overrides.task]
+    return shlex.join([_method(), *own]), [o for o in given if o not in own and _key(o) not in _called()]
 
 
 def _method() -> str:
@@ -108,13 +127,13 @@ def _method() -> str:
     return str(choices.get("method") or choices["policy"])
 
 
-def shared_options() -> list[str]:
-    """Command line options that hold for every variant."""
+def shared_options(listing: str = "variants") -> list[str]:
+    """Command line options that hold for every variant; `listing` names the one that lists them."""
     given = [str(override) for override in HydraConfig.get().overrides.task]
     for override in given:
         if _key(override) in ("policy", "method"):
-            raise InputError(f"{override} has no effect on a list of variants: name it in variants=[...] instead")
-    return [override for override in given if _key(override) != "variants"]
+            raise InputError(f"{override} has no effect on a list of {listing}: name it in {listing}=[...] instead")
+    return [override for override in given if _key(override) != listing]
 
 
 def expand_sweep(text: str) -> list[str]:

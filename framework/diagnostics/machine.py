@@ -27,6 +27,8 @@ DISTRIBUTIONS = (
     "hydra-core",
     "omegaconf",
     "jaxtyping",
+    "cloudpickle",
+    "loky",
     "pytorch-lightning",
     "av",
     "matplotlib",
@@ -39,6 +41,8 @@ DISTRIBUTIONS = (
     "safetensors",
     "hydra-joblib-launcher",
     "hydra-submitit-launcher",
+    "optuna",
+    "filelock",
 )
 """What the project needs, its extras included."""
 

@@ -50,6 +50,7 @@ def evaluate(
     options: Mapping[str, Mapping[str, Any]] = {},
     keep_hypotheses: bool = False,
     workers: Workers = 1,
+    among: range | None = None,
 ) -> Comparison:
     """Tracks whatever is not on disk yet, waits for what other processes are tracking, and reads the scores.
 
@@ -68,6 +69,7 @@ def evaluate(
         keep_hypotheses: keep all masks that the network proposes; sequences that lack them are tracked again.
         workers: processes that track side by side (`framework.evaluation.workers`); last bits may depend on the
             threads that each has.
+        among: positions of the sequences that count; None: all.
 
     Returns:
         The scores by variant and sequence, and where the rest of the results is.
@@ -78,7 +80,8 @@ def evaluate(
     first sequence that is tracked with it.
     """
     listener = listener or ProgressListener()
-    names = [data.sequence(index).name for index in range(len(data))]  # before anything is written
+    positions = range(len(data)) if among is None else among
+    names = [data.sequence(index).name for index in positions]  # before anything is written
     notes = {"commit": identity.commit(), **identity.versions()}
     folders: dict[str, RunFolder] = {}
     distinct: dict[str, Tracker] = {}
@@ -93,7 +96,11 @@ def evaluate(
         )
     by_run = {folder.hash: folder for folder in folders.values()}
 
-    todo = [i for i, name in enumerate(names) if not all(folder.finished(name) for folder in by_run.values())]
+    todo = [
+        i
+        for i, name in zip(positions, names, strict=True)
+        if not all(folder.finished(name) for folder in by_run.values())
+    ]
     variant = {folder.hash: name for name, folder in reversed(folders.items())}
     failures = _Failures(variant, by_run, names, keep_going)
     work = _Tracking(distinct, by_run, data, protocol, failures, tuple(todo))

@@ -10,6 +10,7 @@ from framework.metrics.tracking import HIT, LOST
 from framework.report import paper
 from framework.report.losses import MEANINGS, Loss, lines
 from framework.report.table import COLUMNS, METRICS, TableLayout, TableRow, caption, cells, header, meanings, number
+from framework.report.tuning import TuningTable
 
 FEW = 6
 """Variants that a title names one by one."""
@@ -40,6 +41,7 @@ def page(
     losses: Sequence[Loss] = (),
     by_attribute: Sequence[Sequence[str]] = (),
     reproduction: Reproduction | None = None,
+    tuning: TuningTable | None = None,
 ) -> str:
     """Tables, then figures (title -> PNG) and overlay pictures (sequence -> JPEG), failures and configuration."""
     names = [row.variant for row in table]
@@ -48,6 +50,8 @@ def page(
     contents = {
         "Comparison": _comparison_table(table, layout) + _notes(caption(comparison, table, layout)),
         "Beside the published table": _published(reproduction),
+        "Tuning": _tuning(tuning),
+        "What the options decide": _importances(tuning),
         "By attribute": _attributes_table(by_attribute, table[0].variant),
         "All scores": _scores_table(table),
         f"{layout.metric} per sequence": _sequences_table(comparison, layout.metric),
@@ -99,6 +103,14 @@ def _published(reproduction: Reproduction | None) -> str:
         return ""
     table = _table(paper.TITLES, [paper.cells(number) for number in reproduction.numbers])
     return table + _notes(paper.caption(reproduction))
+
+
+def _tuning(tuning: TuningTable | None) -> str:
+    return "" if tuning is None else _table(*tuning.table()) + _notes(tuning.caption())
+
+
+def _importances(tuning: TuningTable | None) -> str:
+    return "" if tuning is None else _table(*tuning.importances()) + _notes([tuning.about_importance])
 
 
 def _scores_table(table: Sequence[TableRow]) -> str:

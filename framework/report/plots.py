@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from framework.evaluation.comparison import Comparison
 from framework.evaluation.records import RANGES
+from framework.evaluation.tuned import Tuned
 
 INK = "#444444"
 COLOURS = (
@@ -68,6 +69,26 @@ def over_time(comparison: Comparison) -> bytes:
     axes.set_xlabel("part of the video, %")
     axes.set_ylabel("mean IoU")
     axes.set_ylim(0, 1)
+    _name(axes)
+    return _finish(figure)
+
+
+def history(tuned: Tuned, label: str) -> bytes:
+    """What every setting of a method was worth, in the order of asking, and the best one so far."""
+    figure = Figure(figsize=(6.0, 3.4))
+    axes = figure.add_subplot()
+    whole = [(at, one.value) for at, one in enumerate(tuned.tried) if not one.pruned and one.failure is None]
+    pruned = [(at, one.value) for at, one in enumerate(tuned.tried) if one.pruned]
+    for points, label_, filling in ((whole, "all sequences", COLOURS[0]), (pruned, "given up", "none")):
+        if points:
+            axes.plot(*zip(*points, strict=True), "o", ms=4, color=COLOURS[0], mfc=filling, alpha=0.8, label=label_)
+    if tuned.best and whole:
+        better = np.maximum if tuned.best.value > tuned.own else np.minimum
+        best = better.accumulate([value for _, value in whole])
+        axes.step([at for at, _ in whole], best, where="post", color=COLOURS[1], lw=1.2, label="best so far")
+    axes.axhline(tuned.own, color=INK, lw=0.8, ls="--", label="its own setting")
+    axes.set_xlabel("setting")
+    axes.set_ylabel(label)
     _name(axes)
     return _finish(figure)
 

@@ -19,6 +19,7 @@ from framework.report.attributes import AttributeTable
 from framework.report.losses import Loss
 from framework.report.picture_files import jpeg
 from framework.report.table import TableLayout, TableRow
+from framework.report.tuning import TuningTable
 from framework.report.viewer import Viewer
 from framework.storage.files import safe_name, write_atomic
 from framework.storage.identity import run_hash
@@ -43,6 +44,8 @@ class ComparisonReport:
     """The published table that was run."""
     viewer: Viewer | None = None
     """The interactive page, which is drawn as it is written."""
+    tuning: TuningTable | None = None
+    """What chose the settings that are compared."""
 
     @property
     def name(self) -> str:
@@ -56,6 +59,8 @@ class ComparisonReport:
             about["attributes"] = list(self.attributes.videos)
         if self.reproduction is not None:
             about["paper"] = self.reproduction.table.source
+        if self.tuning is not None:
+            about["tuning"] = [row.tuned.study for row in self.tuning.rows]
         return run_hash(about)[:8]
 
     def show(self, console: Console) -> None:
@@ -67,6 +72,8 @@ class ComparisonReport:
             shown.append((self.attributes.rich_tables(width), []))
         if self.reproduction is not None:
             shown.append((paper.rich_tables(self.reproduction, width), paper.caption(self.reproduction)))
+        if self.tuning is not None:
+            shown.append((self.tuning.rich_tables(width), self.tuning.caption()))
         for parts, lines in shown:
             for part in parts:
                 console.print(part)
@@ -95,6 +102,7 @@ class ComparisonReport:
             self.losses,
             self.attributes.lines() if self.attributes else [],
             self.reproduction,
+            self.tuning,
         )
         files = {"report.html": page.encode()}
         files |= {f"{safe_name(name)}.jpg": image for name, image in self.pictures.items()}
@@ -114,6 +122,12 @@ class ComparisonReport:
             files |= {
                 "published.md": paper.markdown(self.reproduction).encode(),
                 "published.csv": paper.csv_table(self.reproduction).encode(),
+            }
+        if self.tuning is not None:
+            files |= {
+                "tuning.md": self.tuning.markdown().encode(),
+                "tuning.csv": self.tuning.csv().encode(),
+                "settings.csv": self.tuning.csv_settings().encode(),
             }
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
@@ -173,7 +187,12 @@ class Reporter:
             attributes.check(self.attributes, data)
 
     def report(
-        self, comparison: Comparison, data: DataSet, configuration: str, reproduction: Reproduction | None = None
+        self,
+        comparison: Comparison,
+        data: DataSet,
+        configuration: str,
+        reproduction: Reproduction | None = None,
+        tuning: TuningTable | None = None,
     ) -> ComparisonReport:
         """The report of a comparison; `data` gives the frames to draw on."""
         best = with_best_of(comparison, self.best_of or {}, self.metric)
@@ -188,6 +207,7 @@ class Reporter:
         for name in chosen:
             grids[name] = jpeg(pictures.grid(videos[name], comparison.records(name)))
         figures = {"Differences per sequence": plots.differences(comparison, self.metric)} if len(rows) > 1 else {}
+        figures |= tuning.figures() if tuning else {}
         figures["Over the course of the videos"] = plots.over_time(comparison)
         by = None
         if self.attributes:
@@ -195,7 +215,9 @@ class Reporter:
             by = attributes.by_attribute(comparison, data, wanted, self.seed)
         lost = losses.find(comparison)
         viewer = Viewer(comparison, {name: videos[name] for name in viewed}) if viewed else None
-        return ComparisonReport(comparison, layout, rows, figures, grids, configuration, lost, by, reproduction, viewer)
+        return ComparisonReport(
+            comparison, layout, rows, figures, grids, configuration, lost, by, reproduction, viewer, tuning
+        )
 
 
 def tell(console: Console, kind: str, paths: Sequence[Path]) -> None:

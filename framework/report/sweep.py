@@ -23,11 +23,15 @@ NAMED = ("policy", "method", "variants")
 
 @dataclass(frozen=True)
 class Compared:
-    """What a job was."""
+    """What a job was. As a number, the metric of its last variant: what a sweeper optimises."""
 
     comparison: Comparison
     configuration: str
     """As YAML."""
+
+    def __float__(self) -> float:
+        run, metric = self.comparison.runs[-1], OmegaConf.create(self.configuration).metric
+        return float(getattr(run.mean(self.comparison.sequences), metric))
 
 
 def conclude(jobs: Sequence[SweepJob]) -> None:

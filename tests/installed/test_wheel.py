@@ -85,7 +85,7 @@ def test_a_name_that_is_taken_is_one_line(binaries: Path, tmp_path: Path) -> Non
 ALONE = """
 import sys
 
-EXTRAS = "av huggingface_hub hydra_plugins matplotlib pycocotools pytorch_lightning rich scipy wandb".split()
+EXTRAS = "av huggingface_hub hydra_plugins matplotlib optuna pycocotools pytorch_lightning rich scipy wandb".split()
 for name in EXTRAS:
     sys.modules[name] = None
 

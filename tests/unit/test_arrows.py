@@ -99,6 +99,7 @@ DOORS = {
     "pytorch_lightning": ("framework.learning", "experiments.pretrain", "experiments.train"),
     "sam2": ("framework.networks", "framework.learning"),
     "numba": ("framework.ops.jit",),
+    "optuna": ("framework.config.search_space", "framework.evaluation.study", "framework.evaluation.tuning"),
 }
 
 

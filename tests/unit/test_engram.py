@@ -91,6 +91,7 @@ def test_a_package_of_the_same_name_is_refused(monkeypatch, capsys, tmp_path):
         ("track", "rich", "video"),
         ("score", "pycocotools", "report"),
         ("diagnose", "scipy", "report"),
+        ("tune", "optuna", "tune"),
     ],
 )
 def test_what_is_not_installed_names_its_extra(command, module, extra):

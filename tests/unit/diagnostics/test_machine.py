@@ -25,7 +25,7 @@ def said(monkeypatch, capsys, *options):
 
 def test_every_requirement_is_among_the_versions():
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
-    extras = ("report", "video", "notebook", "train", "wandb", "hub", "launchers")
+    extras = ("report", "video", "notebook", "train", "wandb", "hub", "launchers", "tune")
     wanted = [*project["dependencies"], *(line for name in extras for line in project["optional-dependencies"][name])]
     assert {re.match(r"[\w-]+", line)[0] for line in wanted} <= set(DISTRIBUTIONS)
 

@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
 from omegaconf import DictConfig
 
 from framework.config.checks import build
@@ -34,6 +35,12 @@ def commands() -> Iterator[str]:
 COMMANDS = sorted({line for line in commands() if line.startswith("engram ")})
 
 
+def _first(option: Override) -> str:
+    """Of what an option is swept over; of an interval its lower end."""
+    value = option.value()
+    return str(value.start) if isinstance(value, IntervalSweep) else next(iter(option.sweep_string_iterator()))
+
+
 def job(line: str) -> tuple[str, list[str]]:
     """Experiment and options, of a sweep those of its first job; three random policies stand for 64."""
     line = line.replace("range(1,65)", "range(1,4)").replace("<run>", "0123456789abcdef")
@@ -42,9 +49,7 @@ def job(line: str) -> tuple[str, list[str]]:
         return name, options
     parsed = OverridesParser.create().parse_overrides([option for option in options if option != "-m"])
     return name, [
-        f"{option.get_key_element()}={next(iter(option.sweep_string_iterator()))}"
-        if option.is_sweep_override()
-        else str(option.input_line)
+        f"{option.get_key_element()}={_first(option)}" if option.is_sweep_override() else str(option.input_line)
         for option in parsed
     ]
 
