@@ -2,11 +2,14 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from torch import Tensor
 
-from framework.types import Outcome, Track
+from framework.types import FrameNumber, Outcome, Track
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,6 +75,40 @@ class State:
         joining = {key: branches for key, branches in other.objects.items() if key in objects}
         given = {at: given for at, given in other.given.items() if at[1] in objects}
         return State({**self.objects, **joining}, {**self.given, **given})
+
+
+def rebased(value: V, by: int) -> V:
+    """A nested value with all frames that it names (`FrameNumber`) numbered `by` higher; the rest is shared."""
+    known: dict[int, tuple[Any, Any]] = {}  # with the value itself, so that its identity stays its own
+
+    def moved(item: Any, hint: Any) -> Any:
+        if type(item) is int:
+            return item + by if hint is FrameNumber or FrameNumber in get_args(hint) else item
+        if id(item) not in known:
+            known[id(item)] = item, inside(item, get_args(hint))
+        return known[id(item)][1]
+
+    def inside(item: Any, hints: tuple[Any, ...]) -> Any:
+        if isinstance(item, Mapping):
+            key, part = hints if len(hints) == 2 else (None, None)
+            return {moved(name, key): moved(each, part) for name, each in item.items()}
+        if isinstance(item, tuple | list | set | frozenset):
+            each = hints if len(hints) == len(item) and ... not in hints else (hints[:1] or (None,)) * len(item)
+            return type(item)(moved(part, hint) for part, hint in zip(item, each, strict=True))
+        if is_dataclass(item) and not isinstance(item, type):
+            now = {name: moved(getattr(item, name), hint) for name, hint in _hints(type(item)).items()}
+            changed = {name: new for name, new in now.items() if new is not getattr(item, name)}
+            return replace(item, **changed) if changed else item
+        return item
+
+    return moved(value, None)
+
+
+@cache
+def _hints(kind: type) -> Mapping[str, Any]:
+    """Annotations of the fields of a dataclass."""
+    found = get_type_hints(kind, include_extras=True)
+    return {each.name: found[each.name] for each in fields(kind)}
 
 
 def held_bytes(states: Collection[State]) -> int:

@@ -26,7 +26,7 @@ from framework.rows import (
     predict_rows,
     to_host,
 )
-from framework.state import Branch, Given, State, remember
+from framework.state import Branch, Given, State, rebased, remember
 from framework.types import (
     ANCHOR,
     Cue,
@@ -109,6 +109,19 @@ class Tracker:
         Stepping on that frame later shows the prompted mask instead of tracking it.
         """
         return absorb({"": self}, {"": state}, features, prompts)[""]
+
+    def rebase(self, state: State, by: int) -> State:
+        """What is remembered, as if all its frames had been numbered `by` higher: a memory for another video.
+
+        With `by` minus the number of the next frame it goes on as if another video, whose frames begin at 0, followed.
+        Where objects were is forgotten, as are earlier frames and prompts in advance: motion models begin anew.
+        """
+        return State(
+            {
+                key: tuple(Branch(rebased(branch.memory, by), self.motion.init()) for branch in branches)
+                for key, branches in state.objects.items()
+            }
+        )
 
     def hindsight(self, state: State) -> dict[int, dict[int, Track]]:
         """Object -> frame -> what the best branch says today; empty for selectors without hindsight."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from operator import eq, ge, gt, le, lt
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -53,6 +53,9 @@ class Normalisation:
 
 ABSENT_LOGIT = -1024.0
 """Mask logit written everywhere when the network says that the object is not in the frame."""
+
+FrameNumber = Annotated[int, "the number of a video frame"]
+"""An absolute one, which moves with the numbering of a video (`framework.state.rebased`)."""
 
 Opaque = Any
 """Memory features as the network encoded them. Only the network looks inside."""
@@ -171,7 +174,7 @@ class FrameEncoder:
 class Entry:
     """One remembered observation of one object. Compared by identity."""
 
-    frame: int
+    frame: FrameNumber
     pointer: Float[Tensor, " C"]
     features: Opaque | None
     scores: Scores
@@ -403,7 +406,7 @@ class Reason:
     value: int | float
     relation: Relation
     threshold: int | float
-    frame: int | None = None
+    frame: FrameNumber | None = None
     """Of the memory that it is about; None for the frame itself."""
 
     @property

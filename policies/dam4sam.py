@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read, Reason, all_hold
+from framework.types import Entry, FrameNumber, Outcome, Query, Read, Reason, all_hold
 from policies.components.anchors import latest_first, without_outdated
 from policies.components.bank import (
     POINTERS,
@@ -28,7 +28,7 @@ class DamState:
 
     bank: Bank = Bank()
     sizes: tuple[int, ...] = ()
-    admitted: int | None = None
+    admitted: FrameNumber | None = None
     """Frame of the last distractor-resolving memory."""
     reasons: tuple[Reason, ...] = ()
     """For or against admitting the last frame."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from framework.types import Entry, Outcome, Query, Scores
+from framework.types import Entry, FrameNumber, Outcome, Query, Scores
 
 VERSION = 1
 """Of what the features mean."""
@@ -29,7 +29,7 @@ MANY = 12  # memories, as the unit of counts and ranks
 class ReadFeatures:
     """About one memory."""
 
-    frame: int
+    frame: FrameNumber
     scores: Scores
     lead: float | None
     """Predicted IoU above that of the best other hypothesis; None under a prompt."""
@@ -49,7 +49,7 @@ class ReadFeatures:
 class ReadHistory:
     """About the memories held; a value."""
 
-    of: Mapping[int, ReadFeatures]
+    of: Mapping[FrameNumber, ReadFeatures]
     """By frame."""
     areas: tuple[int, ...] = ()
     """Of the last frames that were added."""
