@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Outcome, Query, Read
+from framework.types import Entry, Outcome, Query, Read, Reason
 from policies.components.bank import POINTERS, SLOTS, Bank
 from policies.sam2 import Sam2
 
@@ -15,6 +15,8 @@ class PrunedState:
 
     bank: Bank = Bank()
     pruned: tuple[Entry, ...] = ()
+    reasons: tuple[Reason, ...] = ()
+    """For or against pruning each of those between the newest and the oldest."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,20 @@ class SurgicalSam2(MemoryPolicy[PrunedState]):
     def write(self, state: PrunedState, entry: Entry, outcome: Outcome) -> PrunedState:
         bank = self.whole.write(state.bank, entry, outcome)
         if entry.scores.prompted:
-            return replace(state, bank=bank)
+            return replace(state, bank=bank, reasons=())
         held = [known for known in bank.recent if known.features is not None and entry.frame - known.frame < self.slots]
         between = held[1:-1]
         similar = outcome.similarity(entry, between)
         order = sorted(range(len(between)), key=lambda index: -similar[index])
-        return PrunedState(bank, tuple(between[index] for index in order[: self.drop]))
+        dropped = order[: self.drop]
+        reasons = (
+            Reason("prune", "similarity to the newest", similar[index], ">=", similar[dropped[-1]], known.frame)
+            for index, known in enumerate(between if dropped else ())
+        )
+        return PrunedState(bank, tuple(between[index] for index in dropped), tuple(reasons))
 
     def entries(self, state: PrunedState) -> Sequence[Entry]:
         return state.bank.entries()
+
+    def explain(self, state: PrunedState, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return state.reasons

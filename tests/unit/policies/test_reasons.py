@@ -25,6 +25,7 @@ from policies.sam3 import Sam3
 from policies.samurai import Samurai
 from policies.skip_absent import SkipAbsent
 from policies.spread import Spread
+from policies.surgical_sam2 import SurgicalSam2
 
 VIDEO = Video(0, FRAMES, lost=14, found=18)
 
@@ -118,6 +119,18 @@ def test_rmem_forgets_the_memory_with_the_lowest_bound() -> None:
             assert len(use.reasons) == 4 and len(lowest) == 1 and (now is None or read - now == {*lowest})
             assert sum(use.attention) == pytest.approx(1) and len(use.attention) == len(use.spatial) + len(use.pointers)
     assert evictions == 19
+
+
+def test_surgical_sam2_prunes_what_is_most_like_the_newest() -> None:
+    found = live(SurgicalSam2())
+    for frame, use in found.items():
+        pruned = [reason.frame for reason in use.reasons if reason.holds]
+        between = [*range(max(frame - 5, 1), frame + 1)][1:-1]  # of the last six, less the oldest and the newest
+        assert [reason.frame for reason in use.reasons] == between
+        if frame < 23:
+            read = {index for index, slot in found[frame + 1].spatial if slot != ANCHOR}
+            assert len(pruned) == min(2, len(use.reasons)) and read.isdisjoint(pruned)
+            assert read | {*pruned} == {*range(max(frame - 5, 1), frame + 1)}
 
 
 def test_a_rule_that_was_replaced_is_not_told_as_another() -> None:
