@@ -23,7 +23,7 @@ def got10k(item: ExportInput) -> Iterator[tuple[str, bytes]]:
     """<sequence>/<sequence>_001.txt and <sequence>/<sequence>_time.txt, in seconds."""
     name, record = item.record.sequence, item.record
     yield f"{name}/{name}_001.txt", table(box_rows(item.video, record, item.empty), 3)
-    seconds = record.seconds / (record.length * record.sharing)
+    seconds = record.own_seconds() / record.length
     yield f"{name}/{name}_time.txt", table(np.full((record.length, 1), seconds), 8)
 
 

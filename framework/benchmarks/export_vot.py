@@ -29,7 +29,7 @@ class VotFiles:
 
     def __call__(self, item: ExportInput) -> Iterator[tuple[str, bytes]]:
         video, record = item.video, item.record
-        seconds = record.seconds / (record.length * record.sharing)
+        seconds = record.own_seconds() / record.length
         for key, columns in record.objects.items():
             if isinstance(video, VotSequence):
                 folder, name = video.video, video.result_name(key)

@@ -46,7 +46,7 @@ class VideoScores:
         return cls(
             scores=scores,
             ranges=record.ranges(),
-            milliseconds=each * (record.seconds / record.sharing if cost is None else cost.share),
+            milliseconds=each * record.own_seconds(),
             read=record.read(),
             lockstep=record.lockstep,
             sharing=record.sharing,

@@ -99,6 +99,10 @@ class SequenceRecord:
         scored = [score(iou, visible) for iou, visible in arrays if len(iou)]
         return mean_scores(scored) if scored else None
 
+    def own_seconds(self) -> float:
+        """Tracking time that is this tracker's part of the lockstep; an equal part where none was measured."""
+        return self.seconds / self.sharing if self.cost is None else self.cost.share
+
     def read(self) -> float:
         """Spatial memories read per tracked frame and object; NaN where nothing was tracked."""
         counts = [

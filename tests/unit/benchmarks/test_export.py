@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from framework.data.readers.boxes import Got10k, Lasot, TrackingNet
 from framework.data.readers.vos import Davis, Lvos, SaV, YoutubeVos
 from framework.data.readers.vot import Didi, Vots, VotSt
 from framework.errors import InputError
+from framework.evaluation.records import SequenceCost
 from framework.metrics import got10k, ope, trackingnet, vos, vots
 from framework.metrics.multistart import MultistartSequence, evaluate_multistart
 from framework.metrics.regions import PROMPTED, UNKNOWN, Mask
@@ -73,7 +75,9 @@ def test_vot_multistart(tmp_path, format):
     data = VotSt(str(tmp_path / "data"))
     forward, backward = (data.sequence(index) for index in range(2))
     predicted = {forward.name: PREDICTED, backward.name: PREDICTED[8::-1]}
-    folder = saved(tmp_path / "out", data, *(record(name, {1: (masks, 0)}) for name, masks in predicted.items()))
+    records = [record(name, {1: (masks, 0)}) for name, masks in predicted.items()]
+    records[1] = replace(records[1], cost=SequenceCost(alone=0.9, share=0.36, decisions=0.1, held=1))
+    folder = saved(tmp_path / "out", data, *records)
     root = export(FORMATS[format], folder, data, tmp_path, "mine")
     suffix = ".bin" if format == "vot_binary" else ".txt"
     stems = [f"baseline/ball/ball_{anchor:08d}" for anchor in (0, 8)]
@@ -93,6 +97,7 @@ def test_vot_multistart(tmp_path, format):
     assert scores[0].eao(1, 9) == scores[1].eao(1, 9) > 0
     assert scores[0].accuracy == scores[1].accuracy and scores[0].robustness == scores[1].robustness
     assert (root / f"{stems[0]}_time.value").read_text().split() == ["0.05"] * 12
+    assert (root / f"{stems[1]}_time.value").read_text().split() == ["0.04"] * 9, "its measured share"
     assert (root / f"{stems[0]}_confidence.value").read_text().split()[3:6] == ["0.75", "0", "0.75"]
 
 

@@ -1,10 +1,14 @@
 """What policies say they decided by is what they decided by."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 
+from framework.config.checks import build
 from framework.diagnostics.synthetic import FRAMES, SyntheticNetwork, Video, tracked
 from framework.interfaces import MemoryPolicy
 from framework.tracker import Tracker
@@ -27,6 +31,9 @@ from policies.skip_absent import SkipAbsent
 from policies.spread import Spread
 from policies.surgical_sam2 import SurgicalSam2
 
+NAMES = sorted(path.stem for path in (Path(__file__).parents[3] / "conf/policy").glob("*.yaml"))
+SILENT = {"keep_first", "no_memory", "oracle_gate", "oracle_masks"}
+"""What decides nothing, and what decides by the truth."""
 VIDEO = Video(0, FRAMES, lost=14, found=18)
 
 
@@ -59,6 +66,15 @@ def test_a_frame_is_remembered_where_all_numbers_speak_for_it(policy: MemoryPoli
     assert all(those(use, "remember") for use in found.values())
     assert verdicts == {frame: frame in use.held for frame, use in found.items()}
     assert len(set(verdicts.values())) == 2, "some frames are remembered and some are not"
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in SILENT])
+def test_every_published_and_learned_policy_names_its_numbers(name: str) -> None:
+    GlobalHydra.instance().clear()
+    with initialize_config_module(config_module="conf", version_base="1.3"):
+        policy = build(compose("evaluate", overrides=[f"policy={name}"]).policy)
+    reasons = [reason for use in live(policy).values() for reason in use.reasons]
+    assert reasons and all(reason.decision and reason.name for reason in reasons)
 
 
 def test_the_numbers_are_those_of_the_frame() -> None:
