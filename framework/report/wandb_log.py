@@ -37,6 +37,8 @@ TAG, NAME = 64, 128
 """Characters of a tag, and of a name or group, that wandb takes."""
 CURVES = ("frame", "iou", "visible", "predicted_iou", "presence", "motion", "area")
 """Columns of the records."""
+DECISION = ("decision", "number", "value", "relation", "threshold", "memory")
+"""What a `framework.types.Reason` says."""
 
 
 @dataclass(frozen=True)
@@ -198,6 +200,7 @@ def _tables(report: ComparisonReport, run: Run) -> Iterator[tuple[str, Lines]]:
         yield "attributes", (titles, [line for line in found if line[0] == run.name])
     if run.tracked:
         yield "curves", (["sequence", "object", *CURVES, "read", "held"], list(_curves(report, run)))
+        yield "decisions", (["sequence", "object", "frame", *DECISION, "holds"], list(_decisions(report, run)))
 
 
 def _curves(report: ComparisonReport, run: Run) -> Iterator[list[Any]]:
@@ -205,6 +208,16 @@ def _curves(report: ComparisonReport, run: Run) -> Iterator[list[Any]]:
         for key, one in run.record(sequence).objects.items():
             for *values, use in zip(*(getattr(one, name) for name in CURVES), one.memory, strict=True):
                 yield [sequence, key, *values, len(use.spatial), len(use.held)]
+
+
+def _decisions(report: ComparisonReport, run: Run) -> Iterator[list[Any]]:
+    """The numbers that the policy decided by, frame by frame; `memory` is the frame of what they are about."""
+    for sequence in report.comparison.sequences:
+        for key, one in run.record(sequence).objects.items():
+            for frame, use in zip(one.frame, one.memory, strict=True):
+                for why in use.reasons:
+                    number = why.decision, why.name, why.value, why.relation, why.threshold, why.frame
+                    yield [sequence, key, frame, *number, why.holds]
 
 
 def _split(

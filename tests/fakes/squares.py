@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from framework.interfaces import MemoryPolicy
-from framework.types import Entry, Features, Outcome, Prompt, Query, Read
+from framework.types import Entry, Features, Outcome, Prompt, Query, Read, Reason
 from tests.fakes.network import PROMPT_LOGIT, FakeNetwork, prompted_mask
 
 SIDE = 16
@@ -72,6 +72,9 @@ class Latest(MemoryPolicy[tuple[Entry, ...]]):
 
     def entries(self, state) -> Sequence[Entry]:
         return state
+
+    def explain(self, state, entry: Entry, outcome: Outcome) -> Sequence[Reason]:
+        return [Reason("forget", "frames held", len(state), ">=", self.count, entry.frame)]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from framework.errors import InputError
 from framework.evaluation.evaluate import evaluate
 from framework.report.pictures import most_different
 from framework.report.report import Reporter
-from framework.report.wandb_log import NoLog, WandbLog
+from framework.report.wandb_log import DECISION, NoLog, WandbLog
 from framework.tracker import Tracker
 from tests.fakes.squares import First, Latest, SquareNetwork, Squares
 from tests.wandb_files import read_run
@@ -95,6 +95,13 @@ def test_what_is_read_back_is_what_was_measured(report, logged):
             for column in ("frame", "iou", "visible", "predicted_iou", "presence", "area"):
                 assert [line[column] for line in own] == getattr(record, column)
             assert [line["read"] for line in own] == [len(use.spatial) for use in record.memory]
+        titles, lines = found.table("tables/decisions")
+        told = [line for line in lines if line[0] == "alpha"]
+        reasons = [why for use in run.record("alpha").objects[1].memory for why in use.reasons]
+        assert titles == ["sequence", "object", "frame", *DECISION, "holds"] and len(told) == len(reasons) > 0
+        for line, why in zip(told, reasons, strict=True):
+            numbers = why.decision, why.name, why.value, why.relation, why.threshold, why.frame, why.holds
+            assert tuple(line[3:]) == numbers
         titles, lines = found.table("tables/losses")
         assert [line[1:4] for line in lines] == [
             [loss.sequence, loss.object, loss.lost_at] for loss in report.losses if loss.variant == run.name
