@@ -1,6 +1,7 @@
 """Sequences x trackers -> results on disk -> scores. All trackers run in one lockstep per sequence."""
 
 import itertools
+import sys
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -190,6 +191,8 @@ class _Tracking:
 
     def __call__(self, check: Callable[[], None], listener: ProgressListener | None = None) -> None:
         """Until every sequence is done with, by whichever process."""
+        if compiler := sys.modules.get("framework.ops.jit"):  # a plug-in's; before any clock runs
+            compiler.start()
         listener = listener or ProgressListener()
         todo, checked = [*self.sequences], _Checked(listener, check)
         while todo:

@@ -4,6 +4,7 @@ Importing numba takes most of a second, so only what decides in compiled code im
 """
 
 from collections.abc import Callable
+from functools import cache
 from inspect import unwrap
 from typing import Any, ParamSpec, TypeVar
 
@@ -55,6 +56,12 @@ def compiled(function: Callable[P, T]) -> Callable[P, T]:
     finally:
         config.CACHE_LOCATOR_CLASSES = usual  # type: ignore[attr-defined]
     return made
+
+
+@cache
+def start() -> None:
+    """Starts the compiler, once: most of a second, which would else count as the decision of whoever comes first."""
+    njit(lambda value: value)(0)
 
 
 @intrinsic

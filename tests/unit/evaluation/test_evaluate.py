@@ -20,6 +20,7 @@ from framework.evaluation.protocol import EvaluationProtocol
 from framework.evaluation.results import RunFolder, RunProgress
 from framework.evaluation.sequence import ProgressListener
 from framework.metrics.tracking import box_iou, mask_box
+from framework.ops import jit
 from framework.storage import identity
 from framework.tracker import Tracker
 from framework.types import MemoryUse, Prompt, Read, Track
@@ -395,3 +396,15 @@ def test_secret_truth_is_kept_for_the_server(tmp_path):
     (path,) = tmp_path.rglob("secret.json.gz")
     record = RunFolder(path.parent, path.parent.name).load("secret")
     assert record.scores() is None and len(record.objects[1].mask) == 6
+
+
+def test_the_compiler_of_plug_ins_is_started_before_anything_is_timed(tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(jit, "start", lambda: order.append("started"))
+
+    class Hears(ProgressListener):
+        def frame(self, sequence, index, length):
+            order.append(sequence)
+
+    evaluate(TWO, Squares(), tmp_path, listener=Hears())
+    assert order[:2] == ["started", "alpha"] and order.count("started") == 1
