@@ -22,9 +22,9 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from framework.diagnostics.deterministic_weights import OBJ_SCORE_BIAS, frame, value
 from framework.networks.sam3 import MASK_CELLS, MLP_RATIO, PATCH, Sam3Size
 from framework.types import Prompt
-from tests.deterministic_weights import OBJ_SCORE_BIAS, frame, value
 
 SIZE = Sam3Size(width=64, depth=4, heads=4, window=6, global_blocks=(1, 3), pretrained_grid=7)
 FRAMES, VIDEO = 6, (96, 160)

@@ -24,6 +24,7 @@ BESIDE_UPSTREAM = {
     "speedup": "sam2 / together",
 }
 AGREEMENT = dict.fromkeys(("prompts", "logits differ by", "least IoU", "decisions", "of"), "")
+FINGERPRINT = dict.fromkeys(("compared", "found"), "")
 IN_THE_LOOP = {"variant": "", "ms/frame": "of policy and motion model, between the network's work"}
 DECISION = {
     "variant": "",

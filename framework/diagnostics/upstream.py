@@ -144,10 +144,7 @@ def agreement(prompts: str, theirs: Logits, ours: Logits) -> Agreement:
     return Agreement(
         prompts,
         max(float((theirs[at] - ours[at]).abs().max()) for at in theirs) / spread,
-        min(
-            float((one & other).sum() / (one | other).sum()) if (one | other).any() else 1.0
-            for one, other in masks.values()
-        ),
+        min(_iou(*pair) for pair in masks.values()),
         sum(bool(one.any()) != bool(other.any()) for one, other in masks.values()),
         len(theirs),
     )

@@ -11,12 +11,12 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from framework.diagnostics.deterministic_weights import frame
 from framework.networks.build import facade, network, sam3_model
 from framework.networks.sam2 import Sam2Network
 from framework.networks.sam3 import Sam3Size
 from framework.tracker import Tracker, lockstep
 from framework.types import Frame, Prompt
-from tests.deterministic_weights import frame
 from tests.traces import preset
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -13,8 +13,8 @@ import torch
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
+from framework.diagnostics.deterministic_weights import array, fill, frames_tensor
 from framework.networks.build import model
-from tests.deterministic_weights import array, fill, frames_tensor
 
 GOLDENS = Path(__file__).parents[1] / "assets" / "goldens"
 BATCH, POINTER_TOKENS = 2, 8

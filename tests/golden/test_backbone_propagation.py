@@ -26,12 +26,12 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from framework.diagnostics.deterministic_weights import OBJ_SCORE_BIAS, fill, frames_tensor, prompt_box, prompt_mask
 from framework.networks.build import model
 from framework.networks.sam2 import Sam2Network
 from framework.tracker import Tracker, lockstep
 from framework.types import Frame, Prompt, Result
 from policies.sam2 import Sam2
-from tests.deterministic_weights import OBJ_SCORE_BIAS, fill, frames_tensor, prompt_box, prompt_mask
 
 GOLDENS = Path(__file__).parents[1] / "assets" / "goldens"
 POINTER_TOKENS = 4  # per pointer

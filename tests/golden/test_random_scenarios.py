@@ -23,6 +23,7 @@ from PIL import Image
 from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor
 
+from framework.diagnostics.deterministic_weights import OBJ_SCORE_BIAS, fill, frame
 from framework.diagnostics.upstream import tell
 from framework.masks import HOLE_LOGIT
 from framework.networks.build import model
@@ -31,7 +32,6 @@ from framework.networks.sam2 import Sam2Network
 from framework.tracker import Tracker
 from framework.types import Prompt, Size, upsample
 from policies.sam2 import Sam2
-from tests.deterministic_weights import OBJ_SCORE_BIAS, fill, frame
 
 SHORTEST, LONGEST, SIDE = 4, 10, 160
 """Frames, frames, pixels of the longest picture."""

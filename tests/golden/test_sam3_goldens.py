@@ -15,6 +15,7 @@ from sam2.modeling.sam2_base import SAM2Base
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from framework.diagnostics.deterministic_weights import OBJ_SCORE_BIAS, frame, prompt_box, prompt_mask, value
 from framework.networks import checkpoints
 from framework.networks.build import layout, sam3_model
 from framework.networks.neck import fuse
@@ -24,7 +25,6 @@ from framework.tracker import Tracker, lockstep
 from framework.types import Frame, Prompt
 from policies.sam2 import Sam2
 from policies.sam3 import Sam3
-from tests.deterministic_weights import OBJ_SCORE_BIAS, frame, prompt_box, prompt_mask, value
 from tests.golden.test_backbone_modules import BATCH, POINTER_TOKENS, given, maps, tokens
 from tests.golden.test_backbone_propagation import GOLDENS, Observed, check_video
 from tests.golden.test_sam3_traces import Noted

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 from sam2.modeling.sam2_base import SAM2Base
 
+from framework.diagnostics.deterministic_weights import fill, frame
 from framework.diagnostics.upstream import Logits, Prompts, images, opened, tell, upstream_logits
 from framework.evaluation.passes import Direction, passes
 from framework.networks.build import model
@@ -15,7 +16,6 @@ from framework.networks.sam2 import Sam2Network
 from framework.tracker import Tracker
 from framework.types import upsample
 from policies.sam2 import Sam2
-from tests.deterministic_weights import fill, frame
 from tests.golden.test_upstream_parity import (
     AGAIN,
     BOX,

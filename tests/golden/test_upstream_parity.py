@@ -17,6 +17,7 @@ from PIL import Image
 from sam2.modeling.sam2_base import SAM2Base
 
 from framework.diagnostics import upstream
+from framework.diagnostics.deterministic_weights import fill, frame
 from framework.diagnostics.upstream import Logits, Prompts, images, opened
 from framework.networks.build import model
 from framework.networks.predictor import predictor
@@ -24,7 +25,6 @@ from framework.networks.sam2 import Sam2Network
 from framework.tracker import Tracker
 from framework.types import Prompt
 from policies.sam2 import Sam2
-from tests.deterministic_weights import fill, frame
 
 LENGTH, SIZE = 30, (96, 160)
 TOLERANCE = 1e-4

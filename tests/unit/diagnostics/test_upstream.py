@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from framework.diagnostics.deterministic_weights import fill, frame
 from framework.diagnostics.upstream import LEAST_FRAMES, agreement, compare, costs, peak_mib, trial_prompts
 from framework.errors import InputError
 from framework.networks.build import model
@@ -11,7 +12,6 @@ from framework.networks.sam2 import Sam2Network
 from framework.tracker import Tracker
 from policies.keep_first import KeepFirst
 from policies.sam2 import Sam2
-from tests.deterministic_weights import fill, frame
 
 FRAMES = [frame(index, 160)[32:128] for index in range(LEAST_FRAMES)]
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+from framework.diagnostics.deterministic_weights import array, fill
 from framework.networks.build import model
 from framework.networks.rope import RotaryCrossAttention
 from framework.networks.sam2 import Sam2Network
 from framework.types import ANCHOR, Entry, Features, Read, Scores
-from tests.deterministic_weights import array, fill
 
 SCORES = Scores(1.0, 5.0, None, 10, False)
 Reader = Callable[[int], Read]

@@ -2,10 +2,10 @@
 
 import torch
 
+from framework.diagnostics.deterministic_weights import frame
 from framework.networks.build import facade, sam3_model
 from framework.networks.sam2 import Sam2Network
 from framework.networks.sam3 import Sam3Size
-from tests.deterministic_weights import frame
 
 SIZE = Sam3Size(width=32, depth=3, heads=2, window=3, global_blocks=(1,), pretrained_grid=4)
 

@@ -1,13 +1,20 @@
-"""Deterministic weights and inputs for golden tests (no files, no RNG library).
+"""Weights and inputs that are the same everywhere, to compare a network's numbers with those of its authors' code.
 
-Everything is derived from a 64-bit integer hash (splitmix64 finaliser) of a
-name and a flat index, so any platform reproduces the values bit for bit.
-Tables, norms and biases are kept in ranges where no signal dies or explodes; see `value`.
+Everything is derived from a 64-bit integer hash (splitmix64 finaliser) of a name and a flat index, so any platform
+reproduces the values bit for bit. Tables, norms and biases are kept in ranges where no signal dies or explodes; see
+`value`.
 """
 
 import zlib
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, Float64, Int64, UInt8
+from torch import Tensor, nn
+
+M = TypeVar("M", bound=nn.Module)
 
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
 _M2 = np.uint64(0x94D049BB133111EB)
@@ -16,7 +23,7 @@ SQRT3 = 1.7320508075688772
 OBJ_SCORE_BIAS = "sam_mask_decoder.pred_obj_score_head.layers.2.bias"
 
 
-def uniform(name, n):
+def uniform(name: str, n: int) -> Float64[np.ndarray, " n"]:
     """n float64 values in [-1, 1), multiples of 2**-23, from crc32(name) and index."""
     seed = np.uint64(zlib.crc32(name.encode("ascii")))
     x = (seed << np.uint64(32)) + np.arange(n, dtype=np.uint64)
@@ -28,7 +35,7 @@ def uniform(name, n):
     return (x >> np.uint64(40)).astype(np.float64) * 2.0**-23 - 1.0
 
 
-def unit(name, shape):
+def unit(name: str, shape: tuple[int, ...]) -> Float64[np.ndarray, "..."]:
     """Uniform values with zero mean and unit variance, C order."""
     return (SQRT3 * uniform(name, int(np.prod(shape)))).reshape(shape)
 
@@ -57,7 +64,7 @@ _SHARP = ("q_proj.weight", "k_proj.weight", "attn.qkv.weight", "to_q.weight", "t
 _DAMPED_BN = ("token_mixer", "channel_mixer.conv2", "ffn.conv2")
 
 
-def value(name, shape):
+def value(name: str, shape: tuple[int, ...]) -> Float32[np.ndarray, "..."]:
     """float32 array for one floating-point state_dict entry."""
     u = uniform(name, int(np.prod(shape))).reshape(shape)
     z = SQRT3 * u
@@ -85,44 +92,41 @@ def value(name, shape):
         fan_in = shape[0] if transposed else int(np.prod(shape[1:]))
         gain = 1.8 if name.endswith(_SHARP) else 1.0
         w = (gain / np.sqrt(float(fan_in))) * z
-    return w.astype(np.float32)
+    return np.asarray(w, dtype=np.float32)
 
 
-def fill(module, overrides=None):
-    """Fill a torch module in place through its state_dict. Integer entries stay."""
-    import torch
-
-    overrides = overrides or {}
-    state = module.state_dict()
+def fill(module: M, overrides: Mapping[str, float] | None = None) -> M:
+    """The module itself, its entries filled by their names; those of integers stay, `overrides` are constants."""
+    constants = overrides or {}
     with torch.no_grad():
-        for name, tensor in state.items():
-            if not tensor.is_floating_point():
-                continue
-            w = value(name, tuple(tensor.shape))
-            if name in overrides:
-                w = np.full_like(w, overrides[name])
-            tensor.copy_(torch.from_numpy(w))
+        for name, tensor in module.state_dict().items():
+            if name in constants:
+                tensor.fill_(constants[name])
+            elif tensor.is_floating_point():
+                tensor.copy_(torch.from_numpy(value(name, tuple(tensor.shape))))
     return module
 
 
-def array(name, shape, scale=1.0):
-    """float32 test input."""
-    return (scale * unit(name, shape)).astype(np.float32)
+def array(name: str, shape: tuple[int, ...], scale: float = 1.0) -> Float32[np.ndarray, "..."]:
+    """An input."""
+    return np.asarray(scale * unit(name, shape), dtype=np.float32)
 
 
-def _tri(v, p):
+def _tri(v: Any, p: int) -> Any:
     return np.abs(v % p - p // 2) * 510 // p
 
 
-def _inside(t, size):
+def _inside(
+    t: int, size: int
+) -> tuple[Bool[np.ndarray, "{size} {size}"], Int64[np.ndarray, "1 {size}"], Int64[np.ndarray, "{size} 1"]]:
     g = (np.arange(size, dtype=np.int64) * 1024 + 512) // size
     x, y = g[None, :], g[:, None]
     cx, cy = 380 + 26 * t, 500 - 14 * t
     return (110 * (x - cx)) ** 2 + (170 * (y - cy)) ** 2 <= (110 * 170) ** 2, x, y
 
 
-def frame(t, size):
-    """uint8 image (size, size, 3) of frame t, integer arithmetic only."""
+def frame(t: int, size: int) -> UInt8[np.ndarray, "{size} {size} 3"]:
+    """Image of frame t, a moving ellipse; integer arithmetic only."""
     inside, x, y = _inside(t, size)
     out = np.empty((size, size, 3), dtype=np.uint8)
     for c in range(3):
@@ -132,10 +136,8 @@ def frame(t, size):
     return out
 
 
-def frames_tensor(num, size):
-    """Normalised float32 tensor (num, 3, size, size) as SAM 2 loads videos."""
-    import torch
-
+def frames_tensor(num: int, size: int) -> Float[Tensor, "{num} 3 {size} {size}"]:
+    """Frames as SAM 2 loads videos, normalised."""
     imgs = np.stack([frame(t, size) for t in range(num)])
     x = torch.from_numpy(imgs.astype(np.float64) / 255.0).permute(0, 3, 1, 2).float().contiguous()
     x -= torch.tensor((0.485, 0.456, 0.406), dtype=torch.float32)[:, None, None]
@@ -143,10 +145,11 @@ def frames_tensor(num, size):
     return x
 
 
-def prompt_mask(size):
+def prompt_mask(size: int) -> Bool[np.ndarray, "{size} {size}"]:
+    """The ellipse on frame 0."""
     return _inside(0, size)[0]
 
 
-def prompt_box(size):
-    """x0, y0, x1, y1 in pixels of a size x size video."""
+def prompt_box(size: int) -> Float32[np.ndarray, " 4"]:
+    """x0, y0, x1, y1 around it, in pixels."""
     return np.array([210, 390, 550, 610], dtype=np.float32) * (size / 1024.0)
