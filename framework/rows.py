@@ -168,7 +168,8 @@ def to_host(predictions: Iterable[tuple[RowPrediction, int]], features: Features
     measured = area_and_box(torch.cat(shown))
     iou = torch.cat([prediction.candidates.iou[0] for prediction, _ in wanted]).detach().float()
     presence = torch.cat([prediction.candidates.presence for prediction, _ in wanted]).detach().float()
-    unknown = torch.cat(shown).isnan().any().float()[None]
+    pointers = torch.cat([prediction.candidates.pointers[0] for prediction, _ in wanted])
+    unknown = (torch.cat(shown).isnan().any() | pointers.isnan().any()).float()[None]
     transferred = torch.cat([torch.cat([iou[:, None], measured], dim=1).flatten(), presence, unknown]).cpu()
     if transferred.isnan().any() or transferred[-1]:
         raise InputError(

@@ -411,11 +411,12 @@ class Sam2Network:
         threshold = torch.zeros(1, device=self.device)  # the decoder may still find the object absent
         pointed = self._decode(features, features.private.top, threshold, several=False, mask=dense.float())
         visible = shown.flatten(1).any(dim=1)
+        presence = torch.where(visible, PRESENCE_LOGIT, -PRESENCE_LOGIT)
         return Candidates(
             logits,
             torch.ones(1, 1, device=self.device),
             torch.where(visible[:, None, None], pointed.pointers, self.model.no_obj_ptr),
-            torch.where(visible, PRESENCE_LOGIT, -PRESENCE_LOGIT),
+            torch.where(pointed.presence.isnan(), torch.nan, presence),  # or NaN would pass for an absent object
         )
 
     def _prompt_points(

@@ -363,7 +363,7 @@ def test_an_output_that_cannot_be_made_takes_no_other_with_it(tmp_path: Path, er
 
 
 class Faltering(ColourNetwork):
-    """NaN from frame 3 on: in the masks, the predicted IoU or the presence."""
+    """NaN from frame 3 on: in the masks, the predicted IoU, the presence or the pointers."""
 
     def __init__(self, where: str) -> None:
         super().__init__()
@@ -376,7 +376,7 @@ class Faltering(ColourNetwork):
         return replace(found, **{self.where: getattr(found, self.where) * torch.nan})  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("where", ["logits", "iou", "presence"])
+@pytest.mark.parametrize("where", ["logits", "iou", "presence", "pointers"])
 def test_a_network_that_gives_nan_is_one_line_after_what_came_before(tmp_path: Path, where: str) -> None:
     source = open_source(write_folder(tmp_path / "clip", 6))
     line = r"the network gives NaN on frame 3: .*; give another backbone.checkpoint, or backbone.dtype=float32"

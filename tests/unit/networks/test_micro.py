@@ -103,3 +103,14 @@ def test_shipped_weights_load_and_match_the_card():
     assert re.search(r"\b[0-9a-f]{64}\b", card).group() == digest
     shipped = network()
     assert all(value.isfinite().all() for value in shipped.model.state_dict().values())
+
+
+@pytest.mark.parametrize("part", ["sam_prompt_encoder.mask_downscaling.0", "obj_ptr_proj.layers.0"])
+def test_damaged_weights_are_noticed_on_the_frame_of_a_mask(part):
+    """What they do to the object pointer, though the mask that is shown is the one given."""
+    damaged = network("random")
+    damaged.model.get_submodule(part).weight.fill_(torch.nan)
+    tracker = Tracker(damaged, Sam2())
+    features = damaged.encode(np.zeros((16, 16, 3), np.uint8), 0, None)
+    with pytest.raises(InputError, match="the network gives NaN on frame 0: damaged weights"):
+        tracker.step(tracker.init(), features, {1: Prompt(mask=np.eye(16, dtype=bool))})
