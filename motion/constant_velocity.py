@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 
 from framework.interfaces import MotionModel
+from framework.ops.boxes import Corners, box_iou, boxes
 from framework.types import Candidates, Cue, Features, Outcome
-from motion.components.boxes import Corners, box_iou, boxes
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from framework.interfaces import MotionModel
+from framework.ops.boxes import EMPTY_BOX, Corners, box_iou, boxes
 from framework.types import Candidates, Cue, Features, Outcome
 from motion.components.box_filter import BoxFilter
-from motion.components.boxes import EMPTY_BOX, Corners, box_iou, boxes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

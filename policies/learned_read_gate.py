@@ -5,7 +5,7 @@ The gate is trained through memory attention, by `experiments.train learner=read
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -13,8 +13,8 @@ import torch.nn.functional as F
 
 from framework.interfaces import MemoryPolicy
 from framework.types import ANCHOR, Entry, Outcome, Query, Read, Reason
+from policies.components.read_features import ReadHistory
 from policies.components.read_gate import ReadGate
-from policies.features.read import ReadHistory
 from policies.spread import Spread
 
 
@@ -23,7 +23,7 @@ class ReadGateState:
     """`memory` is the state of the policy that is read; `history` is about the entries it holds whole."""
 
     memory: Any
-    history: ReadHistory = field(default_factory=lambda: ReadHistory({}))
+    history: ReadHistory = ReadHistory()
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,8 @@ class LearnedReadGate(MemoryPolicy[ReadGateState]):
 
     def write(self, state: ReadGateState, entry: Entry, outcome: Outcome) -> ReadGateState:
         memory = self.policy.write(state.memory, entry, outcome)
-        held = [other for other in self.policy.entries(memory) if other.features is not None]
-        if all(other.frame != entry.frame for other in held):
-            return replace(state, memory=memory)
-        prompt = next((other for other in held if other.scores.prompted), entry)
-        return ReadGateState(memory, state.history.add(entry, outcome, prompt, held))
+        held = {other.frame for other in self.policy.entries(memory) if other.features is not None}
+        return ReadGateState(memory, state.history.add(entry, outcome, held))
 
     def entries(self, state: ReadGateState) -> Sequence[Entry]:
         return self.policy.entries(state.memory)

@@ -15,10 +15,10 @@ from omegaconf import DictConfig
 
 from framework.config.checks import build
 from framework.interfaces import Network
+from framework.ops.boxes import EMPTY_BOX, box_iou
 from framework.tracker import State, Tracker
 from framework.types import ANCHOR, Prompt, Track
 from motion.components.box_filter import BoxFilter
-from motion.components.boxes import EMPTY_BOX, box_iou
 from motion.components.point_trackers import LucasKanade
 from motion.hierarchical import Hierarchical
 from motion.kalman import Kalman, KalmanState

@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
 from framework.errors import InputError
-from framework.learning.supervised.rounds import Rounds
+from framework.learning.supervised.rounds import TrackedRounds
 from framework.storage.differences import differences
 from framework.storage.files import write_atomic
 
@@ -119,7 +119,7 @@ def _interruption(trainer: pl.Trainer, data: pl.LightningDataModule) -> str:
     """What is kept of a training that was interrupted, and where it goes on."""
     folder = Path(trainer.default_root_dir)
     at = f"interrupted at step {trainer.global_step}: "
-    recorded = f"; recorded videos are kept in {data.cache}" if isinstance(data, Rounds) else ""
+    recorded = f"; recorded videos are kept in {data.cache}" if isinstance(data, TrackedRounds) else ""
     if not (folder / LAST).exists():
         return f"{at}no state was saved in {folder} yet, the same command begins again{recorded}"
     kept = torch.load(folder / LAST, map_location="cpu", weights_only=True)["global_step"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from motion.components.boxes import Corners
+from framework.ops.boxes import Corners
 
 _STEP = np.eye(8) + np.eye(8, k=4)
 """Position += velocity, once per frame."""

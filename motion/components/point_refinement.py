@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from framework.ops.boxes import EMPTY_BOX, box_iou, foreground, mask_box
 from framework.types import Normalisation
-from motion.components.boxes import EMPTY_BOX, box_iou, foreground, mask_box
 from motion.components.densities import mask_density, point_density
 from motion.components.point_sampling import farthest_points, interior
 from motion.components.point_trackers import LucasKanade, PointTracker, PointTracks

@@ -1,6 +1,5 @@
 """The network of a learned read gate, and the file that it comes from."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from framework.errors import InputError
-from policies.features.read import FEATURES, VERSION
+from framework.ops import plugin_weights
+from policies.components.read_features import FEATURES, VERSION
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "learned_read_gate.pt"
 PROMPTED = FEATURES.index("prompt")
@@ -28,7 +27,6 @@ class ReadGate(nn.Module):
 
     def __init__(self, width: int = 32, prompt: float = 0.0) -> None:
         super().__init__()
-        self.width = width
         self.prompt = nn.Parameter(torch.tensor(float(prompt)))
         last = nn.Linear(width, 1)
         nn.init.zeros_(last.weight)
@@ -44,33 +42,17 @@ class ReadGate(nn.Module):
         return bias - bias.mean()
 
     def checkpoint(self) -> dict[str, Any]:
-        """What `load` reads, as plain values and tensors."""
-        weights = {name: value.detach().cpu().clone() for name, value in self.state_dict().items()}
-        return {"features": list(FEATURES), "version": VERSION, "width": self.width, "weights": weights}
+        """What `load` reads."""
+        return plugin_weights.checkpoint(self, FEATURES, VERSION)
 
 
 def load(checkpoint: str | None = None) -> ReadGate:
     """The gate in a file that holds `ReadGate.checkpoint`; None for the shipped one.
 
     Raises:
-        InputError: missing, no gate, or a gate of other features.
+        ValueError: missing, no gate, or a gate of other features.
     """
-    path = WEIGHTS if checkpoint is None else Path(os.path.expanduser(checkpoint))
-    fix = "train one with `python -m experiments.train learner=read_gate`"
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        features, version = content["features"], content["version"]
-        if not "".join(features).isprintable() or not isinstance(version, int):
-            raise ValueError("no names and no version")
-        if (features, version) != (list(FEATURES), VERSION):
-            others = sorted({*features} ^ {*FEATURES}) or [f"version {version}, not {VERSION}"]
-            raise InputError(f"{path} is a gate of other features ({', '.join(others[:3])}): {fix}")
-        gate = ReadGate(content["width"])
-        gate.load_state_dict(content["weights"])
-    except FileNotFoundError as error:
-        raise InputError(f"{path} does not exist: {fix}") from error
-    except InputError:
-        raise
-    except Exception as error:  # a damaged file fails in any way
-        raise InputError(f"{path} is not a checkpoint of the read gate: {fix}") from error
-    return gate
+    path = WEIGHTS if checkpoint is None else Path(checkpoint)
+    return plugin_weights.load(
+        lambda weights: ReadGate(width=len(weights["layers.0.bias"])), path, FEATURES, VERSION, "read_gate"
+    )

@@ -42,8 +42,8 @@ BAD = {
     "draw a text": ("describe", ["output=sheet.txt"], "output=sheet.txt is no picture: give a name that ends in .png"),
     "train on what is held out": (
         "train",
-        ["learner=write_gate", "learner.data.held_out=450", "backbone.checkpoint=random"],
-        "learning needs 1 <= held_out < videos and workers >= 0, not 450, 450 and 2",
+        ["learner=write_gate", "learner.data.held_out=600", "backbone.checkpoint=random"],
+        "learning needs 1 <= held_out < videos and workers >= 0, not 600, 600 and 2",
     ),
     "a policy that is not there": (
         "evaluate",

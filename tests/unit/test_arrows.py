@@ -59,7 +59,7 @@ MAY = {
     "report": ("benchmarks", "config", "data", "errors", "evaluation", "metrics", "storage", "types"),
     "inference": (*LOOP, "data", "errors", "evaluation.passes", "metrics", "report", "storage", "types"),
     "diagnostics": (*LOOP, "data", "errors", "metrics", "networks", "ops", "types"),
-    "learning": (*LOOP, "data", "errors", "metrics", "report.progress", "storage", "types"),
+    "learning": (*LOOP, "data", "errors", "metrics", "ops", "report.progress", "storage", "types"),
 }
 
 
@@ -81,7 +81,7 @@ def test_every_module_has_a_room():
     assert rooms == set(MAY) and sum((ROOT / "framework" / room).is_dir() for room in rooms) == len(rooms) - 9 == 12
 
 
-PLUGIN_MAY = ("types", "interfaces", "errors", "ops")
+PLUGIN_MAY = ("types", "interfaces", "defaults", "errors", "ops")
 
 
 @pytest.mark.parametrize("package", ["policies", "motion"])

@@ -7,6 +7,7 @@ import pytest
 
 import engram
 from framework.config.renamed import CHOICES, COMMANDS, OPTIONS
+from policies.components.read_features import FEATURES
 from tests.documentation import FRONT, PAGES, PROJECT
 
 
@@ -55,3 +56,9 @@ def test_every_name_that_changed_is_in_the_changelog() -> None:
     for old, new in (*CHOICES.items(), *OPTIONS.items(), *COMMANDS.items()):
         row = next(line for line in text.splitlines() if re.search(rf"^\| `{re.escape(old)}=?`", line))
         assert f"`{new}" in row
+
+
+def test_every_feature_of_learned_parts_is_explained_and_no_other() -> None:
+    text = (PROJECT / "docs/features.md").read_text()
+    told = re.findall(r"`([a-z_]+)`", text[text.index("## Of each hypothesis") :])
+    assert sorted(told) == sorted(FEATURES)

@@ -8,8 +8,10 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from framework.data.procedural.dataset import Procedural
 from framework.learning.checkpoints import LAST, fit
-from framework.learning.supervised.rounds import Rounds
+from framework.learning.supervised.rounds import TrackedRounds
+from framework.networks.micro import network
 
 
 @pytest.fixture(autouse=True)
@@ -42,17 +44,16 @@ class Steps(pl.LightningDataModule):
         return DataLoader(range(8), batch_size=None)
 
 
-class Recorded(Rounds):
+class Recorded(TrackedRounds):
     """Its videos are recorded already."""
 
-    records = batches = validation_batch = None
     train_dataloader = Steps.train_dataloader
+
+    def __init__(self, cache):
+        super().__init__(network("random"), Procedural("train"), {}, videos=2, held_out=1, workers=0, cache=cache)
 
     def val_dataloader(self):
         return []
-
-
-Recorded.__abstractmethods__ = frozenset()
 
 
 def trained(folder, module, data=None, last=None, every=3):
@@ -89,8 +90,7 @@ def test_an_interruption_says_what_is_kept_and_the_same_command_goes_on_from_the
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.filterwarnings("ignore")
 def test_before_the_first_state_an_interruption_keeps_recorded_videos_alone(tmp_path):
-    data = Recorded(2, 1, 0)
-    data.cache = tmp_path / "records"
+    data = Recorded(cache=str(tmp_path / "records"))
     with pytest.raises(KeyboardInterrupt) as stop:
         trained(tmp_path, Module(at=1), data)
     begins = f"interrupted at step 1: no state was saved in {tmp_path} yet, the same command begins again"

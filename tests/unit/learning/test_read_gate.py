@@ -14,11 +14,12 @@ from framework.learning.checkpoints import claim
 from framework.learning.read_gate.clips import ClipSampler, VideoClipStream
 from framework.learning.read_gate.detach import detached
 from framework.learning.read_gate.module import ReadGateTraining
-from framework.learning.supervised.judge import JudgeTraining
+from framework.learning.supervised.training import EstimatorTraining
 from framework.networks.build import facade
 from framework.networks.micro import MicroSize, micro
 from framework.types import Entry, Scores
 from policies.components.bank import Bank
+from policies.components.read_features import FEATURES
 from policies.components.read_gate import ReadGate, load
 from policies.learned_read_gate import LearnedReadGate
 from policies.skip_absent import SkipAbsent
@@ -182,7 +183,7 @@ def test_training_repeats_and_goes_on_bit_for_bit(config, capsys):
     train(cut)
     (reached, expected), (steps, resumed) = weights(whole), weights(cut)
     assert reached == steps == 4 and torch.equal(resumed, expected) and not torch.equal(resumed, halfway)
-    features = torch.rand(4, 19)
+    features = torch.rand(4, len(FEATURES))
     assert torch.equal(load(cut.weights)(features), load(whole.weights)(features))
     curves = (Path(whole.folder) / "log/version_0/metrics.csv").read_text().splitlines()[0].split(",")
     assert {"train/loss", "train/gradient", "train/bias/spread", "val/soft", "val/hard_minus_initial", "val/J"} <= set(
@@ -217,7 +218,7 @@ def test_rounds_go_on_with_the_one_that_was_broken_off(config, tmp_path):
 
     whole, cut = rounds("whole"), rounds("cut")
     train(whole)
-    with power_cut(JudgeTraining, at=5):
+    with power_cut(EstimatorTraining, at=5):
         train(cut)
     assert weights(cut)[0] == 4
     train(cut)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from experiments import pretrain, train
+from policies.components.read_features import FEATURES
 from policies.components.read_gate import load
 from tests.conf.test_ablate import call
 
@@ -23,7 +24,7 @@ def test_every_learner_writes_weights(name, tmp_path, monkeypatch, capsys):
     state = torch.load(weights.parent / "last.ckpt", weights_only=True)
     assert state["global_step"] == 4
     if name == "read_gate":
-        assert load(str(weights))(torch.rand(4, 19)).isfinite().all()
+        assert load(str(weights))(torch.rand(4, len(FEATURES))).isfinite().all()
 
 
 @pytest.mark.slow

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from framework.errors import InputError
+from framework.ops.boxes import EMPTY_BOX, box_iou, boxes, mask_box
 from framework.types import Candidates, Features, Normalisation, Outcome, Query, Scores, upsample
 from motion.components.box_filter import BoxFilter
-from motion.components.boxes import EMPTY_BOX, box_iou, boxes, mask_box
 from motion.components.point_refinement import PastFrame, PointRefinement
 from motion.components.point_sampling import farthest_points, interior
 from motion.components.point_trackers import CoTracker3, LucasKanade, PointTracker, PointTracks

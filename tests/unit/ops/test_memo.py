@@ -8,12 +8,12 @@ import torch
 
 from framework.data.procedural.dataset import Procedural
 from framework.networks.micro import network
-from framework.ops import hypotheses
-from framework.ops.hypotheses import hypothesis_masks
+from framework.ops.features import hypotheses
+from framework.ops.features.hypotheses import describe
 from framework.ops.memo import memoised
 from framework.ops.tokens import coarse_tokens
 from framework.tracker import Tracker, lockstep
-from framework.types import Candidates, Frame
+from framework.types import Candidates, Features, Frame, Query
 from motion.learned_judge import LearnedJudge
 from policies.learned_write_gate import LearnedWriteGate
 
@@ -35,11 +35,13 @@ def test_each_value_is_computed_once_and_by_identity():
 def test_nothing_is_kept_after_the_frame():
     candidates = Candidates(torch.ones(1, 3, 8, 8), torch.ones(1, 3), torch.ones(1, 3, 4), torch.ones(1))
     embedding = torch.rand(2, 64, 64)
-    masks, tokens = ref(hypothesis_masks(candidates).binary), ref(coarse_tokens(embedding))
+    features = Features(Query(0, embedding, None), torch.rand(3, 8, 8), None)
+    assert describe(candidates, features) is describe(candidates, features)
+    masks, tokens = ref(describe(candidates, features).masks), ref(coarse_tokens(embedding))
     assert masks() is not None and tokens() is not None
     del candidates
     assert masks() is None and tokens() is not None
-    del embedding
+    del embedding, features
     assert tokens() is None
 
 

@@ -10,7 +10,6 @@ from framework.networks.micro import MicroSize, micro
 from framework.tracker import Tracker
 from framework.types import ANCHOR, Entry, Read, Scores
 from policies.components.read_gate import ReadGate
-from policies.components.recorder import Recorder
 from policies.dam4sam import Dam4Sam
 from policies.evict_oldest import EvictOldest
 from policies.keep_first import KeepFirst
@@ -35,7 +34,7 @@ def network():
         (Dam4Sam(memories=8), 7),
         (PromptBias(Sam2(slots=9)), 9),
         (LearnedReadGate(ReadGate(), SkipAbsent(slots=7)), 7),
-        (Recorder(SkipAbsent(slots=7)), 7),
+        (LearnedWriteGate("untrained", slots=7), 7),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -1,4 +1,4 @@
-"""What learned judges measure and compute on every frame, compiled: many small steps, each too small for torch.
+"""What is counted and added up of the hypotheses of a frame, compiled: many small steps, each too small for torch.
 
 Cells are added up line by line, so that the compiler may add many columns at a time.
 """
@@ -6,10 +6,12 @@ Cells are added up line by line, so that the compiler may add many columns at a 
 import numpy as np
 from jaxtyping import Float32, Float64, Int64, UInt8
 
-from framework.ops.hypotheses import AREA, BOTTOM, LEFT, RIGHT, TOP
 from framework.ops.jit import compiled
-from framework.ops.vectors import linear, unit
+from framework.ops.vectors import unit
 
+COUNTS = AREA, ABOVE, AROUND, LEFT, TOP, RIGHT, BOTTOM = range(7)
+"""Cells above logit 0, 1 and -1; of those above 0, first column and row, and those after the last ones. Where no cell
+is above 0, all but `AROUND` are 0."""
 BINS = 16
 """Of a chromaticity histogram, along a side."""
 SAMPLED = 1024
@@ -17,8 +19,60 @@ SAMPLED = 1024
 
 
 @compiled
+def count_cells(
+    logits: Float32[np.ndarray, "M h w"],
+) -> tuple[UInt8[np.ndarray, "M h w"], Int64[np.ndarray, "M 7"], Float64[np.ndarray, " M"]]:
+    """Masks (0 and 1), `COUNTS` and sums of the logits above 0."""
+    hypotheses, height, width = logits.shape
+    masks, counts, sums = np.zeros(logits.shape, np.uint8), np.zeros((hypotheses, 7), np.int64), np.zeros(hypotheses)
+    for index in range(hypotheses):
+        columns, inside, found = np.zeros(width, np.int32), np.zeros(width, np.float32), counts[index]
+        for y in range(height):
+            line, mask, around, area, above = logits[index, y], masks[index, y], 0, 0, 0
+            for x in range(width):
+                around += line[x] > -1
+            if not around:
+                continue
+            for x in range(width):
+                mask[x] = line[x] > 0
+                area += line[x] > 0
+                above += line[x] > 1
+                columns[x] += line[x] > 0
+                inside[x] += line[x] if line[x] > 0 else np.float32(0)
+            if area:
+                found[TOP] = found[TOP] if found[AREA] else y
+                found[BOTTOM] = y + 1
+            found[AREA] += area
+            found[ABOVE] += above
+            found[AROUND] += around
+        for x in range(width):
+            if columns[x]:
+                found[LEFT] = found[LEFT] if sums[index] else x
+                found[RIGHT] = x + 1
+                sums[index] += inside[x]
+    return masks, counts, sums
+
+
+@compiled
+def intersections(
+    masks: UInt8[np.ndarray, "M h w"], counts: Int64[np.ndarray, "M 7"], others: UInt8[np.ndarray, "N h w"]
+) -> Int64[np.ndarray, "M N"]:
+    """Cells that each mask has in common with each of the others."""
+    found = np.zeros((len(masks), len(others)), np.int64)
+    for index in range(len(masks)):
+        left, right = counts[index, LEFT], counts[index, RIGHT]
+        for other in range(len(others)):
+            for y in range(counts[index, TOP], counts[index, BOTTOM]):
+                mask, line, common = masks[index, y, left:right], others[other, y, left:right], 0
+                for x in range(len(mask)):
+                    common += mask[x] & line[x]
+                found[index, other] += common
+    return found
+
+
+@compiled
 def cover(
-    masks: UInt8[np.ndarray, "M h w"], counts: Int64[np.ndarray, "M 9"], tokens_down: int, tokens_across: int
+    masks: UInt8[np.ndarray, "M h w"], counts: Int64[np.ndarray, "M 7"], tokens_down: int, tokens_across: int
 ) -> Float32[np.ndarray, "M {tokens_down} {tokens_across}"]:
     """Share of each token that a mask covers; a token has the cells whose upper left corner lies in it."""
     hypotheses, height, width = masks.shape
@@ -44,7 +98,7 @@ def cover(
 def colours(
     pixels: Float32[np.ndarray, "3 h w"],
     masks: UInt8[np.ndarray, "M h w"],
-    counts: Int64[np.ndarray, "M 9"],
+    counts: Int64[np.ndarray, "M 7"],
     mean: Float32[np.ndarray, " 3"],
     deviation: Float32[np.ndarray, " 3"],
 ) -> Float32[np.ndarray, "M {BINS}*{BINS}"]:
@@ -103,18 +157,3 @@ def rows(
         if index < 3:
             row[shared + 2 + index] = 1
     return found
-
-
-@compiled
-def judged(
-    rows: Float32[np.ndarray, "n i"],
-    first: Float32[np.ndarray, "o i"],
-    first_bias: Float32[np.ndarray, " o"],
-    second: Float32[np.ndarray, "p o"],
-    second_bias: Float32[np.ndarray, " p"],
-    last: Float32[np.ndarray, "1 p"],
-    last_bias: Float32[np.ndarray, " 1"],
-) -> Float32[np.ndarray, "n 1"]:
-    """A perceptron of three layers on standardised inputs."""
-    hidden = np.maximum(linear(rows, first, first_bias), np.float32(0))
-    return linear(np.maximum(linear(hidden, second, second_bias), np.float32(0)), last, last_bias)

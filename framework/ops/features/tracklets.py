@@ -7,7 +7,7 @@ not tell of either, the mean over many may.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from motion.features.hypotheses import HypothesisFeatures, MaskFeatures
+from framework.ops.features.hypotheses import HypothesisFeatures, MaskFeatures
 
 ASSOCIATION_IOU = 0.25
 """IoU with the last mask of a tracklet above which a hypothesis continues it."""

@@ -1,9 +1,9 @@
-"""How each hypothesis compares with what is known of the target: the features that a learned judge decides by.
+"""How each hypothesis compares with what is known of the target: the features that learned parts decide by.
 
 Every number is relative (to the prompt, the last frames, the object's size), so that it means the same in any video.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import hypot, log, sqrt, tanh
 from statistics import median
@@ -11,12 +11,14 @@ from statistics import median
 import numpy as np
 from jaxtyping import Float32
 
-from framework.types import Candidates
-from motion.components.boxes import Corners, box_iou
-from motion.features.hypotheses import HypothesisFeatures
-from motion.features.kernels import rows
-from motion.features.target import TargetModel, centre
-from motion.features.tracklets import SIMILARITIES, Association, associate
+from framework.ops.boxes import Corners, box_iou
+from framework.ops.features.history import TargetHistory, centre
+from framework.ops.features.hypotheses import HypothesisFeatures
+from framework.ops.features.kernels import rows
+from framework.ops.features.tracklets import SIMILARITIES, Association, associate
+
+VERSION = 1
+"""Of what the features mean; weights that were trained on another one are refused."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "confidence": ("iou", "stability", "sharpness"),
@@ -52,20 +54,39 @@ class RelativeFeatures:
     association: Association
 
 
-def compare(target: TargetModel, hypotheses: HypothesisFeatures, candidates: Candidates) -> RelativeFeatures:
-    """Features of every hypothesis; something is known of the target."""
-    assert target.prompt is not None
-    quality = candidates.iou.tolist()[0]
+def compare(target: TargetHistory, hypotheses: HypothesisFeatures) -> RelativeFeatures | None:
+    """Features of every hypothesis; None while nothing is known of the target and where all masks are empty."""
+    if target.prompt is None or not any(hypotheses.areas):
+        return None
+    quality = hypotheses.iou.tolist()
     similarities = list(zip(*hypotheses.similarity(target.prompt.appearance), quality, strict=True))
     association = associate(target.tracklets, hypotheses, similarities)
     columns = _own(target, hypotheses, quality, association)
     own = np.array([columns[name] for name in OWN])
-    presence, away = tanh(candidates.presence.tolist()[0] / 5), log(1 + target.away)
-    return RelativeFeatures(rows(own, _RELATED, presence, away), association)
+    return RelativeFeatures(rows(own, _RELATED, tanh(hypotheses.presence / 5), log(1 + target.away)), association)
+
+
+def follow(
+    target: TargetHistory, hypotheses: HypothesisFeatures, relative: RelativeFeatures | None, choice: int
+) -> TargetHistory:
+    """What is known after a tracked frame on which this hypothesis was chosen; `relative` is what `compare` said."""
+    return target.update(hypotheses, choice, None if relative is None else relative.association)
+
+
+def used_without(groups: Collection[str]) -> list[bool]:
+    """Of each feature, whether it is left once these groups are ignored.
+
+    Raises:
+        ValueError: an unknown group.
+    """
+    if unknown := set(groups) - set(GROUPS):
+        raise ValueError(f"feature groups {sorted(unknown)} are unknown: choose among {', '.join(GROUPS)}")
+    left_out = {name for group in groups for name in GROUPS[group]}
+    return [name.removesuffix("_related") not in left_out for name in FEATURES]
 
 
 def _own(
-    target: TargetModel, hypotheses: HypothesisFeatures, quality: Sequence[float], association: Association
+    target: TargetHistory, hypotheses: HypothesisFeatures, quality: Sequence[float], association: Association
 ) -> dict[str, Sequence[float]]:
     """By feature, one value per hypothesis."""
     assert target.prompt is not None and target.newest is not None
@@ -95,7 +116,7 @@ def _own(
     }
 
 
-def _appearance(target: TargetModel, hypotheses: HypothesisFeatures) -> dict[str, Sequence[float]]:
+def _appearance(target: TargetHistory, hypotheses: HypothesisFeatures) -> dict[str, Sequence[float]]:
     """Cosines with what is known of the target, by feature."""
     assert target.prompt is not None and target.newest is not None
     assert target.mean is not None and target.lasting is not None

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, replace
 
-from motion.components.boxes import Corners
-from motion.features.hypotheses import HypothesisAppearance, MaskFeatures
-from motion.features.tracklets import SIMILARITIES, Tracklet
+from framework.ops.boxes import Corners
+from framework.ops.features.hypotheses import Appearance, HypothesisFeatures, MaskFeatures
+from framework.ops.features.tracklets import SIMILARITIES, Association, Tracklet
 
 WINDOW = 10
 """Frames among which an area is typical."""
@@ -13,15 +13,15 @@ SHORT_TERM, LONG_TERM = 0.2, 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class TargetModel:
+class TargetHistory:
     """The target of a tracker at the prompt, on its last frames and in the mean; nothing is known before a prompt."""
 
     prompt: MaskFeatures | None = None
     newest: MaskFeatures | None = None
     before: MaskFeatures | None = None
-    mean: HypothesisAppearance | None = None
+    mean: Appearance | None = None
     """Of the last frames, most of the last five."""
-    lasting: HypothesisAppearance | None = None
+    lasting: Appearance | None = None
     """Of the last twenty."""
     tracklets: tuple[Tracklet, ...] = ()
     areas: tuple[int, ...] = ()
@@ -30,19 +30,23 @@ class TargetModel:
     """Frames since the object was seen."""
 
     @staticmethod
-    def begin(prompted: MaskFeatures) -> "TargetModel":
+    def begin(prompted: MaskFeatures) -> "TargetHistory":
         """Of what was prompted, and nothing else."""
         tracklet = Tracklet(prompted, (1.0,) * len(SIMILARITIES), chosen=True)
         areas = (prompted.area,) if prompted.area else ()
-        return TargetModel(prompted, prompted, None, prompted.appearance, prompted.appearance, (tracklet,), areas)
+        return TargetHistory(prompted, prompted, None, prompted.appearance, prompted.appearance, (tracklet,), areas)
 
-    def update(self, chosen: MaskFeatures, tracklets: tuple[Tracklet, ...]) -> "TargetModel":
-        """With the mask that was chosen, and the tracklets since."""
+    def update(
+        self, hypotheses: HypothesisFeatures, choice: int, association: Association | None = None
+    ) -> "TargetHistory":
+        """With a tracked frame and the hypothesis that was chosen; the association is None where none was made."""
+        tracklets = association.update(hypotheses, choice) if association else self.tracklets
+        chosen = hypotheses.mask(choice)
         if self.mean is None or self.lasting is None or not chosen.area:
             return replace(self, tracklets=tracklets, away=self.away + 1)
         now, areas = chosen.appearance, (*self.areas, chosen.area)[-WINDOW:]
         mean, lasting = self.mean.blend(now, SHORT_TERM), self.lasting.blend(now, LONG_TERM)
-        return TargetModel(self.prompt, chosen, self.newest, mean, lasting, tracklets, areas)
+        return TargetHistory(self.prompt, chosen, self.newest, mean, lasting, tracklets, areas)
 
     def predict(self) -> Corners | None:
         """The last box, moved on as it moved before; None where there is none."""

@@ -1,1 +1,0 @@
-"""Numbers that the learned judge looks at."""

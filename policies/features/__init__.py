@@ -1,1 +1,0 @@
-"""Numbers that learned memory policies look at."""
