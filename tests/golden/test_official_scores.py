@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
 from PIL import Image
 
 from experiments.score import score
@@ -206,6 +207,7 @@ def test_from_the_command_line(tmp_path, capsys):
         data, lambda video: {1: object_record([np.zeros((6, 8), dtype=bool)] * 3, boxes=[(1.0, 1.0, 4.0, 4.0)] * 3)}
     )
     options = [f"run={kept.path}", "data=trackingnet", f"data.root={tmp_path / 'boxes'}", "data.split=TRAIN_0"]
+    GlobalHydra.instance().clear()  # importing sam2 leaves it initialised
     with initialize_config_module("conf", version_base="1.3"):
         config, wrong = (compose("score", [*options, f"evaluator={e}"]) for e in ("ope/official/lasot", "ope/lasot"))
     score(config)

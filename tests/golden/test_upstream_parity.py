@@ -117,6 +117,7 @@ def test_bfloat16_memories(video: Path) -> None:
         compare(upstream_logits(built, video, SEVERAL), engine_logits(built, video, SEVERAL, torch.bfloat16))
 
 
+@pytest.mark.slow  # a minute each where a CPU has no unit for bfloat16
 @pytest.mark.parametrize("prompt", [MASK, BOX], ids=["mask", "box"])
 def test_computing_in_bfloat16(prompt: Prompt, video: Path) -> None:
     """As published numbers were computed: both inside autocast. Position codes outside it are .1 to .2 logits off."""
