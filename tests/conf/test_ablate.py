@@ -85,7 +85,7 @@ def test_a_baseline_that_fails_everywhere_is_not_replaced_by_another(tmp_path, c
     assert line.startswith("no_memory, with which the others are compared, failed on every sequence: ")
 
 
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("joblib", marks=pytest.mark.slow)])
 def test_a_sweep_ends_with_one_table_that_says_which_number_is_whose(tmp_path, launcher):
     swept = ("policy=every_nth", "policy.interval=1,3", "backbone.seed=0,1")
     options = ("-m", f"hydra/launcher={launcher}", *swept, *QUICK[:3], "logger=none", "pictures=0", "threads=1")

@@ -26,7 +26,12 @@ SMALL = ("backbone.checkpoint=random", "backbone.image_size=64", "protocol.autoc
 QUICK = ("logger=none", "pictures=0", "threads=1")
 
 
-@pytest.mark.parametrize("name", choices("paper"))
+LONG = [name for name in choices("paper") if name.startswith("trackbench")]
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG[1:] else name for name in choices("paper")]
+)
 def test_every_row_is_a_tracker_of_its_own(name, composition, tmp_path):
     table = build(composed("ablate", f"+paper={name}").paper)
     assert isinstance(table, PaperTable)

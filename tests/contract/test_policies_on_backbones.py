@@ -46,7 +46,9 @@ def made(name: str) -> Sam2Network:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", [*BACKBONES, "sam3"])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == "edgetam" else name for name in [*BACKBONES, "sam3"]]
+)
 def test_all_in_one_lockstep(name: str) -> None:
     net = made(name)
     trackers = {key: Tracker(net, instantiate(OmegaConf.load(path))) for key, path in POLICIES.items()}
