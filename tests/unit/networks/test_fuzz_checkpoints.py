@@ -161,21 +161,22 @@ def test_other_bytes(fresh: Callable[[], Path], content: bytes, head: bytes) -> 
     path = fresh()
     path.write_bytes(head + content)
     assert result_or_line(lambda: read(path)) is None or content
-    result_or_line(lambda: plugin_weights.load(Net(), path, ["area"], "judge"))
+    result_or_line(lambda: plugin_weights.load(lambda _: Net(), path, ["area"], 1, "judge"))
     result_or_line(lambda: read_gate.load(str(path)))
 
 
 @many
-@example({"features": list(read_gate.FEATURES), "version": {"weight": torch.eye(9)}})
+@example({"inputs": list(read_gate.FEATURES), "version": {"weight": torch.eye(9)}})
+@example({"inputs": list(read_gate.FEATURES), "version": read_gate.VERSION, "model": {"layers.0.bias": torch.ones(2)}})
 @given(
     st.dictionaries(
-        st.sampled_from(["model", "inputs", "features", "version", "width", "weights"]),
+        st.sampled_from(["model", "inputs", "version", "judge", "read_gate"]),
         st.one_of(states(), others, st.just(["area"]), st.just(list(read_gate.FEATURES)), st.just(read_gate.VERSION)),
     )
 )
 def test_plug_ins(fresh: Callable[[], Path], embedded: SAM2Base, content: dict[str, Any]) -> None:
     path, net = fresh(), Net()
     torch.save(content, path)
-    result_or_line(lambda: plugin_weights.load(net, path, ["area"], "judge"))
+    result_or_line(lambda: plugin_weights.load(lambda _: net, path, ["area"], 1, "judge"))
     result_or_line(lambda: read_gate.load(str(path)))
     assert result_or_line(lambda: micro.load(embedded, path)) is None
